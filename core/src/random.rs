@@ -1,0 +1,1 @@
+//! An HMAC-DRBG over the host's seed.
