@@ -1,0 +1,360 @@
+//! What can go wrong, grouped by who is to blame, and the one mapping to stream-error conditions.
+//!
+//! `Err` from [`Client::handle`](crate::Client::handle) is always about the call: [`Refused`]. What a peer or the
+//! network does wrong arrives as an event, after the goodbye that the protocol asks for has been queued.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+
+mod sentence;
+
+use crate::input::{Failure, StanzaError};
+use crate::sasl::SaslError;
+use crate::xml::XmlError;
+
+/// Why `handle` did not take an input. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Refused {
+    /// The host broke the contract.
+    Misuse(Misuse),
+    /// The outbound queue is full: try again after `Writable`.
+    Full,
+    /// The stanza is larger than a server can be expected to take.
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit ([`Limits::outbound_stanza`](crate::config::Limits::outbound_stanza)).
+        maximum: usize,
+    },
+    /// The stanza is not one that this input takes.
+    Invalid {
+        /// Why, for a person.
+        why: InvalidStanza,
+    },
+    /// There is no session to send on: `Start` first, or wait for `Online` in the case of a presence.
+    NotStarted,
+}
+
+/// A stanza that cannot be sent as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum InvalidStanza {
+    /// `Send` takes a `message` or a `presence` in `jabber:client`; an `iq` goes with `Request` or `Respond`.
+    NotMessageOrPresence,
+    /// `Request` takes an `iq` of type `get` or `set` in `jabber:client`.
+    NotIqRequest,
+    /// An `iq` request has exactly one payload (RFC 6120 §8.2.3).
+    PayloadCount,
+    /// `to` does not parse as a JID.
+    To,
+    /// `from` is neither the account nor the bound JID (RFC 6120 §8.1.2.1).
+    From,
+}
+
+/// How the host broke the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Misuse {
+    /// `Start` between `Start` and `Offline`.
+    AlreadyStarted,
+    /// An input that a link of this kind does not have.
+    NotForThisTransport,
+    /// `Connected` for a link that is up.
+    AlreadyConnected,
+    /// `Respond` to a request that is answered already, or never was.
+    UnknownToken,
+}
+
+/// Why a client is offline, by who is to blame. Each displays as a sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Offline {
+    /// The application said `Stop`.
+    Stopped,
+    /// The server could not be reached, or the connection broke.
+    Connection(ConnectionError),
+    /// TLS, or the lack of it.
+    Tls(TlsError),
+    /// The server refused the login, or the login cannot be done with what the application gave.
+    Login(LoginError),
+    /// The server lacks something that is needed.
+    Incompatible(PeerIncompatible),
+    /// The server broke the protocol.
+    Misbehaved(PeerMisbehaved),
+    /// The server ended the session and said why.
+    Ended(SessionEnd),
+}
+
+/// The network's fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The host said how it broke.
+    Failed(Failure),
+    /// The peer closed the link without a goodbye.
+    Closed,
+    /// The server did not take the next step in time.
+    Timeout {
+        /// What was waited for.
+        waiting_for: WaitingFor,
+    },
+    /// An HTTP status that ends the session.
+    HttpStatus(u16),
+    /// Answers that are no BOSH: a captive portal, a proxy's error page, the wrong URL.
+    NotBosh {
+        /// The last HTTP status.
+        status: u16,
+    },
+    /// A request was sent again as often as allowed, and never answered.
+    GaveUp {
+        /// How often it was sent.
+        attempts: u32,
+    },
+    /// The session has used up its request numbers (XEP-0124 §14.1).
+    RequestIdsExhausted,
+}
+
+/// What the client was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum WaitingFor {
+    /// The link.
+    Link,
+    /// The session to be created.
+    Session,
+    /// Stream features.
+    Features,
+    /// The server's part of the login.
+    Login,
+    /// A resource.
+    Bind,
+}
+
+/// TLS, or the lack of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The policy asks for TLS with a verified certificate, and the link has none.
+    Required,
+    /// The host verified the certificate for another name than the one it was asked to.
+    WrongName {
+        /// The name that was asked for.
+        expected: String,
+        /// The name that the host says.
+        verified: String,
+    },
+    /// The server's certificate was not accepted.
+    CertificateRejected {
+        /// Why, as the host says.
+        reason: String,
+    },
+    /// The server refused the handshake.
+    Alert {
+        /// The alert's number (RFC 8446 §6).
+        alert: u8,
+        /// A client certificate was presented, so that is probably what it refused.
+        certificate_presented: bool,
+    },
+    /// The server's certificate changed within a session (XEP-0124 §17.1).
+    CertificateChanged,
+    /// The connection broke before the first answer, on a link that presents a client certificate: under TLS 1.3 a
+    /// server that refuses the certificate says so only then.
+    CertificateProbablyRefused,
+}
+
+/// The login was refused, or cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum LoginError {
+    /// The server said no (RFC 6120 §6.5).
+    Refused {
+        /// The mechanism.
+        mechanism: String,
+        /// The condition, as `not-authorized`.
+        condition: String,
+        /// The server's text: not to be trusted; at most 1,024 characters.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        text: Option<String>,
+        /// Whether the server asked for a client certificate, where the host could tell.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        client_certificate_requested: Option<bool>,
+    },
+    /// Nothing that the server offers can be used with what the application gave and allows.
+    NoMechanism {
+        /// What the server offers.
+        offered: Vec<String>,
+        /// What would have been used.
+        wanted: Vec<String>,
+        /// Whether the server asked for a client certificate, where the host could tell.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        client_certificate_requested: Option<bool>,
+    },
+    /// The mechanism's own checks failed: the server did not prove itself, or sent what an attacker would send.
+    Mechanism {
+        /// The mechanism.
+        mechanism: String,
+        /// What failed.
+        error: SaslError,
+    },
+    /// The server bound another account than the one that logged in.
+    UnexpectedIdentity {
+        /// What the server bound.
+        bound: String,
+    },
+    /// The server refused to bind a resource (RFC 6120 §7.7).
+    BindRefused {
+        /// Its error.
+        error: StanzaError,
+    },
+}
+
+/// The server lacks something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum PeerIncompatible {
+    /// No SASL (RFC 6120 §6.4.1).
+    NoSasl,
+    /// No resource binding (RFC 6120 §7.4).
+    NoBind,
+    /// A BOSH session without a session id, or that allows no request at all.
+    SessionParameters,
+}
+
+/// The server broke the protocol. Each maps to one stream error: [`PeerMisbehaved::condition`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum PeerMisbehaved {
+    /// XML that is not allowed, or over a limit.
+    Xml(XmlError),
+    /// An element that this phase does not expect.
+    Unexpected {
+        /// The phase.
+        phase: &'static str,
+        /// The element's name, as `{namespace}name`, shortened.
+        element: String,
+    },
+    /// A binding result without a full JID (RFC 6120 §7.6).
+    BoundJid,
+    /// More requests from others than can be kept track of.
+    TooManyRequests,
+}
+
+/// The server ended the session and said why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub struct SessionEnd {
+    /// The condition: of a stream error (RFC 6120 §4.9.3), or of a terminated BOSH session (XEP-0124 §17.2); `None` for
+    /// a normal end.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub condition: Option<String>,
+    /// The server's text: not to be trusted; at most 1,024 characters.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub text: Option<String>,
+    /// An application-specific condition, as `{namespace}name`.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub application: Option<String>,
+    /// Where the server would have the client go (`see-other-uri`), if it is an `https` URL. It is not followed.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub see_other: Option<String>,
+}
+
+/// Why a request of the application's has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum IqError {
+    /// The entity answered with an error.
+    Error(StanzaError),
+    /// No answer in time.
+    Timeout,
+    /// The session ended first. Whether the request was handled is not known.
+    Disconnected,
+    /// The application cancelled it.
+    Cancelled,
+}
+
+/// Something that does not stop the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Warning {
+    /// The client certificate names nobody by xmppAddr; the server decides whom it stands for (XEP-0178 §2).
+    CertificateWithoutName,
+    /// The client certificate names others than this account.
+    CertificateNamesOthers {
+        /// Whom.
+        names: Vec<String>,
+    },
+    /// The client certificate has a name of the wrong string type (RFC 6120 §13.7.1.4 asks for UTF8String).
+    CertificateNameType,
+    /// The client certificate that the application gave cannot be read.
+    CertificateUnreadable,
+    /// An HTTP request failed and was sent again, byte for byte the same.
+    Resent {
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// How it failed.
+        reason: ResendReason,
+    },
+    /// The server answers empty requests at once; they are spaced out.
+    Hurried,
+    /// A stanza was dropped: it is not for this account, or its sender's address does not parse.
+    Dropped {
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// Why an HTTP request was sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ResendReason {
+    /// The host said that it failed.
+    Failed(Failure),
+    /// An HTTP status that need not be the last word.
+    HttpStatus(u16),
+    /// The answer was no BOSH body.
+    NotBosh,
+    /// The server asked for it: a recoverable binding condition (XEP-0124 §17.3), or a report of a lost answer (§9.2).
+    Asked,
+}
+
+/// Why a received stanza was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum DropReason {
+    /// `from` does not parse.
+    From,
+    /// `to` is another account.
+    To,
+    /// A `result` or `error` that answers nothing, or comes from another entity than the one asked.
+    UnexpectedAnswer,
+    /// An `iq` without `id`, of an unknown type, or with the wrong number of payloads.
+    Malformed,
+}
+
+impl PeerMisbehaved {
+    /// The stream error that tells the server so (RFC 6120 §4.9.3): the one place where blame becomes a condition.
+    pub fn condition(&self) -> &'static str {
+        match self {
+            Self::Xml(error) => error.stream_error_condition(),
+            Self::Unexpected { .. } => "unsupported-stanza-type",
+            Self::BoundJid => "undefined-condition",
+            Self::TooManyRequests => "policy-violation",
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What a host tells the client: one enum, and the facts that come with it.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use crate::xml::Element;
+
+/// One transport connection, or one BOSH session, in the life of a client. Ids are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+pub struct LinkId(pub u64);
+
+/// One attempt at one HTTP request. A resend of the same bytes is another attempt, with another id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+pub struct RequestId(pub u64);
+
+/// A stanza of the application's, or a request to it: what ties a later event to its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+pub struct Token(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link {}", self.0)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "request {}", self.0)
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "token {}", self.0)
+    }
+}
+
+/// What happened: the argument of [`Client::handle`](crate::Client::handle).
+///
+/// An input that is about a link names it, so that what arrives from a link that is already gone is ignored, never
+/// taken for news from another.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// The user wants to be online.
+    Start,
+    /// The user wants to be offline. The client says goodbye in the protocol first; [`Event::Offline`] is the end.
+    ///
+    /// [`Event::Offline`]: crate::Event::Offline
+    Stop,
+    /// A link is ready. For BOSH: the HTTP client is ready, and `info` states what holds for each of its requests.
+    Connected {
+        /// The link of the `Connect` that this answers.
+        link: LinkId,
+        /// What the host knows of it.
+        info: LinkInfo,
+    },
+    /// One HTTP answer, whole.
+    Responded {
+        /// The link of the `Post`.
+        link: LinkId,
+        /// The attempt of the `Post`.
+        request: RequestId,
+        /// The HTTP status code.
+        status: u16,
+        /// The body, after transfer coding.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::bytes"))]
+        body: Cow<'a, [u8]>,
+        /// Facts of the connection that carried it, where the host knows them.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        tls: Option<TlsFacts>,
+    },
+    /// Something broke: the link, or one HTTP request on it.
+    Failed {
+        /// The link.
+        link: LinkId,
+        /// The attempt, where only one request failed.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        request: Option<RequestId>,
+        /// How.
+        reason: Failure,
+    },
+    /// The peer closed the link.
+    Ended {
+        /// The link.
+        link: LinkId,
+    },
+    /// The host has stopped reading from the link because the application is slow (`false`), or reads again (`true`).
+    /// While it does not read, deadlines that wait for the server stand still.
+    Reading {
+        /// The link.
+        link: LinkId,
+        /// Whether the host reads.
+        reading: bool,
+    },
+    /// The deadline passed. Early or twice is harmless.
+    Tick,
+    /// Send a message or a presence. The token follows its delivery ([`Event::Delivery`](crate::Event::Delivery)).
+    Send {
+        /// A `message` or `presence` in `jabber:client`.
+        stanza: Element,
+    },
+    /// Send an `iq` of type `get` or `set`. Its answer comes as [`Event::IqDone`](crate::Event::IqDone), once.
+    Request {
+        /// The `iq`; its `id` is replaced by one that nobody can guess.
+        iq: Element,
+        /// How long to wait for the answer; `None` takes [`Timeouts::iq`](crate::config::Timeouts::iq).
+        #[cfg_attr(feature = "record", serde(default, with = "crate::record::optional_millis"))]
+        timeout: Option<Duration>,
+    },
+    /// Answer an [`Event::Request`](crate::Event::Request).
+    Respond {
+        /// The token of the request.
+        token: Token,
+        /// The payload of the result, if it has one, or the error.
+        result: Result<Option<Element>, StanzaError>,
+    },
+    /// Give up on a request, or on a stanza that has not been written yet.
+    Cancel {
+        /// What `handle` gave for it.
+        token: Token,
+    },
+}
+
+impl Input<'_> {
+    /// The input's name, as in the documentation and in logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Stop => "Stop",
+            Self::Connected { .. } => "Connected",
+            Self::Responded { .. } => "Responded",
+            Self::Failed { .. } => "Failed",
+            Self::Ended { .. } => "Ended",
+            Self::Reading { .. } => "Reading",
+            Self::Tick => "Tick",
+            Self::Send { .. } => "Send",
+            Self::Request { .. } => "Request",
+            Self::Respond { .. } => "Respond",
+            Self::Cancel { .. } => "Cancel",
+        }
+    }
+}
+
+/// What the host knows of a link that has come up.
+///
+/// The default says the least: no encryption, nothing verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct LinkInfo {
+    /// TLS protects it.
+    pub encrypted: bool,
+    /// Who checked the server's certificate, and for which name.
+    pub verified: Verified,
+    /// The TLS version, as `1.2` or `1.3`, where it is known.
+    pub tls_version: Option<String>,
+    /// Whether the server asked for a client certificate, where it is known.
+    pub client_certificate_requested: Option<bool>,
+    /// The client certificate that is presented (DER), if the host can show it.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_bytes"))]
+    pub client_certificate: Option<Vec<u8>>,
+}
+
+impl LinkInfo {
+    /// TLS, with the server's certificate verified by the host for `name`.
+    pub fn verified(name: impl Into<String>) -> Self {
+        Self { encrypted: true, verified: Verified::Host { name: name.into() }, ..Self::default() }
+    }
+}
+
+/// Who verified the server's certificate (RFC 6120 §13.7.2, RFC 9525).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Verified {
+    /// Nobody.
+    #[default]
+    No,
+    /// The host, which saw the certificate.
+    Host {
+        /// The name that the certificate was found valid for.
+        name: String,
+    },
+    /// The platform, unseen by the host (a browser).
+    Platform {
+        /// The name that the platform was asked to connect to.
+        name: String,
+    },
+}
+
+/// What was seen of the TLS connection that carried one HTTP answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct TlsFacts {
+    /// The TLS version, as `1.2` or `1.3`.
+    pub version: Option<String>,
+    /// SHA-256 of the server's leaf certificate (DER). A session whose server certificate changes is ended.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_digest"))]
+    pub server_certificate_sha256: Option<[u8; 32]>,
+    /// Whether the server asked for a client certificate on this connection. A resumed connection cannot know.
+    pub client_certificate_requested: Option<bool>,
+}
+
+/// How a link, or one HTTP request, broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Failure {
+    /// The host name could not be resolved.
+    Dns,
+    /// Nobody listens at the address.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// The connection was reset, or ended in the middle of an answer.
+    Reset,
+    /// The server refused the TLS handshake with this alert (RFC 8446 §6).
+    TlsAlert(u8),
+    /// The server's certificate was not accepted by the host.
+    CertificateRejected {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The answer was no HTTP, or larger than allowed.
+    Http {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Anything else.
+    Other {
+        /// What, for a person.
+        reason: String,
+    },
+}
+
+/// A stanza error (RFC 6120 §8.3), received or to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct StanzaError {
+    /// `auth`, `cancel`, `continue`, `modify` or `wait`.
+    pub kind: StanzaErrorType,
+    /// The defined condition, as `service-unavailable`; `undefined-condition` where the peer gave none that is known.
+    pub condition: String,
+    /// Text for a person, if there was any: from the peer, so not to be trusted; at most 1,024 characters.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub text: Option<String>,
+}
+
+/// What to do about a stanza error (RFC 6120 §8.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum StanzaErrorType {
+    /// Retry after providing credentials.
+    Auth,
+    /// Do not retry.
+    Cancel,
+    /// Proceed: it was a warning.
+    Continue,
+    /// Retry after changing what was sent.
+    Modify,
+    /// Retry after waiting.
+    Wait,
+}
+
+impl StanzaErrorType {
+    /// The value of the `type` attribute.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Cancel => "cancel",
+            Self::Continue => "continue",
+            Self::Modify => "modify",
+            Self::Wait => "wait",
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What the client asks of its host, in order: one enum, the events for the application, and the queue they wait in.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::{IqError, Offline, Warning};
+use crate::input::{LinkId, RequestId, Token};
+use crate::jid::Jid;
+use crate::time::Instant;
+use crate::xml::Element;
+
+/// What the host has to do: the answer of [`Client::next`](crate::Client::next), to be carried out in order.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Output {
+    /// Open a link, then say `Connected` or `Failed`.
+    Connect {
+        /// The id of the new link.
+        link: LinkId,
+        /// Where.
+        endpoint: Endpoint,
+        /// The name that the server's certificate must be valid for (RFC 6120 §13.7.2; on HTTPS the URL's host).
+        server_name: String,
+        /// The label of the client certificate to present on every connection of this link; present none if absent.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        identity: Option<String>,
+        /// Never buffer more than so many bytes of one answer: fail the request instead.
+        max_message: usize,
+    },
+    /// POST `body`. Several may be open at once. Do not retry, follow redirects or decompress: the client owns resends.
+    Post {
+        /// The link.
+        link: LinkId,
+        /// The attempt; a resend has a new one.
+        request: RequestId,
+        /// The whole request body, to be sent as `text/xml; charset=utf-8`.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::owned_bytes"))]
+        body: Vec<u8>,
+        /// The client gives up on it then and says `Abandon`: an HTTP library's own timeout must not be shorter.
+        deadline: Instant,
+    },
+    /// Cancel that request; its answer is not wanted any more.
+    Abandon {
+        /// The link.
+        link: LinkId,
+        /// The attempt.
+        request: RequestId,
+    },
+    /// Flush, then close. On a link that is still connecting: give up. The link's id is dead.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// Give it to the application.
+    Event(Event),
+}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// An HTTP client for a BOSH connection manager (XEP-0124).
+    Bosh {
+        /// The URL that every request is posted to.
+        url: String,
+    },
+}
+
+/// News for the application.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Event {
+    /// Logged in, and a resource is bound.
+    Online {
+        /// The full JID that the server bound (RFC 6120 §7.6).
+        jid: Jid,
+        /// The SASL mechanism, as `EXTERNAL`.
+        mechanism: String,
+        /// The server proved that it knows the password too (mechanisms with mutual authentication only).
+        server_proof: ServerProof,
+        /// An earlier session goes on; nothing was lost.
+        resumed: bool,
+        /// Whether the server asked for a client certificate, where the host could tell.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        client_certificate_requested: Option<bool>,
+        /// How many times the client had to wait for the server since `Connected`.
+        round_trips: u32,
+    },
+    /// The client will not try any more: exactly once for each `Start`, and the last event before the next one.
+    Offline {
+        /// Why.
+        reason: Offline,
+    },
+    /// A message or a presence. What it carries comes from others: not to be trusted.
+    Stanza {
+        /// The stanza, in `jabber:client`.
+        stanza: Element,
+    },
+    /// An `iq` request whose payload is in a namespace that [`Config`](crate::Config) names. Answer it with `Respond`;
+    /// one that is not answered in time is refused with `service-unavailable`.
+    Request {
+        /// What `Respond` has to name.
+        token: Token,
+        /// The `iq`.
+        iq: Element,
+    },
+    /// A request of the application's is over: exactly once for each.
+    IqDone {
+        /// What `handle` gave for it.
+        token: Token,
+        /// The `iq` of type `result`, or why there is none.
+        result: Result<Element, IqError>,
+    },
+    /// How far a stanza of the application's has come. `Acked` and `Failed` are final; one of them always comes.
+    Delivery {
+        /// What `handle` gave for it.
+        token: Token,
+        /// How far.
+        stage: Stage,
+    },
+    /// The outbound queue was full and has room again.
+    Writable,
+    /// Something that does not stop the client, but that a person should know.
+    Warning(Warning),
+}
+
+/// Whether the server proved its knowledge of the credential (RFC 5802 §5, `v=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ServerProof {
+    /// It did, and the proof was verified.
+    Verified,
+    /// The mechanism has no such proof: TLS alone vouches for the server.
+    None,
+}
+
+/// How far a stanza has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Stage {
+    /// It waits in the client.
+    Queued,
+    /// The host has written it. On BOSH that is known only with the acknowledgement.
+    Sent,
+    /// The server has acknowledged it (on BOSH: XEP-0124 §9, or the answer to the request that carried it).
+    Acked,
+    /// It is not known to have arrived, and will not be sent again.
+    Failed,
+}
+
+/// The one ordered queue between the client and its host, with byte accounting.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    queue: VecDeque<Output>,
+    bytes: usize,
+}
+
+impl Outputs {
+    pub(crate) fn push(&mut self, output: Output) {
+        self.bytes = self.bytes.saturating_add(weight(&output));
+        self.queue.push_back(output);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.push(Output::Event(event));
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        let output = self.queue.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(weight(&output));
+        if self.queue.is_empty() {
+            // An idle client holds no memory for a burst that is over.
+            self.queue = VecDeque::new();
+        }
+        Some(output)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that wait for the host to take them, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn weight(output: &Output) -> usize {
+    let payload = match output {
+        Output::Post { body, .. } => body.len(),
+        Output::Event(Event::Stanza { stanza } | Event::Request { iq: stanza, .. }) => stanza.memory_size(),
+        Output::Event(Event::IqDone { result: Ok(iq), .. }) => iq.memory_size(),
+        Output::Event(
+            Event::Online { .. }
+            | Event::Offline { .. }
+            | Event::IqDone { result: Err(_), .. }
+            | Event::Delivery { .. }
+            | Event::Writable
+            | Event::Warning(_),
+        )
+        | Output::Connect { .. }
+        | Output::Abandon { .. }
+        | Output::Close { .. } => 0,
+    };
+    payload.saturating_add(size_of::<Output>())
+}
