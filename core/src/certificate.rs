@@ -354,3 +354,111 @@ fn printable(name: &x509_cert::name::Name) -> String {
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const US: &str = "juliet@example.com";
+
+    fn valid(text: &str) -> XmppAddress {
+        XmppAddress::Valid(BareJid::parse(text).unwrap())
+    }
+
+    fn full(text: &str) -> XmppAddress {
+        XmppAddress::WithResource(Jid::parse(text).unwrap())
+    }
+
+    fn ia5(text: &str) -> XmppAddress {
+        XmppAddress::WrongStringType {
+            text: text.to_string(),
+            address: BareJid::parse(text).ok(),
+        }
+    }
+
+    fn no_jid() -> XmppAddress {
+        XmppAddress::NotAJid {
+            text: String::new(),
+            error: JidError::Empty,
+        }
+    }
+
+    fn certificate(addresses: Vec<XmppAddress>) -> ClientCertificate {
+        let subject = String::from("CN=Juliet");
+        ClientCertificate {
+            addresses,
+            not_before: 0,
+            not_after: 1,
+            client_auth: None,
+            subject,
+            self_issued: false,
+        }
+    }
+
+    /// XEP-0178 §2, and what it leaves open.
+    #[test]
+    fn external_names_the_account_where_the_certificate_does_not() {
+        use Authzid::{Always, Auto, Never};
+        use AuthzidWarning::{NamesNobody, NoneChosen, WrongStringType};
+
+        const EMPTY: Option<&str> = None;
+        const NAMED: Option<&str> = Some(US);
+        let others = |all: &[&str]| {
+            Some(AuthzidWarning::NamesOthers {
+                addresses: all.iter().map(|a| BareJid::parse(a).unwrap()).collect(),
+            })
+        };
+        let other = "romeo@example.com";
+
+        let table = [
+            (Auto, Some(vec![valid(US)]), EMPTY, None),
+            (Auto, Some(vec![valid(other)]), NAMED, others(&[other])),
+            (Auto, Some(vec![valid(US), valid(other)]), NAMED, None),
+            (Auto, Some(vec![valid(other), valid(US)]), NAMED, None),
+            (
+                Auto,
+                Some(vec![valid(other), valid("example.com")]),
+                NAMED,
+                others(&[other, "example.com"]),
+            ),
+            (Auto, Some(vec![]), EMPTY, Some(NamesNobody)),
+            (Auto, None, NAMED, None),
+            // A resource is not compared.
+            (Auto, Some(vec![full("juliet@example.com/balcony")]), EMPTY, None),
+            (
+                Auto,
+                Some(vec![full("romeo@example.com/balcony")]),
+                NAMED,
+                others(&[other]),
+            ),
+            // Two names are several, also where they are one address.
+            (Auto, Some(vec![valid(US), valid(US)]), NAMED, None),
+            (Auto, Some(vec![valid(US), no_jid()]), NAMED, None),
+            (Auto, Some(vec![valid(US), ia5(US)]), NAMED, None),
+            // Servers differ on these.
+            (Auto, Some(vec![ia5(US)]), EMPTY, Some(WrongStringType)),
+            (Auto, Some(vec![ia5(US), valid(other)]), NAMED, Some(WrongStringType)),
+            (Auto, Some(vec![ia5(other)]), NAMED, others(&[other])),
+            (Auto, Some(vec![no_jid()]), NAMED, others(&[])),
+            (Auto, Some(vec![XmppAddress::NotText]), NAMED, others(&[])),
+            (Always, None, NAMED, None),
+            (Always, Some(vec![valid(US)]), NAMED, None),
+            (Always, Some(vec![]), NAMED, Some(NamesNobody)),
+            (Always, Some(vec![valid(other)]), NAMED, others(&[other])),
+            (Never, None, EMPTY, None),
+            (Never, Some(vec![valid(US)]), EMPTY, None),
+            (Never, Some(vec![]), EMPTY, Some(NamesNobody)),
+            (Never, Some(vec![valid(US), valid(other)]), EMPTY, Some(NoneChosen)),
+            (Never, Some(vec![valid(other)]), EMPTY, others(&[other])),
+        ];
+        let account = BareJid::parse(US).unwrap();
+        for (policy, addresses, expected, warning) in table {
+            let certificate = addresses.map(certificate);
+            let decision = authzid(policy, &account, certificate.as_ref());
+            let row = (policy, certificate);
+            assert_eq!(decision.authzid.as_deref(), expected, "{row:?}");
+            assert_eq!(decision.warning, warning, "{row:?}");
+        }
+    }
+}

@@ -490,11 +490,14 @@ fn prepare_local(raw: &str) -> Result<Cow<'_, str>, JidError> {
 fn prepare_resource(raw: &str) -> Result<Cow<'_, str>, JidError> {
     let part = JidPart::Resource;
     let profile = OpaqueString::new();
-    check_class(part, &FreeformClass::default(), raw)?;
     let text = profile
         .additional_mapping_rule(raw)
         .map_err(|e| profile_error(part, &e))?;
-    profile.normalization_rule(text).map_err(|e| profile_error(part, &e))
+    let text = profile.normalization_rule(text).map_err(|e| profile_error(part, &e))?;
+    // The class is checked last (the order of RFC 8264 §7): NFC makes U+00B7, which needs a context, from U+0387, which
+    // does not, and a syllable that is allowed from Hangul Jamo that are not.
+    check_class(part, &FreeformClass::default(), &text)?;
+    Ok(text)
 }
 
 // RFC 7622 §3.2: an IPv6 literal, an IPv4 address, or a domain name of NR-LDH labels and U-labels.
@@ -596,7 +599,7 @@ impl NewerCharacters for FreeformClass {
 fn check_class<C: NewerCharacters>(part: JidPart, class: &C, text: &str) -> Result<(), JidError> {
     let is_newer = |c: char| class.get_value_from_char(c) == DerivedPropertyValue::Unassigned;
     if !text.chars().any(is_newer) {
-        return class.allows(text).map_err(|e| profile_error(part, &e));
+        return class.allows(text).map_err(|e| class_error(part, class, text, &e));
     }
     // U+180F is a mark that is invisible (Default_Ignorable_Code_Point): RFC 8264 §9.13 disallows those.
     if let Some(character) = text
@@ -607,7 +610,21 @@ fn check_class<C: NewerCharacters>(part: JidPart, class: &C, text: &str) -> Resu
     }
     // The rules of context then see a plain letter in the place of a newer character.
     let known: String = text.chars().map(|c| if is_newer(c) { 'a' } else { c }).collect();
-    class.allows(known).map_err(|e| profile_error(part, &e))
+    class.allows(&known).map_err(|e| class_error(part, class, &known, &e))
+}
+
+fn class_error<C: StringClass>(part: JidPart, class: &C, text: &str, error: &Error) -> JidError {
+    let needs_context = |c: &char| {
+        matches!(
+            class.get_value_from_char(*c),
+            DerivedPropertyValue::ContextJ | DerivedPropertyValue::ContextO
+        )
+    };
+    match (error, text.chars().find(needs_context)) {
+        // The library names no character where the context that it needs lies beyond an end of the text.
+        (Error::Unexpected(UnexpectedError::Undefined), Some(character)) => JidError::Character { part, character },
+        _ => profile_error(part, error),
+    }
 }
 
 fn profile_error(part: JidPart, error: &Error) -> JidError {
