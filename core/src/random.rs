@@ -185,10 +185,9 @@ mod tests {
         let empty = random.range(9..=3);
         assert_eq!(empty, 9);
         assert_ne!(random.range(0..=u64::MAX), random.range(0..=u64::MAX));
-        // Half of all draws are unfair here, so the loop runs more than once.
-        for _ in 0..50 {
-            assert!(random.range(0..=1 << 63) <= 1 << 63);
-        }
+        // The lowest third of this range would get half of the draws if the unfair quarter of them were used.
+        let low = (0..600).filter(|_| random.range(0..=(3 << 62) - 1) < 1 << 62).count();
+        assert!((150..250).contains(&low), "{low} of 600");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use hmac::{
     EagerHash, Hmac, KeyInit, Mac,
     digest::{Digest, Key},
 };
+use pbkdf2::pbkdf2_hmac;
 use sha1::Sha1;
 use sha2::Sha256;
 use zeroize::Zeroize;
@@ -48,12 +49,14 @@ impl ScramHash {
 
     /// Hi(), which is PBKDF2 with one block of output.
     fn pbkdf2(self, password: &Secret, salt: &[u8], iterations: u32) -> Secret {
-        let (pbkdf2, length): (fn(&[u8], &[u8], u32, &mut [u8]), _) = match self {
-            Self::Sha1 => (pbkdf2::pbkdf2_hmac::<Sha1>, 20),
-            Self::Sha256 => (pbkdf2::pbkdf2_hmac::<Sha256>, 32),
+        let mut salted = match self {
+            Self::Sha1 => vec![0; 20],
+            Self::Sha256 => vec![0; 32],
         };
-        let mut salted = vec![0; length];
-        pbkdf2(password.expose(), salt, iterations, &mut salted);
+        match self {
+            Self::Sha1 => pbkdf2_hmac::<Sha1>(password.expose(), salt, iterations, &mut salted),
+            Self::Sha256 => pbkdf2_hmac::<Sha256>(password.expose(), salt, iterations, &mut salted),
+        }
         Secret::new(salted)
     }
 }
