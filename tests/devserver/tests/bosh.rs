@@ -249,6 +249,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pause_answers_what_waits_and_outlives_inactivity() {
+        let authority = Authority::new();
+        let server = start(&authority, |settings| {
+            settings.bosh.inactivity = Some(1);
+            settings.bosh.max_pause = Some(60);
+        })
+        .await;
+        let mut client = Client::online(&server, &authority, "user01", "a").await;
+        assert!(client.creation.contains("maxpause='60'"));
+        let poll = client.body("", "");
+        let mut other = Connection::open(&server, &authority, None).await;
+        let held = tokio::spawn(async move { other.post(&poll).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let pause = client.body("pause='30'", "");
+        client.connection.post(&pause).await;
+        assert!(!held.await.unwrap().contains("type="));
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert!(client.send(&ping("p")).await.contains("id='p'"));
+        assert_eq!(server.violations(), [""; 0]);
+        let pause = client.body("pause='61'", "");
+        assert!(
+            client
+                .connection
+                .post(&pause)
+                .await
+                .contains("condition='policy-violation'")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_polling_session_is_answered_at_once_and_must_keep_the_pace() {
+        let authority = Authority::new();
+        let server = start(&authority, |settings| settings.bosh.wait = Some(0)).await;
+        let mut client = Client::online(&server, &authority, "user01", "a").await;
+        let started = Instant::now();
+        assert!(client.send("").await.ends_with("/>"));
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(
+            client.send(&ping("p")).await.contains("id='p'"),
+            "content may come at any time"
+        );
+        assert!(client.send("").await.ends_with("/>"));
+        assert_eq!(server.violations(), [""; 0]);
+        assert!(client.send("").await.contains("condition='policy-violation'"));
+    }
+
+    #[tokio::test]
     async fn a_silent_session_is_forgotten() {
         let authority = Authority::new();
         let server = start(&authority, |settings| settings.bosh.inactivity = Some(1)).await;
