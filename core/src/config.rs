@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::certificate::Authzid;
 use crate::jid::{BareJid, Jid};
 use crate::secret::Secret;
+use crate::xml::XmlLimits;
 
 /// One account and how to reach it: made by [`Config::builder`], then fixed for the life of a [`Client`](crate::Client).
 ///
@@ -432,6 +433,25 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// What a peer that has not authenticated may send.
+    pub(crate) fn before_login(&self) -> XmlLimits {
+        XmlLimits { element_bytes: self.element_before_login, ..self.after_login() }
+    }
+
+    /// What the server may send afterwards.
+    pub(crate) fn after_login(&self) -> XmlLimits {
+        let mut limits = XmlLimits::default();
+        limits.element_bytes = self.element;
+        limits.document_bytes = Some(self.bosh_body);
+        limits.depth = self.depth;
+        limits.attributes = self.attributes;
+        limits.namespaces = self.namespaces;
+        limits.attribute_value = self.attribute_value;
+        limits
+    }
+}
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
@@ -439,7 +459,7 @@ pub struct Timeouts {
     /// For a link to come up, and for a session to be created on it (30 s).
     #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
     pub connect: Duration,
-    /// For each step of the negotiation (30 s; on BOSH the `wait` of a held request is added).
+    /// For each step of the negotiation (30 s).
     #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
     pub negotiation: Duration,
     /// For the server's part of the goodbye (5 s).

@@ -53,6 +53,8 @@ pub enum InvalidStanza {
     To,
     /// `from` is neither the account nor the bound JID (RFC 6120 §8.1.2.1).
     From,
+    /// The condition of a stanza error is no XML name.
+    ErrorCondition,
 }
 
 /// How the host broke the contract.
@@ -189,6 +191,14 @@ pub enum LoginError {
         #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
         client_certificate_requested: Option<bool>,
     },
+    /// The server answered with an element of the SASL namespace that is neither success nor failure: one server in the
+    /// field does that to a certificate that has expired.
+    UnknownAnswer {
+        /// The mechanism.
+        mechanism: String,
+        /// The element's name, as `{namespace}name`, shortened.
+        element: String,
+    },
     /// Nothing that the server offers can be used with what the application gave and allows.
     NoMechanism {
         /// What the server offers.
@@ -240,8 +250,13 @@ pub enum PeerMisbehaved {
     Xml(XmlError),
     /// An element that this phase does not expect.
     Unexpected {
-        /// The phase.
-        phase: &'static str,
+        /// What was waited for.
+        waiting_for: WaitingFor,
+        /// The element's name, as `{namespace}name`, shortened.
+        element: String,
+    },
+    /// Something in a BOSH body that does not belong there (XEP-0206 §2).
+    BoshPayload {
         /// The element's name, as `{namespace}name`, shortened.
         element: String,
     },
@@ -299,6 +314,8 @@ pub enum Warning {
     },
     /// The client certificate has a name of the wrong string type (RFC 6120 §13.7.1.4 asks for UTF8String).
     CertificateNameType,
+    /// The client certificate names several accounts, and the policy says not to choose (XEP-0178 §2 asks to).
+    CertificateNamesSeveral,
     /// The client certificate that the application gave cannot be read.
     CertificateUnreadable,
     /// An HTTP request failed and was sent again, byte for byte the same.
@@ -352,7 +369,7 @@ impl PeerMisbehaved {
     pub fn condition(&self) -> &'static str {
         match self {
             Self::Xml(error) => error.stream_error_condition(),
-            Self::Unexpected { .. } => "unsupported-stanza-type",
+            Self::Unexpected { .. } | Self::BoshPayload { .. } => "unsupported-stanza-type",
             Self::BoundJid => "undefined-condition",
             Self::TooManyRequests => "policy-violation",
         }

@@ -113,6 +113,15 @@ impl Display for LoginError {
                 }
                 Ok(())
             }
+            Self::UnknownAnswer { mechanism, element } => {
+                write!(f, "the server refused the login by {mechanism}: it answered ")?;
+                quote(f, element)?;
+                f.write_str(", which is neither success nor failure")?;
+                if mechanism == "EXTERNAL" {
+                    f.write_str("; some servers answer so when the client certificate has expired, or is not valid yet")?;
+                }
+                Ok(())
+            }
             Self::NoMechanism { offered, wanted, client_certificate_requested } => {
                 f.write_str("the server does not offer ")?;
                 list(f, wanted)?;
@@ -158,10 +167,14 @@ impl Display for PeerMisbehaved {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
             Self::Xml(error) => write!(f, "the server broke the protocol: {error}"),
-            Self::Unexpected { phase, element } => {
+            Self::Unexpected { waiting_for, element } => {
                 f.write_str("the server broke the protocol: it sent ")?;
                 quote(f, element)?;
-                write!(f, " while {phase}")
+                write!(f, " where {waiting_for} was expected")
+            }
+            Self::BoshPayload { element } => {
+                f.write_str("the server broke the protocol: a BOSH body carries ")?;
+                quote(f, element)
             }
             Self::BoundJid => f.write_str("the server broke the protocol: what it bound is no full JID"),
             Self::TooManyRequests => f.write_str("more requests arrived than can be kept track of"),
@@ -233,6 +246,9 @@ impl Display for Warning {
             Self::CertificateNameType => f.write_str(
                 "the name in the client certificate is not a UTF8String, which RFC 6120 asks for: some servers will refuse it",
             ),
+            Self::CertificateNamesSeveral => f.write_str(
+                "the client certificate names several accounts, and the policy says not to name one: the server may choose another",
+            ),
             Self::CertificateUnreadable => f.write_str("the client certificate that was given cannot be read as X.509"),
             Self::Resent { attempt, reason } => write!(f, "request failed at attempt {attempt} ({reason}): sent again"),
             Self::Hurried => f.write_str("the server answers empty requests at once: they are spaced out"),
@@ -294,6 +310,7 @@ impl Display for InvalidStanza {
             Self::PayloadCount => "an <iq/> of type get or set has exactly one child element",
             Self::To => "its 'to' is not a valid JID",
             Self::From => "its 'from' is neither the account nor the bound JID; leave it out",
+            Self::ErrorCondition => "the condition of the error is not a name: use one of RFC 6120 §8.3.3, such as item-not-found",
         })
     }
 }

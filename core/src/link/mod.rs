@@ -1,0 +1,174 @@
+//! A link carries top-level elements between the client and what its host carries.
+//!
+//! It promises: elements arrive whole, in order, each once; what is sent leaves in order; after `Closed` nothing comes.
+//! What differs between transports stays in here: negotiation and session see [`Event`]s only.
+//!
+//! - `mod.rs`: what a link is, and the table of what differs.
+//! - `bosh.rs`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
+
+pub(crate) mod bosh;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::error::{Offline, PeerMisbehaved, SessionEnd, Warning};
+use crate::input::{LinkId, RequestId, Token};
+use crate::output::{Outputs, Stage};
+use crate::random::Random;
+use crate::time::Instant;
+use crate::xml::{Element, ElementRef};
+
+/// The namespace of `features` and `error` (RFC 6120 §4.8.1).
+pub(crate) const NS_STREAM: &str = "http://etherx.jabber.org/streams";
+const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+
+/// What a link reports to the client.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The stream is open: features follow.
+    Opened,
+    /// A complete top-level element.
+    Element(Element),
+    /// A stanza has come so far.
+    Delivery(Token, Stage),
+    /// Something that a person should know.
+    Warning(Warning),
+    /// It is over: our goodbye is complete (`None`), or something ended it.
+    Closed(Option<Offline>),
+}
+
+/// What a link may use while it handles an input: everything of the client's but its state.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) outputs: &'a mut Outputs,
+    pub(crate) random: &'a mut Random,
+    pub(crate) events: &'a mut Vec<Event>,
+    pub(crate) next_request: &'a mut u64,
+}
+
+impl Context<'_> {
+    pub(crate) fn request_id(&mut self) -> RequestId {
+        let id = RequestId(*self.next_request);
+        *self.next_request = self.next_request.saturating_add(1);
+        id
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    pub(crate) fn misbehaved(&mut self, error: PeerMisbehaved) {
+        self.events.push(Event::Closed(Some(Offline::Misbehaved(error))));
+    }
+}
+
+/// What differs between transports, for those who must not ask which one it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traits {
+    /// A restart after EXTERNAL names the account (XEP-0206 §5).
+    pub(crate) restart_names_account: bool,
+}
+
+/// XEP-0124, XEP-0206.
+pub(crate) const BOSH: Traits = Traits { restart_names_account: true };
+
+/// A stanza on its way into a link, already written as XML that is self-contained but for the `jabber:client` default
+/// namespace, which each transport has to declare in its own place.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) xml: String,
+    pub(crate) token: Option<Token>,
+}
+
+impl Outgoing {
+    /// `element` as it goes into a body or a frame of its own.
+    pub(crate) fn new(element: &Element, token: Option<Token>) -> Self {
+        Self { xml: element.to_xml(), token }
+    }
+}
+
+/// Reads `<stream:error/>` (RFC 6120 §4.9.2).
+pub(crate) fn stream_error(error: ElementRef<'_>) -> SessionEnd {
+    let mut end = SessionEnd { condition: None, text: None, application: None, see_other: None };
+    for child in error.children() {
+        if child.is(NS_STREAM_ERRORS, "text") {
+            end.text.get_or_insert_with(|| shorten(&child.text()));
+        } else if child.namespace() == NS_STREAM_ERRORS {
+            // RFC 6120 §4.9.3; `xml-not-well-formed` is RFC 3920's name of the same thing.
+            end.condition.get_or_insert_with(|| known_stream_condition(child.name()).into());
+        } else {
+            end.application.get_or_insert_with(|| shorten(&expanded_name(child)));
+        }
+    }
+    end.condition.get_or_insert_with(|| "undefined-condition".into());
+    end
+}
+
+fn known_stream_condition(name: &str) -> &'static str {
+    const CONDITIONS: [&str; 25] = [
+        "bad-format",
+        "bad-namespace-prefix",
+        "conflict",
+        "connection-timeout",
+        "host-gone",
+        "host-unknown",
+        "improper-addressing",
+        "internal-server-error",
+        "invalid-from",
+        "invalid-namespace",
+        "invalid-xml",
+        "not-authorized",
+        "not-well-formed",
+        "policy-violation",
+        "remote-connection-failed",
+        "reset",
+        "resource-constraint",
+        "restricted-xml",
+        "see-other-host",
+        "system-shutdown",
+        "undefined-condition",
+        "unsupported-encoding",
+        "unsupported-feature",
+        "unsupported-stanza-type",
+        "unsupported-version",
+    ];
+    if name == "xml-not-well-formed" {
+        return "not-well-formed";
+    }
+    CONDITIONS.into_iter().find(|condition| *condition == name).unwrap_or("undefined-condition")
+}
+
+/// `{namespace}name`, for messages.
+pub(crate) fn expanded_name(element: ElementRef<'_>) -> String {
+    let mut name = String::from("{");
+    name.push_str(element.namespace());
+    name.push('}');
+    name.push_str(element.name());
+    shorten(&name)
+}
+
+/// At most 1,024 characters of a peer's text: enough for a person, too little to fill a log.
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().take(1_024).collect()
+}
+
+/// One of the transports.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// HTTP.
+    Bosh(bosh::Bosh),
+}
+
+impl Link {
+    pub(crate) fn id(&self) -> LinkId {
+        match self {
+            Self::Bosh(bosh) => bosh.id(),
+        }
+    }
+
+    pub(crate) fn traits(&self) -> Traits {
+        match self {
+            Self::Bosh(_) => BOSH,
+        }
+    }
+}

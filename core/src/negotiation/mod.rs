@@ -1,0 +1,345 @@
+//! From `the link is open` to `online`: every transition, in one table that does not know the transport.
+//!
+//! A [`Phase`] is what is waited for; it is consumed by each [`Event`] and yields the next phase, with [`Step`]s for the
+//! client to carry out, or the reason why the client goes offline. Every pair of phase and event that is not in the table
+//! is a named error. After an error the answer stays the same error.
+//!
+//! - `mod.rs`: the table.
+//! - `features.rs`: what a server offers.
+//! - `sasl1.rs`: the elements of RFC 6120 §6.
+//! - `bind.rs`: resource binding and the old session.
+
+mod bind;
+pub(crate) mod features;
+mod sasl1;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::certificate::ClientCertificate;
+use crate::config::Config;
+use crate::error::{
+    ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, SessionEnd, WaitingFor, Warning,
+};
+use crate::input::StanzaError;
+use crate::jid::Jid;
+use crate::link::{NS_STREAM, Traits, expanded_name, stream_error};
+use crate::output::ServerProof;
+use crate::random::Random;
+use crate::sasl::select::{Connection, select};
+use crate::sasl::{self, Mechanism, SaslError};
+use crate::session::NS_CLIENT;
+use crate::xml::{Element, InvalidXml};
+use features::{Features, NS_SASL};
+
+/// More challenges than any mechanism needs: an endless exchange ends here.
+const CHALLENGES: u32 = 10;
+/// How often a resource is asked for.
+const BIND_ATTEMPTS: u32 = 3;
+
+/// The negotiation of one link.
+#[derive(Debug)]
+pub(crate) struct Negotiation {
+    phase: Result<Phase, Offline>,
+}
+
+/// What is waited for.
+#[derive(Debug)]
+enum Phase {
+    /// The stream.
+    Opening,
+    /// Features, before or after authentication.
+    Features(Option<Login>),
+    /// The server's part of a SASL exchange.
+    Sasl { mechanism: Mechanism, challenges: u32 },
+    /// The result of binding.
+    Bind { login: Login, id: String, attempts: u32, session_required: bool },
+    /// The result of asking for a session.
+    Session { login: Login, id: String, jid: Jid },
+    /// Nothing more.
+    Online,
+}
+
+/// How the login went.
+#[derive(Debug)]
+struct Login {
+    mechanism: &'static str,
+    proof: ServerProof,
+}
+
+/// What happened, in the words of the table.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The link is open.
+    Opened,
+    /// `<stream:features/>`.
+    Features(Features),
+    /// `<challenge/>`.
+    Challenge(Element),
+    /// `<success/>`.
+    Success(Element),
+    /// `<failure/>`.
+    Failure(Element),
+    /// Another element in the SASL namespace.
+    OtherSasl(Element),
+    /// An `iq` of type `result` or `error`.
+    IqAnswer(Element),
+    /// `<stream:error/>`.
+    StreamError(SessionEnd),
+    /// Any other element.
+    Other(Element),
+    /// The phase took too long.
+    Timeout,
+}
+
+impl Event {
+    /// Names what arrived. Expanded names only: prefixes mean nothing (RFC 6120 §4.8).
+    pub(crate) fn of(element: Element) -> Self {
+        if element.is(NS_STREAM, "features") {
+            return Self::Features(Features::read(element.root()));
+        }
+        if element.is(NS_STREAM, "error") {
+            return Self::StreamError(stream_error(element.root()));
+        }
+        if element.namespace() == NS_SASL {
+            return match element.name() {
+                "challenge" => Self::Challenge(element),
+                "success" => Self::Success(element),
+                "failure" => Self::Failure(element),
+                _ => Self::OtherSasl(element),
+            };
+        }
+        if element.is(NS_CLIENT, "iq") && matches!(element.attribute("type"), Some("result" | "error")) {
+            return Self::IqAnswer(element);
+        }
+        Self::Other(element)
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Opened => "a stream header".to_string(),
+            Self::Features(_) => "stream features".to_string(),
+            Self::StreamError(_) => "a stream error".to_string(),
+            Self::Timeout => "nothing".to_string(),
+            Self::Challenge(element)
+            | Self::Success(element)
+            | Self::Failure(element)
+            | Self::OtherSasl(element)
+            | Self::IqAnswer(element)
+            | Self::Other(element) => expanded_name(element.root()),
+        }
+    }
+}
+
+/// What the client has to do, in order.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Send this element.
+    Send(Element),
+    /// Start the stream anew; `from` names the account where the transport wants that.
+    Restart { from: Option<String> },
+    /// Tell the application.
+    Warn(Warning),
+    /// Larger elements may come now.
+    Authenticated,
+    /// Done.
+    Online { jid: Jid, mechanism: &'static str, proof: ServerProof },
+}
+
+/// What the table may look at.
+pub(crate) struct Facts<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) verified_tls: bool,
+    pub(crate) certificate: Option<&'a ClientCertificate>,
+    pub(crate) certificate_requested: Option<bool>,
+    pub(crate) traits: Traits,
+    pub(crate) random: &'a mut Random,
+    pub(crate) steps: &'a mut Vec<Step>,
+}
+
+impl Negotiation {
+    pub(crate) fn new() -> Self {
+        Self { phase: Ok(Phase::Opening) }
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        matches!(self.phase, Ok(Phase::Online))
+    }
+
+    /// One turn of the table.
+    pub(crate) fn handle(&mut self, event: Event, facts: &mut Facts<'_>) -> Result<(), Offline> {
+        let phase = core::mem::replace(&mut self.phase, Ok(Phase::Online))?;
+        self.phase = transition(phase, event, facts);
+        self.phase.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+}
+
+/// The table.
+fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    match (phase, event) {
+        // RFC 6120 §4.9.1.1: a stream error is final, whenever it comes.
+        (_, Event::StreamError(end)) => Err(Offline::Ended(end)),
+        (phase, Event::Timeout) => {
+            Err(Offline::Connection(ConnectionError::Timeout { waiting_for: phase.waiting_for() }))
+        }
+
+        (Phase::Opening, Event::Opened) => Ok(Phase::Features(None)),
+
+        (Phase::Features(None), Event::Features(features)) => authenticate(&features, facts),
+        (Phase::Features(Some(login)), Event::Features(features)) => {
+            if !features.bind {
+                return Err(Offline::Incompatible(PeerIncompatible::NoBind));
+            }
+            ask_to_bind(login, 1, features.session_required, facts)
+        }
+
+        (Phase::Sasl { mut mechanism, challenges }, Event::Challenge(challenge)) => {
+            let answer = if challenges < CHALLENGES {
+                sasl1::data(challenge.root()).and_then(|data| mechanism.challenge(&data))
+            } else {
+                Err(SaslError::UnexpectedChallenge)
+            };
+            match answer {
+                Ok(answer) => {
+                    facts.steps.push(Step::Send(sasl1::response(&answer).map_err(ours)?));
+                    Ok(Phase::Sasl { mechanism, challenges: challenges + 1 })
+                }
+                Err(error) => {
+                    // RFC 6120 §6.4.4: the server learns that we broke it off.
+                    facts.steps.push(Step::Send(sasl1::abort().map_err(ours)?));
+                    Err(broken_off(mechanism.name(), error))
+                }
+            }
+        }
+        (Phase::Sasl { mut mechanism, .. }, Event::Success(success)) => {
+            let proof = sasl1::data(success.root()).and_then(|data| mechanism.success(Some(&data)));
+            let proof = match proof.map_err(|error| broken_off(mechanism.name(), error))? {
+                sasl::ServerProof::Verified => ServerProof::Verified,
+                sasl::ServerProof::NotProvided => ServerProof::None,
+            };
+            let names_account = facts.traits.restart_names_account && mechanism.name() == "EXTERNAL";
+            let from = names_account.then(|| facts.config.account().to_string());
+            facts.steps.push(Step::Restart { from });
+            facts.steps.push(Step::Authenticated);
+            Ok(Phase::Features(Some(Login { mechanism: mechanism.name(), proof })))
+        }
+        (Phase::Sasl { mechanism, .. }, Event::Failure(failure)) => {
+            // Nothing weaker is tried after a refusal: that would be a way to collect passwords.
+            let (condition, text) = sasl1::failure(failure.root());
+            Err(Offline::Login(LoginError::Refused {
+                mechanism: mechanism.name().to_string(),
+                condition,
+                text,
+                client_certificate_requested: facts.certificate_requested,
+            }))
+        }
+        (Phase::Sasl { mechanism, .. }, Event::OtherSasl(element)) => Err(Offline::Login(LoginError::UnknownAnswer {
+            mechanism: mechanism.name().to_string(),
+            element: expanded_name(element.root()),
+        })),
+
+        (Phase::Bind { login, id, attempts, session_required }, Event::IqAnswer(iq)) => {
+            if !answers(&iq, &id, facts.config) {
+                return Ok(Phase::Bind { login, id, attempts, session_required });
+            }
+            if iq.attribute("type") == Some("error") {
+                let error = StanzaError::read(iq.root());
+                // RFC 6120 §7.7.2.2: the resource is taken; the server may choose another.
+                return match error.condition.as_str() {
+                    "conflict" if attempts < BIND_ATTEMPTS => ask_to_bind(login, attempts + 1, session_required, facts),
+                    _ => Err(Offline::Login(LoginError::BindRefused { error })),
+                };
+            }
+            let jid = bind::bound_jid(&iq, &facts.config.account())?;
+            if session_required {
+                let id = facts.random.id();
+                facts.steps.push(Step::Send(bind::session_request(&id).map_err(ours)?));
+                return Ok(Phase::Session { login, id, jid });
+            }
+            Ok(online(login, jid, facts))
+        }
+        (Phase::Session { login, id, jid }, Event::IqAnswer(iq)) => {
+            if !answers(&iq, &id, facts.config) {
+                return Ok(Phase::Session { login, id, jid });
+            }
+            if iq.attribute("type") == Some("error") {
+                let error = StanzaError::read(iq.root());
+                return Err(Offline::Login(LoginError::BindRefused { error }));
+            }
+            Ok(online(login, jid, facts))
+        }
+
+        (
+            phase @ (Phase::Opening
+            | Phase::Features(_)
+            | Phase::Sasl { .. }
+            | Phase::Bind { .. }
+            | Phase::Session { .. }
+            | Phase::Online),
+            event @ (Event::Opened
+            | Event::Features(_)
+            | Event::Challenge(_)
+            | Event::Success(_)
+            | Event::Failure(_)
+            | Event::OtherSasl(_)
+            | Event::IqAnswer(_)
+            | Event::Other(_)),
+        ) => Err(Offline::Misbehaved(PeerMisbehaved::Unexpected {
+            waiting_for: phase.waiting_for(),
+            element: event.name(),
+        })),
+    }
+}
+
+impl Phase {
+    fn waiting_for(&self) -> WaitingFor {
+        match self {
+            Self::Opening => WaitingFor::Session,
+            Self::Features(_) => WaitingFor::Features,
+            Self::Sasl { .. } => WaitingFor::Login,
+            Self::Bind { .. } | Self::Session { .. } | Self::Online => WaitingFor::Bind,
+        }
+    }
+}
+
+fn authenticate(features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let Some(offered) = &features.mechanisms else { return Err(Offline::Incompatible(PeerIncompatible::NoSasl)) };
+    let connection = Connection {
+        verified_tls: facts.verified_tls,
+        certificate: facts.certificate,
+        certificate_requested: facts.certificate_requested,
+    };
+    let choice = select(offered, facts.config, &connection, facts.random).map_err(Offline::Login)?;
+    let mut mechanism = choice.mechanism;
+    let initial = mechanism.initial().map_err(|error| broken_off(mechanism.name(), error))?;
+    facts.steps.extend(choice.warning.map(Step::Warn));
+    facts.steps.push(Step::Send(sasl1::auth(mechanism.name(), initial.as_ref()).map_err(ours)?));
+    Ok(Phase::Sasl { mechanism, challenges: 0 })
+}
+
+fn ask_to_bind(login: Login, attempts: u32, session_required: bool, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let id = facts.random.id();
+    let resource = facts.config.jid.resource().filter(|_| attempts == 1);
+    facts.steps.push(Step::Send(bind::bind_request(&id, resource).map_err(ours)?));
+    Ok(Phase::Bind { login, id, attempts, session_required })
+}
+
+fn online(login: Login, jid: Jid, facts: &mut Facts<'_>) -> Phase {
+    facts.steps.push(Step::Online { jid, mechanism: login.mechanism, proof: login.proof });
+    Phase::Online
+}
+
+/// Whether `iq` answers the request `id`, from somebody who may.
+fn answers(iq: &Element, id: &str, config: &Config) -> bool {
+    iq.attribute("id") == Some(id) && bind::may_answer(iq.attribute("from"), &config.account())
+}
+
+fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
+    Offline::Login(LoginError::Mechanism { mechanism: mechanism.to_string(), error })
+}
+
+/// An element of our own that cannot be written: only a resource with a character that XML has no place for can do that,
+/// and a JID cannot hold one.
+fn ours(_: InvalidXml) -> Offline {
+    Offline::Login(LoginError::Mechanism { mechanism: "XML".to_string(), error: SaslError::Encoding })
+}
