@@ -35,7 +35,10 @@ impl AccountArgs {
     /// # Errors
     /// A file cannot be read, is in no known format, holds no key, or the key does not belong to the certificate.
     pub fn identity(&self) -> Result<Option<ClientIdentity>, Failure> {
-        self.cert.as_deref().map(|cert| ClientIdentity::load(cert, self.key.as_deref())).transpose()
+        self.cert
+            .as_deref()
+            .map(|cert| ClientIdentity::load(cert, self.key.as_deref()))
+            .transpose()
     }
 
     /// The authorities of `--ca`, where it is given.

@@ -254,19 +254,39 @@ mod tests {
     #[test]
     fn login_takes_the_documented_options() {
         let line = "epode login user01@example.org/phone --bosh https://h:7443/http-bind --cert a.p12 --ca ca.crt --once --json --plain";
-        let AllCommands::Login(login) = All::try_parse_from(line.split(' ')).unwrap().command else { panic!("not login") };
+        let AllCommands::Login(login) = All::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not login")
+        };
         assert_eq!(login.jid.as_str(), "user01@example.org/phone");
         assert!(login.once && login.output.json && login.output.plain);
         assert!(All::try_parse_from(["epode", "login", "user01@example.org", "--bosh", "ftp://h/"]).is_err());
-        assert!(All::try_parse_from(["epode", "login", "user01@example.org", "--bosh", "https://h/", "--key", "a"]).is_err());
+        assert!(
+            All::try_parse_from([
+                "epode",
+                "login",
+                "user01@example.org",
+                "--bosh",
+                "https://h/",
+                "--key",
+                "a"
+            ])
+            .is_err()
+        );
         assert!(All::try_parse_from(["epode", "demo", "--password", "--both"]).is_err());
         assert!(All::try_parse_from(["epode", "send", "user02@example.org", "hello", "--bosh", "https://h/"]).is_ok());
     }
 
     #[test]
     fn an_account_has_a_name_and_no_device() {
-        assert_eq!(parse_account("User01@Example.org").unwrap().as_str(), "user01@example.org");
-        assert!(parse_account("user01@example.org/phone").unwrap_err().contains("leave out '/phone'"));
+        assert_eq!(
+            parse_account("User01@Example.org").unwrap().as_str(),
+            "user01@example.org"
+        );
+        assert!(
+            parse_account("user01@example.org/phone")
+                .unwrap_err()
+                .contains("leave out '/phone'")
+        );
         assert!(parse_account("example.org").unwrap_err().contains("server"));
     }
 }

@@ -70,7 +70,10 @@ pub struct Failure {
 impl Failure {
     /// A failure with a status of its own.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self {
+            exit,
+            message: message.into(),
+        }
     }
 
     /// The user can put it right by typing something else.

@@ -31,7 +31,10 @@ pub struct ClientIdentity {
 
 impl Clone for ClientIdentity {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
     }
 }
 
@@ -60,7 +63,10 @@ impl ClientIdentity {
                 "the private key does not belong to the certificate in {shown}; `epode cert show` compares the two"
             )));
         }
-        Ok(Self { chain: contents.chain, key })
+        Ok(Self {
+            chain: contents.chain,
+            key,
+        })
     }
 
     /// The client's own certificate as DER, which the core reads the addresses from.
@@ -103,19 +109,33 @@ impl Contents {
         if is_pem(&octets) {
             let chain = certificates_in_pem(&octets, &shown)?;
             let key = PrivateKeyDer::from_pem_slice(&octets).ok();
-            return Ok(Self { format: Format::Pem, chain, key });
+            return Ok(Self {
+                format: Format::Pem,
+                chain,
+                key,
+            });
         }
         if let Ok((_, certificate)) = X509Certificate::from_der(&octets) {
             let der = CertificateDer::from(certificate.as_raw().to_vec());
-            return Ok(Self { format: Format::Der, chain: vec![der], key: None });
+            return Ok(Self {
+                format: Format::Der,
+                chain: vec![der],
+                key: None,
+            });
         }
         if !looks_like_pkcs12(&octets) {
-            return Err(Failure::usage(format!("{shown} is not a certificate: it is neither PEM nor DER nor PKCS#12")));
+            return Err(Failure::usage(format!(
+                "{shown} is not a certificate: it is neither PEM nor DER nor PKCS#12"
+            )));
         }
         let passphrase = passphrase(&shown)?;
         let archive = Pkcs12Archive::from_pkcs12(&octets, &passphrase).map_err(|error| unreadable(&shown, error))?;
         let (chain, key) = chain_of(archive, &shown)?;
-        Ok(Self { format: Format::Pkcs12, chain, key })
+        Ok(Self {
+            format: Format::Pkcs12,
+            chain,
+            key,
+        })
     }
 }
 
@@ -131,7 +151,9 @@ pub fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fa
     }
     match X509Certificate::from_der(&octets) {
         Ok((_, certificate)) => Ok(vec![CertificateDer::from(certificate.as_raw().to_vec())]),
-        Err(_) => Err(Failure::usage(format!("{shown} holds no certificate: it is neither PEM nor DER"))),
+        Err(_) => Err(Failure::usage(format!(
+            "{shown} holds no certificate: it is neither PEM nor DER"
+        ))),
     }
 }
 
@@ -187,7 +209,11 @@ pub fn key_belongs_to(key: &PrivateKeyDer<'_>, certificate: &CertificateDer<'_>)
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::usage(format!("{} cannot be read: {}", visible(&path.display().to_string()), plain_words(&error)))
+        Failure::usage(format!(
+            "{} cannot be read: {}",
+            visible(&path.display().to_string()),
+            plain_words(&error)
+        ))
     };
     let size = fs::metadata(path).map_err(failed)?.len();
     if size > MAX_FILE_OCTETS {
@@ -220,14 +246,23 @@ fn certificates_in_pem(octets: &[u8], shown: &str) -> Result<Vec<CertificateDer<
         return Err(Failure::usage(format!("{shown} holds no certificate")));
     }
     if let Some(Err(_)) = chain.first().map(|der| X509Certificate::from_der(der)) {
-        return Err(Failure::usage(format!("{shown} is damaged: what it calls a certificate is none")));
+        return Err(Failure::usage(format!(
+            "{shown} is damaged: what it calls a certificate is none"
+        )));
     }
     Ok(chain)
 }
 
 // RFC 7292 §4: PFX ::= SEQUENCE { version INTEGER (3), ... }; the length before it has one to five octets.
 fn looks_like_pkcs12(octets: &[u8]) -> bool {
-    octets.first() == Some(&0x30) && octets.iter().take(10).copied().collect::<Vec<_>>().windows(3).any(|w| w == [2, 1, 3])
+    octets.first() == Some(&0x30)
+        && octets
+            .iter()
+            .take(10)
+            .copied()
+            .collect::<Vec<_>>()
+            .windows(3)
+            .any(|w| w == [2, 1, 3])
 }
 
 fn unreadable(shown: &str, error: p12_keystore::error::Error) -> Failure {
@@ -241,8 +276,11 @@ type ChainAndKey = (Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>
 
 // The key's own certificate, then its issuer, then the issuer's issuer; what leads nowhere is left out. Without a key, all in their order.
 fn chain_of(archive: Pkcs12Archive, shown: &str) -> Result<ChainAndKey, Failure> {
-    let mut rest: Vec<CertificateDer<'static>> =
-        archive.certs.iter().map(|bag| CertificateDer::from(bag.cert.as_der().to_vec())).collect();
+    let mut rest: Vec<CertificateDer<'static>> = archive
+        .certs
+        .iter()
+        .map(|bag| CertificateDer::from(bag.cert.as_der().to_vec()))
+        .collect();
     if rest.is_empty() {
         return Err(Failure::usage(format!("{shown} holds no certificate")));
     }
@@ -251,7 +289,8 @@ fn chain_of(archive: Pkcs12Archive, shown: &str) -> Result<ChainAndKey, Failure>
     };
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(bag.key.as_der().to_vec()));
     let by_id = |candidate: &p12_keystore::CertificateBag| {
-        candidate.local_key_id.is_some() && candidate.local_key_id.as_deref() == bag.local_key_id.as_ref().map(|id| id.0.as_slice())
+        candidate.local_key_id.is_some()
+            && candidate.local_key_id.as_deref() == bag.local_key_id.as_ref().map(|id| id.0.as_slice())
     };
     // The key itself says more than an id in the file; the id is for a key that does not match, which the caller then finds out.
     let own = rest
@@ -260,7 +299,10 @@ fn chain_of(archive: Pkcs12Archive, shown: &str) -> Result<ChainAndKey, Failure>
         .or_else(|| archive.certs.iter().position(by_id))
         .unwrap_or(0);
     let mut chain = vec![rest.remove(own)];
-    while let Some(at) = chain.last().and_then(|last| rest.iter().position(|other| issued(other, last))) {
+    while let Some(at) = chain
+        .last()
+        .and_then(|last| rest.iter().position(|other| issued(other, last)))
+    {
         chain.push(rest.remove(at));
     }
     Ok((chain, Some(key)))

@@ -27,7 +27,11 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no error. A closed pipe is no reason to say more.
             let _ = error.print();
-            return if error.use_stderr() { exit::Exit::Usage.into() } else { exit::Exit::Fine.into() };
+            return if error.use_stderr() {
+                exit::Exit::Usage.into()
+            } else {
+                exit::Exit::Fine.into()
+            };
         }
     };
     let done = match cli.command {

@@ -3,10 +3,12 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use epode::jid::BareJid;
-use p12_keystore::{Certificate as StoredCertificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKeyChain};
+use p12_keystore::{
+    Certificate as StoredCertificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKeyChain,
+};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
 };
 use rustls::{
     SignatureScheme,
@@ -45,13 +47,19 @@ impl Validity {
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         let end = now.checked_add(Duration::days(days.into())).unwrap_or(now);
-        Self { not_before: now.saturating_sub(CLOCK_DIFFERENCE), not_after: end }
+        Self {
+            not_before: now.saturating_sub(CLOCK_DIFFERENCE),
+            not_after: end,
+        }
     }
 
     /// Ends no later than `other`.
     #[must_use]
     pub fn within(self, other: Self) -> Self {
-        Self { not_after: self.not_after.min(other.not_after), ..self }
+        Self {
+            not_after: self.not_after.min(other.not_after),
+            ..self
+        }
     }
 }
 
@@ -90,7 +98,10 @@ impl Issued {
     /// What TLS is given: the certificate alone, as its issuer is what the other side already trusts.
     #[must_use]
     pub fn identity(&self) -> ClientIdentity {
-        ClientIdentity { chain: vec![self.certificate.clone()], key: self.key() }
+        ClientIdentity {
+            chain: vec![self.certificate.clone()],
+            key: self.key(),
+        }
     }
 
     /// The certificate, its issuer and its key as a PKCS#12 file. `alias` is what importers call it.
@@ -101,7 +112,8 @@ impl Issued {
         if passphrase.is_empty() {
             return Err(Failure::usage("a PKCS#12 file needs a pass phrase that is not empty"));
         }
-        let failed = |error: p12_keystore::error::Error| Failure::other(format!("the PKCS#12 file cannot be made: {error}"));
+        let failed =
+            |error: p12_keystore::error::Error| Failure::other(format!("the PKCS#12 file cannot be made: {error}"));
         let key = p12_keystore::PrivateKey::from_der(&self.key).map_err(failed)?;
         let chain = std::iter::once(&self.certificate)
             .chain(&self.issuer)
@@ -109,9 +121,16 @@ impl Issued {
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
         // friendlyName is a BMPString (RFC 7292 §4.2, RFC 2985 §5.5.1): a character beyond U+FFFF does not fit in.
-        let alias = if alias.chars().all(|c| u32::from(c) <= 0xffff) { alias } else { "xmpp" };
+        let alias = if alias.chars().all(|c| u32::from(c) <= 0xffff) {
+            alias
+        } else {
+            "xmpp"
+        };
         let mut store = KeyStore::new();
-        store.add_entry(alias, KeyStoreEntry::PrivateKeyChain(PrivateKeyChain::new(random_octets()?.as_slice(), key, chain)));
+        store.add_entry(
+            alias,
+            KeyStoreEntry::PrivateKeyChain(PrivateKeyChain::new(random_octets()?.as_slice(), key, chain)),
+        );
         let writer = store.writer(passphrase);
         let writer = match strength {
             Strength::Modern => writer
@@ -132,7 +151,10 @@ impl Issued {
 
 impl fmt::Debug for Issued {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issued").field("validity", &self.validity).field("key", &"redacted").finish_non_exhaustive()
+        f.debug_struct("Issued")
+            .field("validity", &self.validity)
+            .field("key", &"redacted")
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,7 +181,9 @@ impl Authority {
     /// It is no authority, it is not valid now, or the key does not belong to it.
     pub fn new(certificate: CertificateDer<'static>, key: &PrivateKeyDer<'_>) -> Result<Self, Failure> {
         if !key_belongs_to(key, &certificate)? {
-            return Err(Failure::usage("the authority's private key does not belong to its certificate"));
+            return Err(Failure::usage(
+                "the authority's private key does not belong to its certificate",
+            ));
         }
         let (_, parsed) = X509Certificate::from_der(&certificate)
             .map_err(|error| Failure::usage(format!("the authority's certificate cannot be read: {error}")))?;
@@ -170,8 +194,15 @@ impl Authority {
                  `epode cert ca` makes an authority",
             ));
         }
-        if parsed.key_usage().ok().flatten().is_some_and(|usage| !usage.value.key_cert_sign()) {
-            return Err(Failure::usage("the authority may not sign certificates: its keyUsage lacks keyCertSign"));
+        if parsed
+            .key_usage()
+            .ok()
+            .flatten()
+            .is_some_and(|usage| !usage.value.key_cert_sign())
+        {
+            return Err(Failure::usage(
+                "the authority may not sign certificates: its keyUsage lacks keyCertSign",
+            ));
         }
         let validity = Validity {
             not_before: parsed.validity().not_before.to_datetime(),
@@ -179,11 +210,17 @@ impl Authority {
         };
         let now = OffsetDateTime::now_utc();
         if now > validity.not_after {
-            return Err(Failure::usage("the authority's certificate has expired, so no server would accept what it signs"));
+            return Err(Failure::usage(
+                "the authority's certificate has expired, so no server would accept what it signs",
+            ));
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, Key::new(key)?)
             .map_err(|error| Failure::usage(format!("the authority's certificate cannot be used: {error}")))?;
-        Ok(Self { certificate, validity, issuer })
+        Ok(Self {
+            certificate,
+            validity,
+            issuer,
+        })
     }
 
     /// Its certificate, which the other side must trust.
@@ -201,7 +238,10 @@ impl Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authority").field("validity", &self.validity).field("key", &"redacted").finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("validity", &self.validity)
+            .field("key", &"redacted")
+            .finish_non_exhaustive()
     }
 }
 
@@ -213,7 +253,7 @@ pub fn make_ca(title: &str, validity: Validity) -> Result<(Authority, Issued), F
     let mut params = params(title, validity)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let issued = issue(&params, None, validity)?;
+    let issued = issue(params, None, validity)?;
     let authority = Authority::new(issued.certificate.clone(), &issued.key())?;
     Ok((authority, issued))
 }
@@ -222,18 +262,27 @@ pub fn make_ca(title: &str, validity: Validity) -> Result<(Authority, Issued), F
 ///
 /// # Errors
 /// A name is not ASCII (use its `xn--` form), or the system gives no random numbers.
-pub fn make_server_cert(ca: &Authority, names: &[&str], addresses: &[IpAddr], validity: Validity) -> Result<Issued, Failure> {
+pub fn make_server_cert(
+    ca: &Authority,
+    names: &[&str],
+    addresses: &[IpAddr],
+    validity: Validity,
+) -> Result<Issued, Failure> {
     let validity = validity.within(ca.validity);
     let mut params = params(names.first().copied().unwrap_or("localhost"), validity)?;
     for name in names {
-        let name = (*name).try_into().map_err(|_| Failure::usage(format!("'{name}' is no DNS name in ASCII")))?;
+        let name = (*name)
+            .try_into()
+            .map_err(|_| Failure::usage(format!("'{name}' is no DNS name in ASCII")))?;
         params.subject_alt_names.push(SanType::DnsName(name));
     }
-    params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
+    params
+        .subject_alt_names
+        .extend(addresses.iter().copied().map(SanType::IpAddress));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    issue(&params, Some(ca), validity)
+    issue(params, Some(ca), validity)
 }
 
 /// Makes the certificate of a client that names `account`; without an authority, it signs itself.
@@ -250,7 +299,7 @@ pub fn make_client_cert(ca: Option<&Authority>, account: &BareJid, validity: Val
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    issue(&params, ca, validity)
+    issue(params, ca, validity)
 }
 
 fn params(subject: &str, validity: Validity) -> Result<CertificateParams, Failure> {
@@ -263,10 +312,9 @@ fn params(subject: &str, validity: Validity) -> Result<CertificateParams, Failur
     Ok(params)
 }
 
-fn issue(params: &CertificateParams, ca: Option<&Authority>, validity: Validity) -> Result<Issued, Failure> {
+fn issue(mut params: CertificateParams, ca: Option<&Authority>, validity: Validity) -> Result<Issued, Failure> {
     let failed = |error: rcgen::Error| Failure::other(format!("the certificate cannot be made: {error}"));
     let pair = KeyPair::generate().map_err(failed)?;
-    let mut params = params.clone();
     let certificate = match ca {
         Some(ca) => {
             params.use_authority_key_identifier_extension = true;
@@ -317,7 +365,12 @@ impl Key {
             .into_iter()
             .find(|(scheme, _)| signer.choose_scheme(&[*scheme]).is_some())
             .ok_or_else(|| Failure::usage("the authority's key is of a kind that cannot sign here"))?;
-        Ok(Self { signer, public, scheme, algorithm })
+        Ok(Self {
+            signer,
+            public,
+            scheme,
+            algorithm,
+        })
     }
 }
 
@@ -333,7 +386,10 @@ impl PublicKeyData for Key {
 
 impl rcgen::SigningKey for Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signer = self.signer.choose_scheme(&[self.scheme]).ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
+        let signer = self
+            .signer
+            .choose_scheme(&[self.scheme])
+            .ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
         signer.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
     }
 }

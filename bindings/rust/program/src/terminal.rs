@@ -37,7 +37,9 @@ impl Terminal {
     pub fn stdout(plain: bool) -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Self { colours: !plain && !unwanted && !dumb && io::stdout().is_terminal() }
+        Self {
+            colours: !plain && !unwanted && !dumb && io::stdout().is_terminal(),
+        }
     }
 
     /// Without colours, whatever stdout is.
@@ -54,7 +56,11 @@ impl Terminal {
 
     /// The text with the look of `tone`, to be put into `format!`.
     pub fn paint<T: fmt::Display>(self, tone: Tone, text: T) -> Painted<T> {
-        Painted { colours: self.colours, tone, text }
+        Painted {
+            colours: self.colours,
+            tone,
+            text,
+        }
     }
 
     /// Writes a line to stdout. A reader that has gone away (`epode ... | head`) is no failure.
@@ -125,6 +131,9 @@ mod tests {
     #[test]
     fn plain_text_has_no_colours() {
         assert_eq!(Terminal::plain().paint(Tone::Bad, "no").to_string(), "no");
-        assert_eq!(Terminal { colours: true }.paint(Tone::Bad, "no").to_string(), "\x1b[31mno\x1b[0m");
+        assert_eq!(
+            Terminal { colours: true }.paint(Tone::Bad, "no").to_string(),
+            "\x1b[31mno\x1b[0m"
+        );
     }
 }
