@@ -82,6 +82,11 @@ pub enum CertificateError {
 
 /// Whether SASL EXTERNAL names the account or leaves it to the certificate (XEP-0178 §2, RFC 4422 appendix A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Authzid {
     /// Leaves it to the certificate where that names just our account or nobody; names the account where the certificate

@@ -89,7 +89,13 @@ impl Client {
                 Ok(None)
             }
             Input::Connected { link, info } => self.connected(link, info).map(|()| None),
-            Input::Responded { link, request, status, body, tls } => {
+            Input::Responded {
+                link,
+                request,
+                status,
+                body,
+                tls,
+            } => {
                 self.responded(link, request, status, &body, tls.as_ref());
                 Ok(None)
             }
@@ -125,7 +131,10 @@ impl Client {
 
     /// What to do next, in order. Call it until it says `None`, after every input.
     #[must_use = "an output that is not carried out is lost"]
-    #[expect(clippy::should_implement_trait, reason = "no iterator: outputs come back after `None`, with the next input")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "no iterator: outputs come back after `None`, with the next input"
+    )]
     pub fn next(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
@@ -187,7 +196,9 @@ impl Client {
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate,
                 });
-                let endpoint = Endpoint::Bosh { url: settings.url.clone() };
+                let endpoint = Endpoint::Bosh {
+                    url: settings.url.clone(),
+                };
                 (Link::Bosh(bosh), endpoint, settings.server_name().to_string())
             }
         };
@@ -226,7 +237,10 @@ impl Client {
         session.timer = Some((close_by, Timer::Close));
         // RFC 6121 §4.5.2: contacts learn that we are gone.
         let last = session.jid.as_ref().and_then(|_| {
-            let presence = Element::builder(NS_CLIENT, "presence").attr("type", "unavailable").build().ok()?;
+            let presence = Element::builder(NS_CLIENT, "presence")
+                .attr("type", "unavailable")
+                .build()
+                .ok()?;
             Some(Outgoing::new(&presence, None))
         });
         match &mut session.link {
@@ -239,7 +253,9 @@ impl Client {
         if !self.is_current(link) {
             return Ok(());
         }
-        let Some(session) = &mut self.session else { return Ok(()) };
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
         match &session.link {
             Link::Bosh(bosh) if bosh.is_connecting() => {}
             Link::Bosh(_) => return Err(Refused::Misuse(Misuse::AlreadyConnected)),
@@ -278,7 +294,9 @@ impl Client {
             }
         }
         session.timer = Some((self.now + self.config.timeouts.negotiation, Timer::Negotiation));
-        let Some((session, mut cx)) = self.parts() else { return Ok(()) };
+        let Some((session, mut cx)) = self.parts() else {
+            return Ok(());
+        };
         match &mut session.link {
             Link::Bosh(bosh) => bosh.connected(&mut cx, info.client_certificate_requested),
         }
@@ -308,13 +326,7 @@ impl Client {
                 bosh.failed(&mut cx, request, reason);
                 self.drain();
             }
-            (Link::Bosh(_), None) => self.finish(match reason {
-                Failure::CertificateRejected { reason } => Offline::Tls(TlsError::CertificateRejected { reason }),
-                Failure::TlsAlert(alert) => {
-                    Offline::Tls(TlsError::Alert { alert, certificate_presented: presents_certificate })
-                }
-                reason => Offline::Connection(ConnectionError::Failed(reason)),
-            }),
+            (Link::Bosh(_), None) => self.finish(Offline::from_failure(reason, presents_certificate)),
         }
     }
 
@@ -349,7 +361,10 @@ impl Client {
         let Some(session) = &mut self.session else { return };
         let (late, answers) = session.iq.expired(now);
         for token in late {
-            self.outputs.event(Event::IqDone { token, result: Err(IqError::Timeout) });
+            self.outputs.event(Event::IqDone {
+                token,
+                result: Err(IqError::Timeout),
+            });
         }
         for answer in answers {
             self.enqueue(Outgoing::new(&answer, None));
@@ -357,7 +372,9 @@ impl Client {
         let Some(session) = &mut self.session else { return };
         match session.timer {
             Some((at, Timer::Connect)) if at <= now => {
-                self.finish(Offline::Connection(ConnectionError::Timeout { waiting_for: WaitingFor::Link }));
+                self.finish(Offline::Connection(ConnectionError::Timeout {
+                    waiting_for: WaitingFor::Link,
+                }));
             }
             Some((at, Timer::Negotiation)) if at <= now && session.not_reading_since.is_none() => {
                 session.timer = None;
@@ -369,7 +386,9 @@ impl Client {
     }
 
     fn send(&mut self, mut stanza: Element) -> Result<Token, Refused> {
-        let Some(session) = &self.session else { return Err(Refused::NotStarted) };
+        let Some(session) = &self.session else {
+            return Err(Refused::NotStarted);
+        };
         let me = session.jid.as_ref().unwrap_or(&self.config.jid);
         stanza::check_message_or_presence(&stanza, me).map_err(|why| Refused::Invalid { why })?;
         // A presence is about a session; without one it says nothing.
@@ -384,13 +403,18 @@ impl Client {
         let outgoing = Outgoing::new(&stanza, Some(token));
         self.check_room(&outgoing)?;
         self.next_token = self.next_token.saturating_add(1);
-        self.outputs.event(Event::Delivery { token, stage: Stage::Queued });
+        self.outputs.event(Event::Delivery {
+            token,
+            stage: Stage::Queued,
+        });
         self.enqueue(outgoing);
         Ok(token)
     }
 
     fn request(&mut self, mut iq: Element, timeout: Option<Duration>) -> Result<Token, Refused> {
-        let Some(session) = &self.session else { return Err(Refused::NotStarted) };
+        let Some(session) = &self.session else {
+            return Err(Refused::NotStarted);
+        };
         let me = session.jid.as_ref().unwrap_or(&self.config.jid);
         stanza::check_iq_request(&iq, me).map_err(|why| Refused::Invalid { why })?;
         if session.leaving {
@@ -417,14 +441,18 @@ impl Client {
 
     fn respond(&mut self, token: Token, result: &Result<Option<Element>, StanzaError>) -> Result<(), Refused> {
         let unknown = Refused::Misuse(Misuse::UnknownToken);
-        let Some(session) = &mut self.session else { return Err(unknown) };
+        let Some(session) = &mut self.session else {
+            return Err(unknown);
+        };
         match session.iq.respond(token, result) {
             Some(Ok(answer)) => {
                 self.enqueue(Outgoing::new(&answer, None));
                 Ok(())
             }
             // A condition that is no XML name: the request stays, to be answered better.
-            Some(Err(_)) => Err(Refused::Invalid { why: crate::error::InvalidStanza::ErrorCondition }),
+            Some(Err(_)) => Err(Refused::Invalid {
+                why: crate::error::InvalidStanza::ErrorCondition,
+            }),
             None => Err(unknown),
         }
     }
@@ -432,9 +460,15 @@ impl Client {
     fn cancel(&mut self, token: Token) {
         let Some(session) = &mut self.session else { return };
         if session.iq.cancel(token) {
-            return self.outputs.event(Event::IqDone { token, result: Err(IqError::Cancelled) });
+            return self.outputs.event(Event::IqDone {
+                token,
+                result: Err(IqError::Cancelled),
+            });
         }
-        let waiting = session.waiting.iter().position(|outgoing| outgoing.token == Some(token));
+        let waiting = session
+            .waiting
+            .iter()
+            .position(|outgoing| outgoing.token == Some(token));
         let found = match waiting.and_then(|index| session.waiting.remove(index)) {
             Some(outgoing) => {
                 session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
@@ -445,7 +479,10 @@ impl Client {
             },
         };
         if found {
-            self.outputs.event(Event::Delivery { token, stage: Stage::Failed });
+            self.outputs.event(Event::Delivery {
+                token,
+                stage: Stage::Failed,
+            });
         }
     }
 
@@ -473,7 +510,9 @@ impl Client {
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
         }
-        let Some(session) = &mut self.session else { return Err(Refused::NotStarted) };
+        let Some(session) = &mut self.session else {
+            return Err(Refused::NotStarted);
+        };
         if session.outbound_bytes().saturating_add(bytes) > self.config.limits.outbound_queue {
             session.full = true;
             return Err(Refused::Full);
@@ -550,12 +589,16 @@ impl Client {
         let Some(session) = &mut self.session else { return };
         let Some(me) = &session.jid else { return };
         let dropped = |reason| Event::Warning(Warning::Dropped { reason });
-        if stanza.attribute("from").is_some_and(|from| Jid::from_server(from).is_err()) {
+        if stanza
+            .attribute("from")
+            .is_some_and(|from| Jid::from_server(from).is_err())
+        {
             return self.outputs.event(dropped(DropReason::From));
         }
         if let Some(to) = stanza.attribute("to") {
             // RFC 6120 §8.1.1: what is for somebody else is a mistake of the server's, or worse.
-            let mine = Jid::from_server(to).is_ok_and(|to| to.bare() == me.bare() && to.resource().is_none_or(|_| to == *me));
+            let mine =
+                Jid::from_server(to).is_ok_and(|to| to.bare() == me.bare() && to.resource().is_none_or(|_| to == *me));
             if !mine {
                 return self.outputs.event(dropped(DropReason::To));
             }
@@ -565,7 +608,12 @@ impl Client {
             "iq" => {
                 let answered_namespaces = self.config.answered_namespaces.as_slice();
                 let pending = self.config.limits.pending_requests;
-                let rules = Rules { answered_namespaces, pending, token, reply_by };
+                let rules = Rules {
+                    answered_namespaces,
+                    pending,
+                    token,
+                    reply_by,
+                };
                 match session.iq.received(stanza, me, &rules) {
                     Reaction::Done(token, result) => self.outputs.event(Event::IqDone { token, result }),
                     Reaction::Ask(token, iq) => {
@@ -664,12 +712,20 @@ impl Client {
         };
         unacknowledged.extend(session.waiting.iter().filter_map(|outgoing| outgoing.token));
         for token in unacknowledged {
-            self.outputs.event(Event::Delivery { token, stage: Stage::Failed });
+            self.outputs.event(Event::Delivery {
+                token,
+                stage: Stage::Failed,
+            });
         }
         for token in session.iq.clear() {
-            self.outputs.event(Event::IqDone { token, result: Err(IqError::Disconnected) });
+            self.outputs.event(Event::IqDone {
+                token,
+                result: Err(IqError::Disconnected),
+            });
         }
-        self.outputs.push(Output::Close { link: session.link.id() });
+        self.outputs.push(Output::Close {
+            link: session.link.id(),
+        });
         self.outputs.event(Event::Offline { reason });
     }
 }

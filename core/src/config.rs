@@ -23,7 +23,11 @@ use crate::xml::XmlLimits;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Config {
     pub(crate) jid: Jid,
     pub(crate) credentials: Credentials,
@@ -165,8 +169,12 @@ impl ConfigBuilder {
 
     /// The configuration, if it can work.
     pub fn build(self) -> Result<Config, ConfigError> {
-        let Some(credentials) = self.credentials else { return Err(ConfigError::NoCredentials) };
-        let Some(transport) = self.transport else { return Err(ConfigError::NoTransport) };
+        let Some(credentials) = self.credentials else {
+            return Err(ConfigError::NoCredentials);
+        };
+        let Some(transport) = self.transport else {
+            return Err(ConfigError::NoTransport);
+        };
         if self.jid.local().is_none() {
             return Err(ConfigError::NoLocalpart);
         }
@@ -190,7 +198,11 @@ impl ConfigBuilder {
 
 /// How the account is proved. Explicit: what is not given is never tried.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Credentials {
     /// A TLS client certificate: SASL EXTERNAL (XEP-0178).
@@ -220,17 +232,25 @@ pub enum Credentials {
 impl Credentials {
     /// A certificate that the host knows as `identity`, and its DER encoding if it can be shown.
     pub fn certificate(identity: impl Into<String>, der: Option<Vec<u8>>) -> Self {
-        Self::Certificate { identity: identity.into(), der }
+        Self::Certificate {
+            identity: identity.into(),
+            der,
+        }
     }
 
     /// A password.
     pub fn password(password: impl Into<Secret>) -> Self {
-        Self::Password { password: password.into() }
+        Self::Password {
+            password: password.into(),
+        }
     }
 
     /// A certificate at the TLS level and a password at the SASL level.
     pub fn certificate_and_password(identity: impl Into<String>, password: impl Into<Secret>) -> Self {
-        Self::CertificateAndPassword { identity: identity.into(), password: password.into() }
+        Self::CertificateAndPassword {
+            identity: identity.into(),
+            password: password.into(),
+        }
     }
 
     /// The label of the client certificate, if there is one.
@@ -244,7 +264,11 @@ impl Credentials {
 
 /// How to reach the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Transport {
     /// HTTP (XEP-0124, XEP-0206).
@@ -304,7 +328,9 @@ impl Bosh {
     }
 
     fn check(&self, tls: TlsPolicy) -> Result<(), ConfigError> {
-        let Some((scheme, host)) = split_url(&self.url) else { return Err(ConfigError::Url) };
+        let Some((scheme, host)) = split_url(&self.url) else {
+            return Err(ConfigError::Url);
+        };
         match (scheme, tls) {
             ("https", _) | ("http", TlsPolicy::AllowPlaintext) => {}
             ("http", TlsPolicy::Required) => return Err(ConfigError::PlaintextUrl),
@@ -329,7 +355,10 @@ impl Bosh {
 /// Scheme and host of an absolute URL without user information; the host of an IPv6 literal without its brackets.
 fn split_url(url: &str) -> Option<(&str, &str)> {
     // RFC 3986 §2: what is no URL character at all is no URL, so it cannot reach an HTTP request line.
-    if url.bytes().any(|byte| !(0x21..=0x7E).contains(&byte) || matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'#')) {
+    if url
+        .bytes()
+        .any(|byte| !(0x21..=0x7E).contains(&byte) || matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'#'))
+    {
         return None;
     }
     let (scheme, rest) = url.split_once("://")?;
@@ -338,8 +367,12 @@ fn split_url(url: &str) -> Option<(&str, &str)> {
         return None;
     }
     let (host, port) = match authority.strip_prefix('[') {
-        Some(literal) => literal.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,
-        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+        Some(literal) => literal
+            .split_once(']')
+            .map(|(host, port)| (host, port.strip_prefix(':')))?,
+        None => authority
+            .split_once(':')
+            .map_or((authority, None), |(host, port)| (host, Some(port))),
     };
     match port {
         Some(port) if port.parse::<u16>().is_err() => None,
@@ -349,7 +382,11 @@ fn split_url(url: &str) -> Option<(&str, &str)> {
 
 /// Which links are good enough (RFC 6120 §5, XEP-0124 §17.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum TlsPolicy {
     /// TLS, with the server's certificate verified for the right name.
@@ -383,7 +420,10 @@ pub struct ScramIterations {
 
 impl Default for ScramIterations {
     fn default() -> Self {
-        Self { min: 4_096, max: 2_000_000 }
+        Self {
+            min: 4_096,
+            max: 2_000_000,
+        }
     }
 }
 
@@ -436,19 +476,23 @@ impl Default for Limits {
 impl Limits {
     /// What a peer that has not authenticated may send.
     pub(crate) fn before_login(&self) -> XmlLimits {
-        XmlLimits { element_bytes: self.element_before_login, ..self.after_login() }
+        XmlLimits {
+            element_bytes: self.element_before_login,
+            ..self.after_login()
+        }
     }
 
     /// What the server may send afterwards.
     pub(crate) fn after_login(&self) -> XmlLimits {
-        let mut limits = XmlLimits::default();
-        limits.element_bytes = self.element;
-        limits.document_bytes = Some(self.bosh_body);
-        limits.depth = self.depth;
-        limits.attributes = self.attributes;
-        limits.namespaces = self.namespaces;
-        limits.attribute_value = self.attribute_value;
-        limits
+        XmlLimits {
+            element_bytes: self.element,
+            document_bytes: Some(self.bosh_body),
+            depth: self.depth,
+            attributes: self.attributes,
+            namespaces: self.namespaces,
+            attribute_value: self.attribute_value,
+            ..XmlLimits::default()
+        }
     }
 }
 
@@ -522,10 +566,19 @@ mod tests {
     fn urls() {
         assert_eq!(split_url("https://a.example/http-bind"), Some(("https", "a.example")));
         assert_eq!(split_url("https://a.example:7443"), Some(("https", "a.example")));
-        assert_eq!(split_url("https://[2001:db8::1]:7443/x?y"), Some(("https", "2001:db8::1")));
+        assert_eq!(
+            split_url("https://[2001:db8::1]:7443/x?y"),
+            Some(("https", "2001:db8::1"))
+        );
         for bad in [
-            "a.example", "https://u@a.example/", "https://a.example:99999/", "https://a.example:x/", "https://[::1",
-            "https://a example/", "https://a.example/#f", "https://a.example/\r\nX: y",
+            "a.example",
+            "https://u@a.example/",
+            "https://a.example:99999/",
+            "https://a.example:x/",
+            "https://[::1",
+            "https://a example/",
+            "https://a.example/#f",
+            "https://a.example/\r\nX: y",
         ] {
             assert_eq!(split_url(bad), None, "{bad}");
         }

@@ -46,7 +46,11 @@ impl fmt::Display for Token {
 /// An input that is about a link names it, so that what arrives from a link that is already gone is ignored, never
 /// taken for news from another.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// The user wants to be online.
@@ -171,13 +175,21 @@ pub struct LinkInfo {
 impl LinkInfo {
     /// TLS, with the server's certificate verified by the host for `name`.
     pub fn verified(name: impl Into<String>) -> Self {
-        Self { encrypted: true, verified: Verified::Host { name: name.into() }, ..Self::default() }
+        Self {
+            encrypted: true,
+            verified: Verified::Host { name: name.into() },
+            ..Self::default()
+        }
     }
 }
 
 /// Who verified the server's certificate (RFC 6120 §13.7.2, RFC 9525).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Verified {
     /// Nobody.
@@ -210,7 +222,11 @@ pub struct TlsFacts {
 
 /// How a link, or one HTTP request, broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Failure {
     /// The host name could not be resolved.
@@ -255,7 +271,11 @@ pub struct StanzaError {
 
 /// What to do about a stanza error (RFC 6120 §8.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum StanzaErrorType {
     /// Retry after providing credentials.
     Auth,

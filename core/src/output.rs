@@ -12,7 +12,11 @@ use crate::xml::Element;
 
 /// What the host has to do: the answer of [`Client::next`](crate::Client::next), to be carried out in order.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Output {
     /// Open a link, then say `Connected` or `Failed`.
@@ -59,7 +63,11 @@ pub enum Output {
 
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Endpoint {
     /// An HTTP client for a BOSH connection manager (XEP-0124).
@@ -71,7 +79,11 @@ pub enum Endpoint {
 
 /// News for the application.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Event {
     /// Logged in, and a resource is bound.
@@ -130,7 +142,11 @@ pub enum Event {
 
 /// Whether the server proved its knowledge of the credential (RFC 5802 §5, `v=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum ServerProof {
     /// It did, and the proof was verified.
@@ -141,7 +157,11 @@ pub enum ServerProof {
 
 /// How far a stanza has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Stage {
     /// It waits in the client.
     Queued,

@@ -40,7 +40,11 @@ impl Header {
                 text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
             }
         }
-        Self { epode: VERSION, config: config.clone(), seed_is_secret: text }
+        Self {
+            epode: VERSION,
+            config: config.clone(),
+            seed_is_secret: text,
+        }
     }
 
     /// The seed.
@@ -48,7 +52,9 @@ impl Header {
         let mut seed = [0; 32];
         let mut digits = self.seed_is_secret.chars().map(|digit| digit.to_digit(16));
         for byte in &mut seed {
-            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else { return Err(ReadError::Seed) };
+            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
+                return Err(ReadError::Seed);
+            };
             *byte = u8::try_from(high * 16 + low).map_err(|_| ReadError::Seed)?;
         }
         if digits.next().is_some() {
@@ -108,7 +114,9 @@ impl Log {
     /// Reads a log. Empty lines are skipped.
     pub fn read(text: &str) -> Result<Self, ReadError> {
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let Some((_, first)) = lines.next() else { return Err(ReadError::Empty) };
+        let Some((_, first)) = lines.next() else {
+            return Err(ReadError::Empty);
+        };
         let version: Version = serde_json::from_str(first).map_err(|_| ReadError::Line(1))?;
         if version.epode != VERSION {
             return Err(ReadError::Version(version.epode));
@@ -142,7 +150,10 @@ impl Log {
                 while recorder.next().is_some() {}
             }
         }
-        Ok(Self { header: self.header.clone(), entries: recorder.into_entries() })
+        Ok(Self {
+            header: self.header.clone(),
+            entries: recorder.into_entries(),
+        })
     }
 }
 
@@ -169,7 +180,10 @@ impl core::fmt::Display for ReadError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Empty => f.write_str("the log is empty"),
-            Self::Version(version) => write!(f, "the log has format version {version}; this program reads version {VERSION}"),
+            Self::Version(version) => write!(
+                f,
+                "the log has format version {version}; this program reads version {VERSION}"
+            ),
             Self::Line(number) => write!(f, "line {number} of the log is not a header, an input or an output"),
             Self::Seed => f.write_str("the seed of the log is not 64 hexadecimal digits"),
         }
@@ -188,17 +202,26 @@ pub struct Recorder {
 impl Recorder {
     /// Records `client` from here on: to be replayed, it has to be new.
     pub fn new(client: Client) -> Self {
-        Self { client, entries: Vec::new() }
+        Self {
+            client,
+            entries: Vec::new(),
+        }
     }
 
     /// As [`Client::handle`].
     pub fn handle(&mut self, now: Instant, input: Input<'static>) -> Result<Option<Token>, Refused> {
-        self.entries.push(Entry::In { now, r#in: input.clone() });
+        self.entries.push(Entry::In {
+            now,
+            r#in: input.clone(),
+        });
         self.client.handle(now, input)
     }
 
     /// As [`Client::next`].
-    #[expect(clippy::should_implement_trait, reason = "the client's own name for it; it is no iterator: output comes back after `None`")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the client's own name for it; it is no iterator: output comes back after `None`"
+    )]
     pub fn next(&mut self) -> Option<Output> {
         let out = self.client.next()?;
         self.entries.push(Entry::Out { out: out.clone() });
@@ -244,11 +267,13 @@ impl<'a> Bytes<'a> {
 pub(crate) mod bytes {
     use super::{Bytes, Cow, Deserialize, Serialize};
 
-    pub(crate) fn serialize<S: serde::Serializer>(bytes: &Cow<'_, [u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         Bytes::new(bytes).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cow<'a, [u8]>, D::Error> {
+    pub(crate) fn deserialize<'de, 'a, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Cow<'a, [u8]>, D::Error> {
         Bytes::deserialize(deserializer)?.into_vec().map(Cow::Owned)
     }
 }
@@ -275,7 +300,9 @@ pub(crate) mod optional_bytes {
     }
 
     pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
-        Option::<Bytes<'_>>::deserialize(deserializer)?.map(Bytes::into_vec).transpose()
+        Option::<Bytes<'_>>::deserialize(deserializer)?
+            .map(Bytes::into_vec)
+            .transpose()
     }
 }
 
@@ -288,9 +315,14 @@ pub(crate) mod optional_digest {
     }
 
     pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 32]>, D::Error> {
-        let Some(bytes) = Option::<Bytes<'_>>::deserialize(deserializer)? else { return Ok(None) };
+        let Some(bytes) = Option::<Bytes<'_>>::deserialize(deserializer)? else {
+            return Ok(None);
+        };
         let bytes = bytes.into_vec()?;
-        bytes.try_into().map(Some).map_err(|_| serde::de::Error::custom("a digest has 32 bytes"))
+        bytes
+            .try_into()
+            .map(Some)
+            .map_err(|_| serde::de::Error::custom("a digest has 32 bytes"))
     }
 }
 
@@ -301,7 +333,9 @@ pub(crate) mod millis {
     use super::{Deserialize, Serialize};
 
     pub(crate) fn serialize<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).serialize(serializer)
+        u64::try_from(duration.as_millis())
+            .unwrap_or(u64::MAX)
+            .serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -315,8 +349,13 @@ pub(crate) mod optional_millis {
 
     use super::{Deserialize, Serialize};
 
-    pub(crate) fn serialize<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+    pub(crate) fn serialize<S: serde::Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration
+            .map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+            .serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

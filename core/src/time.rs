@@ -50,7 +50,11 @@ impl Add<Duration> for Instant {
 
 /// Who asked to be woken: the name that [`Client::deadline`](crate::Client::deadline) gives with each deadline, for logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Timer {
     /// Output is waiting: call [`Client::next`](crate::Client::next).
@@ -119,7 +123,10 @@ mod tests {
 
     #[test]
     fn adding_saturates() {
-        assert_eq!(Instant::from_millis(u64::MAX) + Duration::MAX, Instant::from_millis(u64::MAX));
+        assert_eq!(
+            Instant::from_millis(u64::MAX) + Duration::MAX,
+            Instant::from_millis(u64::MAX)
+        );
     }
 
     #[test]

@@ -6,16 +6,19 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-
 mod sentence;
 
 use crate::input::{Failure, StanzaError};
-use crate::sasl::SaslError;
+pub use crate::sasl::{PrepError, SaslError};
 use crate::xml::XmlError;
 
 /// Why `handle` did not take an input. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Refused {
     /// The host broke the contract.
@@ -40,7 +43,11 @@ pub enum Refused {
 
 /// A stanza that cannot be sent as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum InvalidStanza {
     /// `Send` takes a `message` or a `presence` in `jabber:client`; an `iq` goes with `Request` or `Respond`.
@@ -59,7 +66,11 @@ pub enum InvalidStanza {
 
 /// How the host broke the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Misuse {
     /// `Start` between `Start` and `Offline`.
@@ -74,7 +85,11 @@ pub enum Misuse {
 
 /// Why a client is offline, by who is to blame. Each displays as a sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Offline {
     /// The application said `Stop`.
@@ -95,7 +110,11 @@ pub enum Offline {
 
 /// The network's fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum ConnectionError {
     /// The host said how it broke.
@@ -125,7 +144,11 @@ pub enum ConnectionError {
 
 /// What the client was waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum WaitingFor {
     /// The link.
@@ -142,7 +165,11 @@ pub enum WaitingFor {
 
 /// TLS, or the lack of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The policy asks for TLS with a verified certificate, and the link has none.
@@ -175,7 +202,11 @@ pub enum TlsError {
 
 /// The login was refused, or cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum LoginError {
     /// The server said no (RFC 6120 §6.5).
@@ -230,7 +261,11 @@ pub enum LoginError {
 
 /// The server lacks something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum PeerIncompatible {
     /// No SASL (RFC 6120 §6.4.1).
@@ -243,7 +278,11 @@ pub enum PeerIncompatible {
 
 /// The server broke the protocol. Each maps to one stream error: [`PeerMisbehaved::condition`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum PeerMisbehaved {
     /// XML that is not allowed, or over a limit.
@@ -268,7 +307,11 @@ pub enum PeerMisbehaved {
 
 /// The server ended the session and said why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub struct SessionEnd {
     /// The condition: of a stream error (RFC 6120 §4.9.3), or of a terminated BOSH session (XEP-0124 §17.2); `None` for
     /// a normal end.
@@ -287,7 +330,11 @@ pub struct SessionEnd {
 
 /// Why a request of the application's has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum IqError {
     /// The entity answered with an error.
@@ -302,7 +349,11 @@ pub enum IqError {
 
 /// Something that does not stop the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Warning {
     /// The client certificate names nobody by xmppAddr; the server decides whom it stands for (XEP-0178 §2).
@@ -336,7 +387,11 @@ pub enum Warning {
 
 /// Why an HTTP request was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum ResendReason {
     /// The host said that it failed.
@@ -351,7 +406,11 @@ pub enum ResendReason {
 
 /// Why a received stanza was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum DropReason {
     /// `from` does not parse.
@@ -362,6 +421,25 @@ pub enum DropReason {
     UnexpectedAnswer,
     /// An `iq` without `id`, of an unknown type, or with the wrong number of payloads.
     Malformed,
+}
+
+impl Offline {
+    /// What a failure that nothing can be done about means for the client.
+    pub(crate) fn from_failure(failure: Failure, certificate_presented: bool) -> Self {
+        match failure {
+            Failure::CertificateRejected { reason } => Self::Tls(TlsError::CertificateRejected { reason }),
+            Failure::TlsAlert(alert) => Self::Tls(TlsError::Alert {
+                alert,
+                certificate_presented,
+            }),
+            Failure::Dns
+            | Failure::Refused
+            | Failure::Timeout
+            | Failure::Reset
+            | Failure::Http { .. }
+            | Failure::Other { .. } => Self::Connection(ConnectionError::Failed(failure)),
+        }
+    }
 }
 
 impl PeerMisbehaved {

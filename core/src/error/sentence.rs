@@ -32,9 +32,14 @@ impl Display for ConnectionError {
                 f.write_str("the HTTP server, or a proxy before it, asks for a login of its own; check the URL")
             }
             Self::HttpStatus(status @ 300..=399) => {
-                write!(f, "the HTTP server redirects (status {status}); redirects are not followed: use the URL it leads to")
+                write!(
+                    f,
+                    "the HTTP server redirects (status {status}); redirects are not followed: use the URL it leads to"
+                )
             }
-            Self::HttpStatus(404) => f.write_str("the HTTP server has nothing at this path (status 404): check the URL"),
+            Self::HttpStatus(404) => {
+                f.write_str("the HTTP server has nothing at this path (status 404): check the URL")
+            }
             Self::HttpStatus(status) => write!(f, "the HTTP server answered with status {status}"),
             Self::NotBosh { status } => write!(
                 f,
@@ -65,7 +70,11 @@ impl Display for Failure {
             Self::Refused => f.write_str("nobody listens at that address and port (connection refused)"),
             Self::Timeout => f.write_str("the server did not answer in time"),
             Self::Reset => f.write_str("the connection broke"),
-            Self::TlsAlert(alert) => write!(f, "the server refused the TLS handshake (alert {alert}, {})", alert_name(*alert)),
+            Self::TlsAlert(alert) => write!(
+                f,
+                "the server refused the TLS handshake (alert {alert}, {})",
+                alert_name(*alert)
+            ),
             Self::CertificateRejected { reason } => write!(f, "the server's certificate was not accepted: {reason}"),
             Self::Http { reason } => write!(f, "the answer was no proper HTTP: {reason}"),
             Self::Other { reason } => f.write_str(reason),
@@ -101,7 +110,12 @@ impl Display for TlsError {
 impl Display for LoginError {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::Refused { mechanism, condition, text, client_certificate_requested } => {
+            Self::Refused {
+                mechanism,
+                condition,
+                text,
+                client_certificate_requested,
+            } => {
                 write!(f, "the server refused the login by {mechanism}: {condition}")?;
                 if let Some(text) = text {
                     f.write_str(" (it says: ")?;
@@ -118,11 +132,17 @@ impl Display for LoginError {
                 quote(f, element)?;
                 f.write_str(", which is neither success nor failure")?;
                 if mechanism == "EXTERNAL" {
-                    f.write_str("; some servers answer so when the client certificate has expired, or is not valid yet")?;
+                    f.write_str(
+                        "; some servers answer so when the client certificate has expired, or is not valid yet",
+                    )?;
                 }
                 Ok(())
             }
-            Self::NoMechanism { offered, wanted, client_certificate_requested } => {
+            Self::NoMechanism {
+                offered,
+                wanted,
+                client_certificate_requested,
+            } => {
                 f.write_str("the server does not offer ")?;
                 list(f, wanted)?;
                 f.write_str(": it offers ")?;
@@ -158,7 +178,9 @@ impl Display for PeerIncompatible {
         f.write_str(match self {
             Self::NoSasl => "the server offers no login (SASL) on this connection",
             Self::NoBind => "the server offers no resource binding, so there is nothing to log in to",
-            Self::SessionParameters => "the server created a BOSH session that cannot be used: no sid, or no request allowed",
+            Self::SessionParameters => {
+                "the server created a BOSH session that cannot be used: no sid, or no request allowed"
+            }
         })
     }
 }
@@ -310,7 +332,9 @@ impl Display for InvalidStanza {
             Self::PayloadCount => "an <iq/> of type get or set has exactly one child element",
             Self::To => "its 'to' is not a valid JID",
             Self::From => "its 'from' is neither the account nor the bound JID; leave it out",
-            Self::ErrorCondition => "the condition of the error is not a name: use one of RFC 6120 §8.3.3, such as item-not-found",
+            Self::ErrorCondition => {
+                "the condition of the error is not a name: use one of RFC 6120 §8.3.3, such as item-not-found"
+            }
         })
     }
 }

@@ -131,8 +131,13 @@ enum Kind {
 
 #[derive(Debug)]
 enum State {
-    Waiting { request: RequestId, deadline: Instant },
-    Resend { at: Instant },
+    Waiting {
+        request: RequestId,
+        deadline: Instant,
+    },
+    Resend {
+        at: Instant,
+    },
     /// It waits for the answers to earlier requests.
     Answered(Answer),
 }
@@ -220,7 +225,10 @@ impl Bosh {
     pub(crate) fn connected(&mut self, cx: &mut Context<'_>, certificate_requested: Option<bool>) {
         self.certificate_requested = certificate_requested;
         // XEP-0124 §14.1: large, random, and so that it can never reach 2^53 by counting.
-        let rid = self.settings.first_rid.unwrap_or_else(|| cx.random.range(1 << 31..=1 << 52));
+        let rid = self
+            .settings
+            .first_rid
+            .unwrap_or_else(|| cx.random.range(1 << 31..=1 << 52));
         self.next_rid = rid;
         self.next_to_process = rid;
         self.phase = Phase::Creating;
@@ -236,7 +244,9 @@ impl Bosh {
 
     /// Takes back a stanza that has not been posted yet.
     pub(crate) fn cancel(&mut self, token: Token) -> bool {
-        let Some(index) = self.outgoing.iter().position(|outgoing| outgoing.token == Some(token)) else { return false };
+        let Some(index) = self.outgoing.iter().position(|outgoing| outgoing.token == Some(token)) else {
+            return false;
+        };
         if let Some(outgoing) = self.outgoing.remove(index) {
             self.outgoing_bytes = self.outgoing_bytes.saturating_sub(outgoing.xml.len());
         }
@@ -282,7 +292,12 @@ impl Bosh {
             body.push_str("</body>");
             let request = cx.request_id();
             let deadline = cx.now + self.response_time();
-            cx.outputs.push(Output::Post { link: self.id, request, body: body.into_bytes(), deadline });
+            cx.outputs.push(Output::Post {
+                link: self.id,
+                request,
+                body: body.into_bytes(),
+                deadline,
+            });
         }
         self.phase = Phase::Closed;
     }
@@ -293,7 +308,9 @@ impl Bosh {
         let outgoing = core::mem::take(&mut self.outgoing);
         self.outgoing_bytes = 0;
         let carried = flights.into_values().flat_map(|flight| flight.tokens);
-        carried.chain(outgoing.into_iter().filter_map(|outgoing| outgoing.token)).collect()
+        carried
+            .chain(outgoing.into_iter().filter_map(|outgoing| outgoing.token))
+            .collect()
     }
 
     pub(crate) fn responded(
@@ -337,23 +354,28 @@ impl Bosh {
 
     pub(crate) fn failed(&mut self, cx: &mut Context<'_>, request: RequestId, reason: Failure) {
         let Some(rid) = self.rid_of(request) else { return };
-        match reason {
-            Failure::CertificateRejected { reason } => {
-                cx.event(Event::Closed(Some(Offline::Tls(TlsError::CertificateRejected { reason }))));
-            }
-            Failure::TlsAlert(alert) => {
-                let certificate_presented = self.presents_certificate;
-                cx.event(Event::Closed(Some(Offline::Tls(TlsError::Alert { alert, certificate_presented }))));
-            }
+        let creating = self.phase == Phase::Creating;
+        let end = match reason {
             // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
-            Failure::Reset if self.phase == Phase::Creating && self.presents_certificate => {
-                cx.event(Event::Closed(Some(Offline::Tls(TlsError::CertificateProbablyRefused))));
+            Failure::Reset if creating && self.presents_certificate => {
+                Offline::Tls(TlsError::CertificateProbablyRefused)
             }
-            reason if self.phase == Phase::Creating => {
-                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Failed(reason)))));
+            Failure::CertificateRejected { .. } | Failure::TlsAlert(_) => {
+                Offline::from_failure(reason, self.presents_certificate)
             }
-            reason => self.retry(cx, rid, ResendReason::Failed(reason)),
-        }
+            Failure::Dns
+            | Failure::Refused
+            | Failure::Timeout
+            | Failure::Reset
+            | Failure::Http { .. }
+            | Failure::Other { .. } => {
+                if !creating {
+                    return self.retry(cx, rid, ResendReason::Failed(reason));
+                }
+                Offline::from_failure(reason, self.presents_certificate)
+            }
+        };
+        cx.event(Event::Closed(Some(end)));
     }
 
     /// The application is slow, or fast again: deadlines stand still meanwhile.
@@ -388,7 +410,9 @@ impl Bosh {
                 cx.outputs.push(Output::Abandon { link: self.id, request });
                 if self.phase == Phase::Creating {
                     let waiting_for = WaitingFor::Session;
-                    return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Timeout { waiting_for }))));
+                    return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Timeout {
+                        waiting_for,
+                    }))));
                 }
                 self.retry(cx, rid, ResendReason::Failed(Failure::Timeout));
             }
@@ -425,7 +449,9 @@ impl Bosh {
         if self.next_rid >= LAST_RID {
             self.phase = Phase::Leaving;
             self.post_goodbye(cx);
-            return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::RequestIdsExhausted))));
+            return cx.event(Event::Closed(Some(Offline::Connection(
+                ConnectionError::RequestIdsExhausted,
+            ))));
         }
         if self.may_post()
             && let Some(restart) = self.restart.take()
@@ -461,7 +487,10 @@ impl Bosh {
     }
 
     fn unanswered(&self) -> usize {
-        self.flights.values().filter(|flight| !matches!(flight.state, State::Answered(_))).count()
+        self.flights
+            .values()
+            .filter(|flight| !matches!(flight.state, State::Answered(_)))
+            .count()
     }
 
     /// When the next empty request is due, if one is (XEP-0124 §8.3, §10, §12).
@@ -471,7 +500,9 @@ impl Bosh {
         } else {
             // Never the last free slot: a stanza of ours must be able to go out at once, and an empty request in the
             // last slot is over-activity (§11).
-            usize::from(self.session.hold).min(self.session.requests.saturating_sub(1)).max(1)
+            usize::from(self.session.hold)
+                .min(self.session.requests.saturating_sub(1))
+                .max(1)
         };
         let nothing_else = self.outgoing.is_empty() && self.restart.is_none();
         if self.phase != Phase::Open || !nothing_else || self.unanswered() >= wanted || !self.may_post() {
@@ -481,7 +512,10 @@ impl Bosh {
         let mut wait = Duration::ZERO;
         if self.session.is_polling() && self.pace.last_was_empty {
             let polling = Duration::from_secs(u64::from(self.session.polling.unwrap_or(0)).max(1));
-            let since_last_poll = self.pace.last_empty_posted.map_or(Duration::ZERO, |posted| last.since(posted));
+            let since_last_poll = self
+                .pace
+                .last_empty_posted
+                .map_or(Duration::ZERO, |posted| last.since(posted));
             wait = polling.saturating_sub(since_last_poll);
         }
         if self.pace.hurried > 4 {
@@ -489,7 +523,10 @@ impl Bosh {
             wait = wait.max(step);
         }
         // §10: the session dies when nothing is asked for so long.
-        let alive = self.session.inactivity.map(|seconds| Duration::from_secs(u64::from(seconds)) * 3 / 4);
+        let alive = self
+            .session
+            .inactivity
+            .map(|seconds| Duration::from_secs(u64::from(seconds)) * 3 / 4);
         if self.not_reading_since.is_some() {
             return alive.map(|alive| last + alive);
         }
@@ -500,11 +537,31 @@ impl Bosh {
         let rid = self.next_rid;
         self.next_rid = rid.saturating_add(1);
         let request = cx.request_id();
-        let deadline = cx.now + if kind == Kind::Create { self.connect_timeout } else { self.response_time() };
+        let deadline = cx.now
+            + if kind == Kind::Create {
+                self.connect_timeout
+            } else {
+                self.response_time()
+            };
         let body = body.into_bytes();
-        cx.outputs.push(Output::Post { link: self.id, request, body: body.clone(), deadline });
+        cx.outputs.push(Output::Post {
+            link: self.id,
+            request,
+            body: body.clone(),
+            deadline,
+        });
         let state = State::Waiting { request, deadline };
-        self.flights.insert(rid, Flight { body, kind, tokens, attempts: 1, posted: cx.now, state });
+        self.flights.insert(
+            rid,
+            Flight {
+                body,
+                kind,
+                tokens,
+                attempts: 1,
+                posted: cx.now,
+                state,
+            },
+        );
     }
 
     /// How long an answer may take: the server's `wait`, and some time for the way (XEP-0124 §8.1).
@@ -533,7 +590,10 @@ impl Bosh {
         body.push_str("' xml:lang='");
         escape_attribute(&mut body, &self.language);
         let (wait, hold) = (self.settings.wait, self.settings.hold);
-        let _ = write!(body, "' wait='{wait}' hold='{hold}' content='text/xml; charset=utf-8' ver='1.6'");
+        let _ = write!(
+            body,
+            "' wait='{wait}' hold='{hold}' content='text/xml; charset=utf-8' ver='1.6'"
+        );
         if self.settings.ack {
             body.push_str(" ack='1'");
         }
@@ -614,11 +674,15 @@ impl Bosh {
                 see_other: None,
             })))),
             _ if self.phase == Phase::Creating => {
-                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::HttpStatus(status)))));
+                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::HttpStatus(
+                    status,
+                )))));
             }
             // A login or a redirect is not for a program to answer with credentials in hand.
             (300..=399 | 401 | 407, _) => {
-                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::HttpStatus(status)))));
+                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::HttpStatus(
+                    status,
+                )))));
             }
             _ => self.retry(cx, rid, ResendReason::HttpStatus(status)),
         }
@@ -635,9 +699,15 @@ impl Bosh {
             .collect();
         for other in again {
             if other != rid
-                && let Some(Flight { state: State::Waiting { request, .. }, .. }) = self.flights.get(&other)
+                && let Some(Flight {
+                    state: State::Waiting { request, .. },
+                    ..
+                }) = self.flights.get(&other)
             {
-                cx.outputs.push(Output::Abandon { link: self.id, request: *request });
+                cx.outputs.push(Output::Abandon {
+                    link: self.id,
+                    request: *request,
+                });
             }
             self.retry(cx, other, ResendReason::Asked);
         }
@@ -649,11 +719,17 @@ impl Bosh {
             return;
         }
         // The session is over, as a later answer says: what is missing will not come any more.
-        if self.flights.range(rid..).any(|(_, flight)| matches!(&flight.state, State::Answered(answer) if answer.is_terminate())) {
+        if self
+            .flights
+            .range(rid..)
+            .any(|(_, flight)| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
+        {
             self.skip_to_terminate(cx);
             return;
         }
-        let Some(flight) = self.flights.get_mut(&rid) else { return };
+        let Some(flight) = self.flights.get_mut(&rid) else {
+            return;
+        };
         if flight.kind == Kind::Terminate {
             // Nobody is there to say goodbye to.
             self.phase = Phase::Closed;
@@ -677,8 +753,13 @@ impl Bosh {
                 cx.random.range(longest / 2..=longest)
             }
         };
-        flight.state = State::Resend { at: cx.now + Duration::from_millis(back_off) };
-        cx.event(Event::Warning(Warning::Resent { attempt: attempts, reason }));
+        flight.state = State::Resend {
+            at: cx.now + Duration::from_millis(back_off),
+        };
+        cx.event(Event::Warning(Warning::Resent {
+            attempt: attempts,
+            reason,
+        }));
         if back_off == 0 {
             self.resend(cx, rid);
         }
@@ -687,17 +768,28 @@ impl Bosh {
     fn resend(&mut self, cx: &mut Context<'_>, rid: u64) {
         let request = cx.request_id();
         let deadline = cx.now + self.response_time();
-        let Some(flight) = self.flights.get_mut(&rid) else { return };
+        let Some(flight) = self.flights.get_mut(&rid) else {
+            return;
+        };
         flight.attempts += 1;
         flight.state = State::Waiting { request, deadline };
-        cx.outputs.push(Output::Post { link: self.id, request, body: flight.body.clone(), deadline });
+        cx.outputs.push(Output::Post {
+            link: self.id,
+            request,
+            body: flight.body.clone(),
+            deadline,
+        });
     }
 
     // ---- receiving
 
     fn rid_of(&self, request: RequestId) -> Option<u64> {
-        let waiting = |flight: &Flight| matches!(flight.state, State::Waiting { request: waiting, .. } if waiting == request);
-        self.flights.iter().find(|(_, flight)| waiting(flight)).map(|(rid, _)| *rid)
+        let waiting =
+            |flight: &Flight| matches!(flight.state, State::Waiting { request: waiting, .. } if waiting == request);
+        self.flights
+            .iter()
+            .find(|(_, flight)| waiting(flight))
+            .map(|(rid, _)| *rid)
     }
 
     /// Processes answers in the order of their requests (XEP-0124 §14.2).
@@ -705,7 +797,13 @@ impl Bosh {
         while self.phase != Phase::Closed {
             let rid = self.next_to_process;
             match self.flights.remove(&rid) {
-                Some(Flight { state: State::Answered(answer), kind, posted, tokens, .. }) => {
+                Some(Flight {
+                    state: State::Answered(answer),
+                    kind,
+                    posted,
+                    tokens,
+                    ..
+                }) => {
                     self.next_to_process = rid.saturating_add(1);
                     self.answer(cx, rid, kind, posted, &answer, tokens);
                 }
@@ -725,7 +823,10 @@ impl Bosh {
         });
         let Some(last) = last else { return };
         let payloads = core::mem::take(&mut last.payloads);
-        let answer = Answer { root: last.root.clone(), payloads };
+        let answer = Answer {
+            root: last.root.clone(),
+            payloads,
+        };
         self.terminated(cx, &answer);
     }
 
@@ -778,7 +879,9 @@ impl Bosh {
         if !self.session.acknowledges {
             return;
         }
-        let Some(last) = number::<u64>(answer.root.attribute("ack")) else { return };
+        let Some(last) = number::<u64>(answer.root.attribute("ack")) else {
+            return;
+        };
         // What was never sent cannot be acknowledged: such a value means nothing.
         if last >= self.next_rid {
             return;
@@ -790,8 +893,15 @@ impl Bosh {
 
     /// XEP-0124 §9.2: the server sent an answer that we say we do not have: the request goes out again.
     fn reported(&mut self, cx: &mut Context<'_>, rid: u64) {
-        if let Some(Flight { state: State::Waiting { request, .. }, .. }) = self.flights.get(&rid) {
-            cx.outputs.push(Output::Abandon { link: self.id, request: *request });
+        if let Some(Flight {
+            state: State::Waiting { request, .. },
+            ..
+        }) = self.flights.get(&rid)
+        {
+            cx.outputs.push(Output::Abandon {
+                link: self.id,
+                request: *request,
+            });
             self.retry(cx, rid, ResendReason::Asked);
         }
     }
@@ -801,7 +911,9 @@ impl Bosh {
         let root = &answer.root;
         let sid = root.attribute("sid").unwrap_or_default();
         // 0 requests is no session; absent means no limit, which ours is smaller than.
-        let hold = number::<u8>(root.attribute("hold")).unwrap_or(self.settings.hold).min(self.settings.hold);
+        let hold = number::<u8>(root.attribute("hold"))
+            .unwrap_or(self.settings.hold)
+            .min(self.settings.hold);
         let wait = match root.attribute("wait") {
             Some(wait) => number::<u16>(Some(wait)),
             None => Some(self.settings.wait),
@@ -811,11 +923,15 @@ impl Bosh {
             None => Some(hold.saturating_add(1)),
         };
         let (Some(wait), Some(requests @ 1..)) = (wait, requests) else {
-            cx.event(Event::Closed(Some(Offline::Incompatible(PeerIncompatible::SessionParameters))));
+            cx.event(Event::Closed(Some(Offline::Incompatible(
+                PeerIncompatible::SessionParameters,
+            ))));
             return false;
         };
         if sid.is_empty() {
-            cx.event(Event::Closed(Some(Offline::Incompatible(PeerIncompatible::SessionParameters))));
+            cx.event(Event::Closed(Some(Offline::Incompatible(
+                PeerIncompatible::SessionParameters,
+            ))));
             return false;
         }
         self.session = Session {
@@ -853,9 +969,14 @@ impl Bosh {
 
     /// The server ends the session (XEP-0124 §17.2): what it still carries comes first.
     fn terminated(&mut self, cx: &mut Context<'_>, answer: &Answer) {
-        let (errors, payloads): (Vec<&Element>, Vec<&Element>) =
-            answer.payloads.iter().partition(|payload| payload.is(NS_STREAM, "error") || payload.is(NS_HTTPBIND, "uri"));
-        let payloads = Answer { root: answer.root.clone(), payloads: payloads.into_iter().cloned().collect() };
+        let (errors, payloads): (Vec<&Element>, Vec<&Element>) = answer
+            .payloads
+            .iter()
+            .partition(|payload| payload.is(NS_STREAM, "error") || payload.is(NS_HTTPBIND, "uri"));
+        let payloads = Answer {
+            root: answer.root.clone(),
+            payloads: payloads.into_iter().cloned().collect(),
+        };
         self.payloads(cx, &payloads);
         let leaving = self.phase == Phase::Leaving;
         self.phase = Phase::Closed;
@@ -865,10 +986,18 @@ impl Bosh {
         }
         let mut end = match errors.iter().find(|error| error.name() == "error") {
             Some(error) => stream_error(error.root()),
-            None => SessionEnd { condition: condition.map(known_condition), text: None, application: None, see_other: None },
+            None => SessionEnd {
+                condition: condition.map(known_condition),
+                text: None,
+                application: None,
+                see_other: None,
+            },
         };
         if condition == Some("see-other-uri") {
-            let uri = errors.iter().find(|error| error.name() == "uri").map(|uri| shorten(uri.text().trim()));
+            let uri = errors
+                .iter()
+                .find(|error| error.name() == "uri")
+                .map(|uri| shorten(uri.text().trim()));
             end.see_other = uri.filter(|uri| uri.starts_with("https://"));
         }
         cx.event(Event::Closed(Some(Offline::Ended(end))));
@@ -932,7 +1061,13 @@ fn known_condition(condition: &str) -> String {
         "system-shutdown",
     ];
     let known = CONDITIONS.into_iter().find(|known| *known == condition);
-    known.unwrap_or(if condition == "remote-stream-error" { "remote-stream-error" } else { "undefined-condition" }).to_string()
+    known
+        .unwrap_or(if condition == "remote-stream-error" {
+            "remote-stream-error"
+        } else {
+            "undefined-condition"
+        })
+        .to_string()
 }
 
 /// A decimal number without sign or spaces; anything else is as if it were not there (XEP-0124 §7.2).

@@ -70,7 +70,9 @@ pub(crate) struct Traits {
 }
 
 /// XEP-0124, XEP-0206.
-pub(crate) const BOSH: Traits = Traits { restart_names_account: true };
+pub(crate) const BOSH: Traits = Traits {
+    restart_names_account: true,
+};
 
 /// A stanza on its way into a link, already written as XML that is self-contained but for the `jabber:client` default
 /// namespace, which each transport has to declare in its own place.
@@ -83,19 +85,28 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// `element` as it goes into a body or a frame of its own.
     pub(crate) fn new(element: &Element, token: Option<Token>) -> Self {
-        Self { xml: element.to_xml(), token }
+        Self {
+            xml: element.to_xml(),
+            token,
+        }
     }
 }
 
 /// Reads `<stream:error/>` (RFC 6120 §4.9.2).
 pub(crate) fn stream_error(error: ElementRef<'_>) -> SessionEnd {
-    let mut end = SessionEnd { condition: None, text: None, application: None, see_other: None };
+    let mut end = SessionEnd {
+        condition: None,
+        text: None,
+        application: None,
+        see_other: None,
+    };
     for child in error.children() {
         if child.is(NS_STREAM_ERRORS, "text") {
             end.text.get_or_insert_with(|| shorten(&child.text()));
         } else if child.namespace() == NS_STREAM_ERRORS {
             // RFC 6120 §4.9.3; `xml-not-well-formed` is RFC 3920's name of the same thing.
-            end.condition.get_or_insert_with(|| known_stream_condition(child.name()).into());
+            end.condition
+                .get_or_insert_with(|| known_stream_condition(child.name()).into());
         } else {
             end.application.get_or_insert_with(|| shorten(&expanded_name(child)));
         }
@@ -135,7 +146,10 @@ fn known_stream_condition(name: &str) -> &'static str {
     if name == "xml-not-well-formed" {
         return "not-well-formed";
     }
-    CONDITIONS.into_iter().find(|condition| *condition == name).unwrap_or("undefined-condition")
+    CONDITIONS
+        .into_iter()
+        .find(|condition| *condition == name)
+        .unwrap_or("undefined-condition")
 }
 
 /// `{namespace}name`, for messages.

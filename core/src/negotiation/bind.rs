@@ -14,29 +14,45 @@ pub(crate) fn bind_request(id: &str, resource: Option<&str>) -> Result<Element, 
     if let Some(resource) = resource {
         bind = bind.child(Element::builder(NS_BIND, "resource").text(resource));
     }
-    Element::builder(NS_CLIENT, "iq").attr("type", "set").attr("id", id).child(bind).build()
+    Element::builder(NS_CLIENT, "iq")
+        .attr("type", "set")
+        .attr("id", id)
+        .child(bind)
+        .build()
 }
 
 /// The request for a session.
 pub(crate) fn session_request(id: &str) -> Result<Element, InvalidXml> {
     let session = Element::builder(NS_SESSION, "session");
-    Element::builder(NS_CLIENT, "iq").attr("type", "set").attr("id", id).child(session).build()
+    Element::builder(NS_CLIENT, "iq")
+        .attr("type", "set")
+        .attr("id", id)
+        .child(session)
+        .build()
 }
 
 /// The full JID in a result of binding (RFC 6120 §7.6), which must belong to `account`.
 pub(crate) fn bound_jid(iq: &Element, account: &BareJid) -> Result<Jid, Offline> {
     let misbehaved = Offline::Misbehaved(PeerMisbehaved::BoundJid);
-    let Some(bind) = iq.child(NS_BIND, "bind") else { return Err(misbehaved) };
+    let Some(bind) = iq.child(NS_BIND, "bind") else {
+        return Err(misbehaved);
+    };
     let mut jids = bind.children().filter(|child| child.is(NS_BIND, "jid"));
-    let (Some(jid), None) = (jids.next(), jids.next()) else { return Err(misbehaved) };
+    let (Some(jid), None) = (jids.next(), jids.next()) else {
+        return Err(misbehaved);
+    };
     let text = jid.text();
-    let Ok(jid) = Jid::from_server(text.trim()) else { return Err(misbehaved) };
+    let Ok(jid) = Jid::from_server(text.trim()) else {
+        return Err(misbehaved);
+    };
     if jid.resource().is_none() {
         return Err(misbehaved);
     }
     if jid.to_bare() != *account {
         // A server that logs in somebody else must not be believed, whoever it is.
-        return Err(Offline::Login(LoginError::UnexpectedIdentity { bound: String::from(jid.as_str()) }));
+        return Err(Offline::Login(LoginError::UnexpectedIdentity {
+            bound: String::from(jid.as_str()),
+        }));
     }
     Ok(jid)
 }

@@ -46,5 +46,7 @@ impl Features {
 /// RFC 4422 §3.1.
 fn is_mechanism_name(name: &str) -> bool {
     (1..=20).contains(&name.len())
-        && name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_'))
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_'))
 }

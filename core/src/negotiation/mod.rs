@@ -53,7 +53,12 @@ enum Phase {
     /// The server's part of a SASL exchange.
     Sasl { mechanism: Mechanism, challenges: u32 },
     /// The result of binding.
-    Bind { login: Login, id: String, attempts: u32, session_required: bool },
+    Bind {
+        login: Login,
+        id: String,
+        attempts: u32,
+        session_required: bool,
+    },
     /// The result of asking for a session.
     Session { login: Login, id: String, jid: Jid },
     /// Nothing more.
@@ -143,7 +148,11 @@ pub(crate) enum Step {
     /// Larger elements may come now.
     Authenticated,
     /// Done.
-    Online { jid: Jid, mechanism: &'static str, proof: ServerProof },
+    Online {
+        jid: Jid,
+        mechanism: &'static str,
+        proof: ServerProof,
+    },
 }
 
 /// What the table may look at.
@@ -159,7 +168,9 @@ pub(crate) struct Facts<'a> {
 
 impl Negotiation {
     pub(crate) fn new() -> Self {
-        Self { phase: Ok(Phase::Opening) }
+        Self {
+            phase: Ok(Phase::Opening),
+        }
     }
 
     pub(crate) fn is_online(&self) -> bool {
@@ -179,9 +190,9 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
     match (phase, event) {
         // RFC 6120 §4.9.1.1: a stream error is final, whenever it comes.
         (_, Event::StreamError(end)) => Err(Offline::Ended(end)),
-        (phase, Event::Timeout) => {
-            Err(Offline::Connection(ConnectionError::Timeout { waiting_for: phase.waiting_for() }))
-        }
+        (phase, Event::Timeout) => Err(Offline::Connection(ConnectionError::Timeout {
+            waiting_for: phase.waiting_for(),
+        })),
 
         (Phase::Opening, Event::Opened) => Ok(Phase::Features(None)),
 
@@ -193,7 +204,13 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             ask_to_bind(login, 1, features.session_required, facts)
         }
 
-        (Phase::Sasl { mut mechanism, challenges }, Event::Challenge(challenge)) => {
+        (
+            Phase::Sasl {
+                mut mechanism,
+                challenges,
+            },
+            Event::Challenge(challenge),
+        ) => {
             let answer = if challenges < CHALLENGES {
                 sasl1::data(challenge.root()).and_then(|data| mechanism.challenge(&data))
             } else {
@@ -202,7 +219,10 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             match answer {
                 Ok(answer) => {
                     facts.steps.push(Step::Send(sasl1::response(&answer).map_err(ours)?));
-                    Ok(Phase::Sasl { mechanism, challenges: challenges + 1 })
+                    Ok(Phase::Sasl {
+                        mechanism,
+                        challenges: challenges + 1,
+                    })
                 }
                 Err(error) => {
                     // RFC 6120 §6.4.4: the server learns that we broke it off.
@@ -221,7 +241,10 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             let from = names_account.then(|| facts.config.account().to_string());
             facts.steps.push(Step::Restart { from });
             facts.steps.push(Step::Authenticated);
-            Ok(Phase::Features(Some(Login { mechanism: mechanism.name(), proof })))
+            Ok(Phase::Features(Some(Login {
+                mechanism: mechanism.name(),
+                proof,
+            })))
         }
         (Phase::Sasl { mechanism, .. }, Event::Failure(failure)) => {
             // Nothing weaker is tried after a refusal: that would be a way to collect passwords.
@@ -238,9 +261,22 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             element: expanded_name(element.root()),
         })),
 
-        (Phase::Bind { login, id, attempts, session_required }, Event::IqAnswer(iq)) => {
+        (
+            Phase::Bind {
+                login,
+                id,
+                attempts,
+                session_required,
+            },
+            Event::IqAnswer(iq),
+        ) => {
             if !answers(&iq, &id, facts.config) {
-                return Ok(Phase::Bind { login, id, attempts, session_required });
+                return Ok(Phase::Bind {
+                    login,
+                    id,
+                    attempts,
+                    session_required,
+                });
             }
             if iq.attribute("type") == Some("error") {
                 let error = StanzaError::read(iq.root());
@@ -303,7 +339,9 @@ impl Phase {
 }
 
 fn authenticate(features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
-    let Some(offered) = &features.mechanisms else { return Err(Offline::Incompatible(PeerIncompatible::NoSasl)) };
+    let Some(offered) = &features.mechanisms else {
+        return Err(Offline::Incompatible(PeerIncompatible::NoSasl));
+    };
     let connection = Connection {
         verified_tls: facts.verified_tls,
         certificate: facts.certificate,
@@ -311,21 +349,39 @@ fn authenticate(features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Off
     };
     let choice = select(offered, facts.config, &connection, facts.random).map_err(Offline::Login)?;
     let mut mechanism = choice.mechanism;
-    let initial = mechanism.initial().map_err(|error| broken_off(mechanism.name(), error))?;
+    let initial = mechanism
+        .initial()
+        .map_err(|error| broken_off(mechanism.name(), error))?;
     facts.steps.extend(choice.warning.map(Step::Warn));
-    facts.steps.push(Step::Send(sasl1::auth(mechanism.name(), initial.as_ref()).map_err(ours)?));
-    Ok(Phase::Sasl { mechanism, challenges: 0 })
+    facts.steps.push(Step::Send(
+        sasl1::auth(mechanism.name(), initial.as_ref()).map_err(ours)?,
+    ));
+    Ok(Phase::Sasl {
+        mechanism,
+        challenges: 0,
+    })
 }
 
 fn ask_to_bind(login: Login, attempts: u32, session_required: bool, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
     let id = facts.random.id();
     let resource = facts.config.jid.resource().filter(|_| attempts == 1);
-    facts.steps.push(Step::Send(bind::bind_request(&id, resource).map_err(ours)?));
-    Ok(Phase::Bind { login, id, attempts, session_required })
+    facts
+        .steps
+        .push(Step::Send(bind::bind_request(&id, resource).map_err(ours)?));
+    Ok(Phase::Bind {
+        login,
+        id,
+        attempts,
+        session_required,
+    })
 }
 
 fn online(login: Login, jid: Jid, facts: &mut Facts<'_>) -> Phase {
-    facts.steps.push(Step::Online { jid, mechanism: login.mechanism, proof: login.proof });
+    facts.steps.push(Step::Online {
+        jid,
+        mechanism: login.mechanism,
+        proof: login.proof,
+    });
     Phase::Online
 }
 
@@ -335,11 +391,17 @@ fn answers(iq: &Element, id: &str, config: &Config) -> bool {
 }
 
 fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
-    Offline::Login(LoginError::Mechanism { mechanism: mechanism.to_string(), error })
+    Offline::Login(LoginError::Mechanism {
+        mechanism: mechanism.to_string(),
+        error,
+    })
 }
 
 /// An element of our own that cannot be written: only a resource with a character that XML has no place for can do that,
 /// and a JID cannot hold one.
 fn ours(_: InvalidXml) -> Offline {
-    Offline::Login(LoginError::Mechanism { mechanism: "XML".to_string(), error: SaslError::Encoding })
+    Offline::Login(LoginError::Mechanism {
+        mechanism: "XML".to_string(),
+        error: SaslError::Encoding,
+    })
 }

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::features::NS_SASL;
 use crate::link::{expanded_name, shorten};
-use crate::sasl::encoding::{self, initial_response_text, response_text};
 use crate::sasl::SaslError;
+use crate::sasl::encoding::{self, initial_response_text, response_text};
 use crate::secret::Secret;
 use crate::xml::{Element, ElementRef, InvalidXml};
 
@@ -21,7 +21,9 @@ pub(crate) fn auth(mechanism: &str, initial: Option<&Secret>) -> Result<Element,
 
 /// `<response/>` (§6.4.3).
 pub(crate) fn response(data: &Secret) -> Result<Element, InvalidXml> {
-    Element::builder(NS_SASL, "response").text(&response_text(data.expose())).build()
+    Element::builder(NS_SASL, "response")
+        .text(&response_text(data.expose()))
+        .build()
 }
 
 /// `<abort/>` (§6.4.4).
@@ -52,7 +54,9 @@ pub(crate) fn failure(failure: ElementRef<'_>) -> (String, Option<String>) {
         "not-authorized",
         "temporary-auth-failure",
     ];
-    let found = failure.children().find(|child| child.namespace() == NS_SASL && child.name() != "text");
+    let found = failure
+        .children()
+        .find(|child| child.namespace() == NS_SASL && child.name() != "text");
     let known = found.and_then(|child| CONDITIONS.into_iter().find(|known| *known == child.name()));
     let text = failure.child(NS_SASL, "text").map(|text| shorten(&text.text()));
     // §6.5: what is not known counts as not-authorized; the name that was sent is for the person who reads the text.

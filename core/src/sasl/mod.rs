@@ -11,7 +11,9 @@ mod external;
 mod plain;
 pub(crate) mod prep;
 mod scram;
+pub(crate) mod select;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use core::{fmt, mem};
 
@@ -21,7 +23,7 @@ pub(crate) use plain::Plain;
 pub(crate) use scram::{ChannelBinding, Scram, ScramLimits};
 
 use crate::Secret;
-use prep::PrepError;
+pub use prep::PrepError;
 
 /// One exchange with one mechanism. It is used once.
 #[derive(Debug)]
@@ -81,8 +83,13 @@ pub(crate) enum ServerProof {
 
 /// Why an exchange failed on our side, or what the server said inside of it. Its text never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
-pub(crate) enum SaslError {
+pub enum SaslError {
     /// The user name cannot be prepared.
     Username(PrepError),
     /// The password cannot be prepared.
@@ -106,7 +113,7 @@ pub(crate) enum SaslError {
     /// The server's message does not follow the grammar; `expected` names what was missing.
     Malformed {
         /// What should have been there.
-        expected: &'static str,
+        expected: Cow<'static, str>,
     },
     /// The server needs an extension that we do not know (attribute `m`).
     MandatoryExtension,

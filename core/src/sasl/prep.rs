@@ -15,8 +15,13 @@ use crate::Secret;
 
 /// Why a name or a password cannot be prepared. It never says which character: that would be a piece of the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
-pub(crate) enum PrepError {
+pub enum PrepError {
     /// It is not UTF-8.
     NotUtf8,
     /// A character of RFC 4013 §2.3, such as a control character.

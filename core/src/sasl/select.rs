@@ -39,8 +39,10 @@ pub(crate) fn select(
             client_certificate_requested: connection.certificate_requested,
         });
     };
-    start(name, config, connection, random)
-        .map_err(|error| LoginError::Mechanism { mechanism: name.to_string(), error })
+    start(name, config, connection, random).map_err(|error| LoginError::Mechanism {
+        mechanism: name.to_string(),
+        error,
+    })
 }
 
 /// What the credentials and the policy allow on this connection, best first.
@@ -69,7 +71,10 @@ fn start(name: &str, config: &Config, connection: &Connection<'_>, random: &mut 
         ("EXTERNAL", _) => {
             let decision = certificate::authzid(config.authzid, &account, connection.certificate);
             let mechanism = Mechanism::External(External::new(decision.authzid.as_deref())?);
-            Ok(Choice { mechanism, warning: decision.warning.map(warning) })
+            Ok(Choice {
+                mechanism,
+                warning: decision.warning.map(warning),
+            })
         }
         (_, Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. }) => {
             let mechanism = match name {
@@ -77,7 +82,10 @@ fn start(name: &str, config: &Config, connection: &Connection<'_>, random: &mut 
                 "SCRAM-SHA-256" => scram(ScramHash::Sha256, config, localpart, password, random)?,
                 _ => scram(ScramHash::Sha1, config, localpart, password, random)?,
             };
-            Ok(Choice { mechanism, warning: None })
+            Ok(Choice {
+                mechanism,
+                warning: None,
+            })
         }
         (_, Credentials::Certificate { .. }) => Err(SaslError::OutOfOrder),
     }
@@ -91,18 +99,29 @@ fn scram(
     random: &mut Random,
 ) -> Result<Mechanism, SaslError> {
     let bounds = config.mechanisms.scram;
-    let limits = ScramLimits { min_iterations: bounds.min, max_iterations: bounds.max };
+    let limits = ScramLimits {
+        min_iterations: bounds.min,
+        max_iterations: bounds.max,
+    };
     // This connection gives no channel binding, so `n` is the truth (RFC 5802 §6).
-    let scram = Scram::new(hash, ChannelBinding::No, None, localpart, password, random.token(), limits)?;
+    let scram = Scram::new(
+        hash,
+        ChannelBinding::No,
+        None,
+        localpart,
+        password,
+        random.token(),
+        limits,
+    )?;
     Ok(Mechanism::Scram(scram))
 }
 
 fn warning(warning: AuthzidWarning) -> Warning {
     match warning {
         AuthzidWarning::NamesNobody => Warning::CertificateWithoutName,
-        AuthzidWarning::NamesOthers { addresses } => {
-            Warning::CertificateNamesOthers { names: addresses.iter().map(ToString::to_string).collect() }
-        }
+        AuthzidWarning::NamesOthers { addresses } => Warning::CertificateNamesOthers {
+            names: addresses.iter().map(ToString::to_string).collect(),
+        },
         AuthzidWarning::WrongStringType => Warning::CertificateNameType,
         AuthzidWarning::NoneChosen => Warning::CertificateNamesSeveral,
     }

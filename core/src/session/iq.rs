@@ -9,7 +9,7 @@ use crate::error::{DropReason, IqError};
 use crate::input::{StanzaError, Token};
 use crate::jid::Jid;
 use crate::time::{Earliest, Instant, Timer};
-use crate::xml::Element;
+use crate::xml::{Element, ElementRef};
 
 const NS_PING: &str = "urn:xmpp:ping";
 
@@ -81,31 +81,46 @@ impl IqTable {
 
     /// An `iq` arrived. `next_token` is used up only if the application is asked.
     pub(crate) fn received(&mut self, iq: Element, me: &Jid, rules: &Rules<'_>) -> Reaction {
-        let Some(id) = iq.attribute("id").map(ToString::to_string) else { return Reaction::Drop(DropReason::Malformed) };
+        let Some(id) = iq.attribute("id").map(ToString::to_string) else {
+            return Reaction::Drop(DropReason::Malformed);
+        };
         let from = sender(&iq);
         let answer = |result: Result<Option<Element>, StanzaError>| {
             // The parts of an answer came through the parser, so it can be written again.
-            stanza::answer(&id, from.as_deref(), &result).map_or(Reaction::Drop(DropReason::Malformed), Reaction::Answer)
+            stanza::answer(&id, from.as_deref(), &result)
+                .map_or(Reaction::Drop(DropReason::Malformed), Reaction::Answer)
         };
         match iq.attribute("type") {
             Some("result" | "error") => self.answered(iq, &id, me),
             Some("get" | "set") => {
-                let mut children = iq.children();
                 // RFC 6120 §8.2.3: exactly one payload.
-                let (Some(payload), None) = (children.next(), children.next()) else {
+                if iq.children().count() != 1 {
                     return answer(Err(StanzaError::bad_request()));
-                };
-                if payload.is(NS_PING, "ping") && iq.attribute("type") == Some("get") {
+                }
+                if iq.child(NS_PING, "ping").is_some() && iq.attribute("type") == Some("get") {
                     return answer(Ok(None));
                 }
-                if !rules.answered_namespaces.iter().any(|namespace| namespace == payload.namespace()) {
+                let served = |payload: ElementRef<'_>| {
+                    rules
+                        .answered_namespaces
+                        .iter()
+                        .any(|namespace| namespace == payload.namespace())
+                };
+                if !iq.children().any(served) {
                     // RFC 6120 §8.4.
                     return answer(Err(StanzaError::service_unavailable()));
                 }
                 if self.theirs.len() >= rules.pending {
                     return answer(Err(StanzaError::resource_constraint()));
                 }
-                self.theirs.insert(rules.token, Theirs { from, id, deadline: rules.reply_by });
+                self.theirs.insert(
+                    rules.token,
+                    Theirs {
+                        from,
+                        id,
+                        deadline: rules.reply_by,
+                    },
+                );
                 Reaction::Ask(rules.token, iq)
             }
             Some(_) | None => answer(Err(StanzaError::bad_request())),
@@ -113,7 +128,9 @@ impl IqTable {
     }
 
     fn answered(&mut self, iq: Element, id: &str, me: &Jid) -> Reaction {
-        let Some(ours) = self.ours.get(id) else { return Reaction::Drop(DropReason::UnexpectedAnswer) };
+        let Some(ours) = self.ours.get(id) else {
+            return Reaction::Drop(DropReason::UnexpectedAnswer);
+        };
         if !may_answer(ours.to.as_ref(), iq.attribute("from"), me) {
             return Reaction::Drop(DropReason::UnexpectedAnswer);
         }
@@ -127,12 +144,24 @@ impl IqTable {
 
     /// What has run out of time: tokens of ours, and answers to send for the application.
     pub(crate) fn expired(&mut self, now: Instant) -> (Vec<Token>, Vec<Element>) {
-        let late: Vec<Token> = self.ours.values().filter(|ours| ours.deadline <= now).map(|ours| ours.token).collect();
+        let late: Vec<Token> = self
+            .ours
+            .values()
+            .filter(|ours| ours.deadline <= now)
+            .map(|ours| ours.token)
+            .collect();
         self.ours.retain(|_, ours| ours.deadline > now);
-        let unanswered: Vec<Token> =
-            self.theirs.iter().filter(|(_, theirs)| theirs.deadline <= now).map(|(token, _)| *token).collect();
+        let unanswered: Vec<Token> = self
+            .theirs
+            .iter()
+            .filter(|(_, theirs)| theirs.deadline <= now)
+            .map(|(token, _)| *token)
+            .collect();
         let refusal = Err(StanzaError::service_unavailable());
-        let answers = unanswered.into_iter().filter_map(|token| self.respond(token, &refusal)?.ok()).collect();
+        let answers = unanswered
+            .into_iter()
+            .filter_map(|token| self.respond(token, &refusal)?.ok())
+            .collect();
         (late, answers)
     }
 
@@ -144,7 +173,10 @@ impl IqTable {
     /// The session is over: the tokens of ours, in the order in which they were given out.
     pub(crate) fn clear(&mut self) -> Vec<Token> {
         self.theirs.clear();
-        let mut tokens: Vec<Token> = core::mem::take(&mut self.ours).into_values().map(|ours| ours.token).collect();
+        let mut tokens: Vec<Token> = core::mem::take(&mut self.ours)
+            .into_values()
+            .map(|ours| ours.token)
+            .collect();
         tokens.sort_unstable();
         tokens
     }
@@ -210,7 +242,11 @@ mod tests {
         ];
         for (to, from, expected) in rows {
             let to = to.map(|to| Jid::parse(to).unwrap());
-            assert_eq!(may_answer(to.as_ref(), from, &me), expected, "{to:?} answered by {from:?}");
+            assert_eq!(
+                may_answer(to.as_ref(), from, &me),
+                expected,
+                "{to:?} answered by {from:?}"
+            );
         }
     }
 }

@@ -23,7 +23,11 @@ const NS_STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// ```
 pub fn chat(to: &Jid, body: &str) -> Result<Element, InvalidXml> {
     let text = Element::builder(NS_CLIENT, "body").text(body);
-    Element::builder(NS_CLIENT, "message").attr("type", "chat").attr("to", to.as_str()).child(text).build()
+    Element::builder(NS_CLIENT, "message")
+        .attr("type", "chat")
+        .attr("to", to.as_str())
+        .child(text)
+        .build()
 }
 
 /// Initial presence: available, and nothing more (RFC 6121 §4.2).
@@ -52,7 +56,11 @@ fn iq(kind: &str, to: Option<&Jid>, payload: ElementBuilder) -> Result<Element, 
 impl StanzaError {
     /// An error of that type and defined condition (RFC 6120 §8.3.3).
     pub fn new(kind: StanzaErrorType, condition: &str) -> Self {
-        Self { kind, condition: condition.to_string(), text: None }
+        Self {
+            kind,
+            condition: condition.to_string(),
+            text: None,
+        }
     }
 
     /// The request is not understood, or not served (RFC 6120 §8.3.3.19).
@@ -87,7 +95,11 @@ impl StanzaError {
             .or_else(|| error.attribute("code").and_then(legacy_condition))
             .unwrap_or("undefined-condition");
         let text = error.child(NS_STANZA_ERRORS, "text").map(|text| shorten(&text.text()));
-        Self { kind, condition: condition.to_string(), text }
+        Self {
+            kind,
+            condition: condition.to_string(),
+            text,
+        }
     }
 
     pub(crate) fn builder(&self) -> ElementBuilder {
@@ -127,7 +139,10 @@ fn known_condition(name: &str) -> &'static str {
         "undefined-condition",
         "unexpected-request",
     ];
-    CONDITIONS.into_iter().find(|condition| *condition == name).unwrap_or("undefined-condition")
+    CONDITIONS
+        .into_iter()
+        .find(|condition| *condition == name)
+        .unwrap_or("undefined-condition")
 }
 
 /// The numbers of before RFC 3920, which some servers still send alone (XEP-0086).
@@ -184,7 +199,11 @@ fn check_addresses(stanza: &Element, me: &Jid) -> Result<(), InvalidStanza> {
 }
 
 /// `to` and `id` as text, for an answer to `iq`.
-pub(crate) fn answer(id: &str, to: Option<&str>, result: &Result<Option<Element>, StanzaError>) -> Result<Element, InvalidXml> {
+pub(crate) fn answer(
+    id: &str,
+    to: Option<&str>,
+    result: &Result<Option<Element>, StanzaError>,
+) -> Result<Element, InvalidXml> {
     let kind = if result.is_ok() { "result" } else { "error" };
     let mut iq = Element::builder(NS_CLIENT, "iq").attr("type", kind).attr("id", id);
     if let Some(to) = to {

@@ -5,6 +5,11 @@ use core::fmt;
 
 /// Why bytes of a peer were refused. The reader that met it repeats it for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum XmlError {
     /// The bytes are not namespace-well-formed XML 1.0 (RFC 6120 §4.9.3.13).
@@ -34,6 +39,11 @@ pub enum XmlError {
 
 /// The ways not to be well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Fault {
     /// The grammar of XML 1.0 does not allow it.
@@ -62,6 +72,11 @@ pub enum Fault {
 
 /// What RFC 6120 §11.1 forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Restricted {
     /// `<!-- -->`
@@ -74,6 +89,11 @@ pub enum Restricted {
 
 /// The limits of [`XmlLimits`](super::XmlLimits), by the names of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 #[allow(
     missing_docs,
@@ -91,6 +111,12 @@ pub enum Limit {
 }
 
 impl XmlError {
+    /// Whether the input only ended too early, so that it may have been cut off on its way.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        *self == Self::Incomplete
+    }
+
     /// The condition that a stream error reports this with (RFC 6120 §4.9.3).
     #[must_use]
     pub fn stream_error_condition(&self) -> &'static str {

@@ -43,6 +43,7 @@ pub use element::{Attribute, Element, ElementRef, Node};
 pub use error::{Fault, InvalidXml, Limit, Restricted, XmlError};
 pub use limits::XmlLimits;
 pub use reader::{Framing, Reader, XmlEvent, parse_document_stream};
+pub(crate) use writer::escape_attribute;
 
 /// The namespace of `xml:lang` and its kin (Namespaces in XML 1.0 §3), bound to the prefix `xml` everywhere.
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";

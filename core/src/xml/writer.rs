@@ -151,6 +151,12 @@ fn attribute_reference(byte: u8) -> Option<&'static str> {
     }
 }
 
+/// Writes `value` as it stands between the quotes of an attribute.
+pub(crate) fn escape_attribute(out: &mut alloc::string::String, value: &str) {
+    // Writing to a String cannot fail.
+    let _ = escape(value, attribute_reference, out);
+}
+
 fn escape<W: Write>(text: &str, reference: fn(u8) -> Option<&'static str>, out: &mut W) -> fmt::Result {
     let mut rest = text;
     while let Some((at, written)) = rest
