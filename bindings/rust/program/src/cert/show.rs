@@ -454,7 +454,7 @@ fn address_text(address: &XmppAddress) -> &str {
         XmppAddress::Valid(jid) => jid.as_str(),
         XmppAddress::WithResource(jid) => jid.as_str(),
         XmppAddress::WrongStringType { text, .. } | XmppAddress::NotAJid { text, .. } => text,
-        _ => "(no text)",
+        XmppAddress::NotText | _ => "(no text)",
     }
 }
 
