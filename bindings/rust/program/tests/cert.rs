@@ -200,7 +200,7 @@ fn openssl_java_and_nss_open_the_pkcs12_file() {
         let (exit, shown) = epode_with(&folder, &["cert", "show", "user01.p12"], Some(PASSPHRASE));
         assert_eq!(exit, 0, "{shown}");
         assert!(
-            shown.contains("belongs to it") && shown.contains("1 more in the file"),
+            shown.contains("belongs to it") && shown.contains("1 more certificate(s) in the file"),
             "{shown}"
         );
     }
@@ -610,6 +610,25 @@ fn show_finds_what_is_wrong() {
         );
     }
 
+    // Several things at once: all are named, and a key that is too small for TLS here does not hide the rest.
+    let mut weak = vec![
+        "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-keyout", "weak.key", "-out", "weak.crt", "-subj", "/CN=x",
+    ];
+    weak.extend([
+        "-addext",
+        "subjectAltName=otherName:1.3.6.1.5.5.7.8.5;IA5STRING:a b@example.org",
+    ]);
+    tool(&folder, "openssl", &weak);
+    let (exit, text) = epode_with(
+        &folder,
+        &["cert", "show", "weak.crt", "--key", "weak.key", "--json"],
+        None,
+    );
+    assert_eq!(exit, 1, "{text}");
+    for code in ["wrong-string-type", "not-a-jid", "small-key", "unusable-key"] {
+        assert!(text.contains(&format!("\"code\":\"{code}\"")), "no {code} in {text}");
+    }
+
     let (exit, text) = epode_with(&folder, &["cert", "show", "testca.crt"], None);
     assert_eq!(exit, 0, "an authority is not blamed for naming no account: {text}");
     assert!(text.contains("a certificate authority"), "{text}");
@@ -681,4 +700,52 @@ fn help_teaches_and_a_mistake_has_its_status() {
     ] {
         assert_eq!(epode_with(&folder, mistake, None).0, 2, "{mistake:?}");
     }
+}
+
+#[test]
+fn what_the_demo_makes_in_memory_holds_for_a_server_too() {
+    use epode_program::pki::{Validity, make_ca, make_client_cert, make_server_cert};
+    let folder = Folder::new("memory");
+    let (authority, root) = make_ca("Demo", Validity::days(1)).unwrap();
+    let server = make_server_cert(
+        &authority,
+        &["localhost"],
+        &["127.0.0.1".parse().unwrap()],
+        Validity::days(9),
+    )
+    .unwrap();
+    let account = epode::jid::BareJid::parse("user01@localhost").unwrap();
+    let client = make_client_cert(Some(&authority), &account, Validity::days(1)).unwrap();
+    assert_eq!(
+        server.validity.not_after,
+        authority.validity().not_after,
+        "valid longer than its authority"
+    );
+    for (file, issued) in [("root.crt", &root), ("server.crt", &server), ("client.crt", &client)] {
+        fs::write(folder.path(file), issued.certificate_pem()).unwrap();
+    }
+    let verify = ["verify", "-x509_strict", "-CAfile", "root.crt", "-purpose"];
+    let server = [
+        "sslserver",
+        "-verify_hostname",
+        "localhost",
+        "-verify_ip",
+        "127.0.0.1",
+        "server.crt",
+    ];
+    tool(&folder, "openssl", &[&verify[..], &server].concat());
+    tool(
+        &folder,
+        "openssl",
+        &[&verify[..], &["sslclient", "client.crt"]].concat(),
+    );
+    fails(
+        &folder,
+        "openssl",
+        &[&verify[..], &["sslserver", "client.crt"]].concat(),
+    );
+    assert!(
+        !format!("{client:?} {authority:?}").contains("48, 129"),
+        "a key is shown"
+    );
 }
