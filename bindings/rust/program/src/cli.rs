@@ -66,7 +66,7 @@ pub struct CertNewArgs {
     /// The folder to write to; it is made if it is not there
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub out: PathBuf,
-    /// The name of the files [default: the part of the address before the '@']
+    /// The name of the files (if not given: the part of the address before the '@')
     #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
     pub name: Option<String>,
     /// How long it is valid; never longer than its authority
@@ -169,7 +169,7 @@ pub struct SendArgs {
     /// What to say
     #[arg(value_name = "TEXT")]
     pub text: String,
-    /// Your own account [default: the address in the certificate]
+    /// Your own account (if not given: the address in the certificate)
     #[arg(long = "account", value_name = "JID", value_parser = parse_jid)]
     pub jid: Option<Jid>,
     /// The server and the credentials.
