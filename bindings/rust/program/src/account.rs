@@ -15,8 +15,13 @@ use crate::{
 /// Options that `login` and `send` share.
 #[derive(Debug, Clone, Args)]
 pub struct AccountArgs {
-    /// Where the server answers BOSH, such as https://example.org:7443/http-bind
-    #[arg(long, value_name = "URL", value_parser = parse_bosh_url)]
+    /// Where the server answers BOSH.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = parse_bosh_url,
+        help = "Where the server answers BOSH, such as https://example.org:7443/http-bind"
+    )]
     pub bosh: String,
     /// The client certificate: PKCS#12, or PEM with --key (pass phrase: prompt or EPODE_CERT_PASSPHRASE)
     #[arg(long, value_name = "FILE")]

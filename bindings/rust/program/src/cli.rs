@@ -41,9 +41,10 @@ pub enum CertCommand {
 /// Options of `cert new`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It writes NAME.crt (the certificate), NAME.key (its private key, unencrypted, for your eyes only) and NAME.p12 (both, locked by a pass \
-phrase, for browsers, phones and `epode login --cert`), and says how to make a server trust them. NAME is the part of the address before \
-the '@'. The pass phrase comes from a prompt, or from the environment variable EPODE_CERT_PASSPHRASE.
+It writes NAME.crt (the certificate), NAME.key (its private key, unencrypted, for
+your eyes only) and NAME.p12 (both, locked by a pass phrase, for browsers, phones and
+`epode login --cert`), and says how to make a server trust them. The pass phrase comes
+from a prompt, or from the environment variable EPODE_CERT_PASSPHRASE.
 
 Examples:
   epode cert new user01@example.org
@@ -65,7 +66,7 @@ pub struct CertNewArgs {
     /// The folder to write to; it is made if it is not there
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub out: PathBuf,
-    /// The name of the files [default: the part of the address before the '@']
+    /// The name of the files (if not given: the part of the address before the '@')
     #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
     pub name: Option<String>,
     /// How long it is valid; never longer than its authority
@@ -82,7 +83,8 @@ pub struct CertNewArgs {
 /// Options of `cert ca`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It writes NAME.crt, which servers are given, and NAME.key, which must stay secret: whoever has it can make a certificate for any account.
+It writes NAME.crt, which servers are given, and NAME.key, which must stay secret:
+whoever has it can make a certificate for any account.
 
 Example:
   epode cert ca --title \"Example clients\" --out certs")]
@@ -107,8 +109,9 @@ pub struct CertCaArgs {
 /// Options of `cert show`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-FILE is PEM, DER or PKCS#12; the pass phrase of PKCS#12 comes from a prompt, or from the environment variable EPODE_CERT_PASSPHRASE. \
-The exit status is 0 if nothing is wrong and 1 if something is.
+FILE is PEM, DER or PKCS#12; the pass phrase of PKCS#12 comes from a prompt, or from the
+environment variable EPODE_CERT_PASSPHRASE. The exit status is 0 if nothing is wrong and
+1 if something is.
 
 Examples:
   epode cert show user01.p12
@@ -166,7 +169,7 @@ pub struct SendArgs {
     /// What to say
     #[arg(value_name = "TEXT")]
     pub text: String,
-    /// Your own account [default: the address in the certificate]
+    /// Your own account (if not given: the address in the certificate)
     #[arg(long = "account", value_name = "JID", value_parser = parse_jid)]
     pub jid: Option<Jid>,
     /// The server and the credentials.

@@ -1,6 +1,7 @@
 //! `epode cert new` and `epode cert ca`: key, certificate and PKCS#12 in one step.
 
 use std::{
+    fmt,
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use crate::{
     identity::{load_certificates, load_key, plain_words},
     pki::{self, Authority, Strength, Validity},
     prompt,
-    terminal::visible,
+    terminal::{Terminal, visible},
 };
 
 /// `epode cert new`.
@@ -24,7 +25,7 @@ use crate::{
 /// A sentence for the user; no file was written then, unless the disk failed between two.
 pub fn client(args: &CertNewArgs) -> Result<Exit, Failure> {
     let name = args.name.clone().unwrap_or_else(|| file_name(&args.jid));
-    let file = |ending: &str| args.out.join(format!("{name}.{ending}"));
+    let file = |ending: &str| file_in(&args.out, &format!("{name}.{ending}"));
     let (certificate, key, pkcs12) = (file("crt"), file("key"), file("p12"));
     let authority = authority_of(args)?;
     // Nobody should think of a pass phrase in vain.
@@ -53,34 +54,34 @@ pub fn client(args: &CertNewArgs) -> Result<Exit, Failure> {
         Some(ca) => format!("signed by the authority in {}", shown(ca)),
         None => "signed by itself".into(),
     };
-    println!(
+    say(format_args!(
         "A client certificate for {}, {signer}, valid until {}:",
         args.jid,
         date(issued.validity.not_after)
-    );
+    ));
     if let Some(authority) = &authority
         && issued.validity.not_after == authority.validity().not_after
     {
-        println!(
+        say(format_args!(
             "(no longer than its authority, though --days allowed {} days)",
             args.days
-        );
+        ));
     }
-    println!();
-    println!("  {}   the certificate", shown(&certificate));
-    println!("  {}   its private key, not encrypted: keep it secret", shown(&key));
-    println!(
-        "  {}   both, locked by the pass phrase: for browsers, phones and epode login --cert",
-        shown(&pkcs12)
-    );
-    if args.legacy {
-        println!(
-            "               (locked the old way, 3DES and SHA-1: do not send it through places that you do not trust)"
-        );
-    }
-    println!();
+    let archive_note = if args.legacy {
+        "both, locked by the pass phrase the old way (3DES, SHA-1): keep it out of untrusted hands"
+    } else {
+        "both, locked by the pass phrase: for browsers, phones and epode login --cert"
+    };
+    print_files(&[
+        (&certificate, "the certificate"),
+        (&key, "its private key, not encrypted: keep it secret"),
+        (&pkcs12, archive_note),
+    ]);
     let trusted = args.ca.as_deref().unwrap_or(&certificate);
-    println!("{}", trust::instructions(args.jid.domain(), trusted, args.ca.is_none()));
+    say(format_args!(
+        "{}",
+        trust::instructions(args.jid.domain(), trusted, args.ca.is_none())
+    ));
     Ok(Exit::Fine)
 }
 
@@ -89,8 +90,8 @@ pub fn client(args: &CertNewArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// As [`client`].
 pub fn authority(args: &CertCaArgs) -> Result<Exit, Failure> {
-    let certificate = args.out.join(format!("{}.crt", args.name));
-    let key = args.out.join(format!("{}.key", args.name));
+    let certificate = file_in(&args.out, &format!("{}.crt", args.name));
+    let key = file_in(&args.out, &format!("{}.key", args.name));
     refuse_to_replace(&[&certificate, &key], args.force)?;
     let (_, issued) = pki::make_ca(&args.title, Validity::days(args.days))?;
     make_folder(&args.out)?;
@@ -101,23 +102,23 @@ pub fn authority(args: &CertCaArgs) -> Result<Exit, Failure> {
         Readers::Everyone,
         args.force,
     )?;
-    println!(
+    say(format_args!(
         "A certificate authority, \"{}\", valid until {}:",
         visible(&args.title),
         date(issued.validity.not_after)
-    );
-    println!();
-    println!("  {}   its certificate: what servers are given", shown(&certificate));
-    println!(
-        "  {}   its private key, not encrypted: whoever has it can log in as anyone",
-        shown(&key)
-    );
-    println!();
-    println!(
+    ));
+    print_files(&[
+        (&certificate, "its certificate: what servers are given"),
+        (
+            &key,
+            "its private key, not encrypted: whoever has it can log in as anyone",
+        ),
+    ]);
+    say(format_args!(
         "Next: epode cert new user01@example.org --ca {} --ca-key {}",
         shown(&certificate),
         shown(&key)
-    );
+    ));
     Ok(Exit::Fine)
 }
 
@@ -153,6 +154,33 @@ fn file_name(account: &BareJid) -> String {
         end -= 1;
     }
     name.get(..end).unwrap_or("xmpp").into()
+}
+
+fn say(line: impl fmt::Display) {
+    Terminal::plain().line(line);
+}
+
+// Without the "./" that would make every line longer.
+fn file_in(folder: &Path, name: &str) -> PathBuf {
+    if folder == Path::new(".") {
+        name.into()
+    } else {
+        folder.join(name)
+    }
+}
+
+// A table of files and what they are for.
+fn print_files(rows: &[(&Path, &str)]) {
+    let width = rows
+        .iter()
+        .map(|(file, _)| shown(file).chars().count())
+        .max()
+        .unwrap_or_default();
+    say("");
+    for (file, purpose) in rows {
+        say(format_args!("  {:<width$}  {purpose}", shown(file)));
+    }
+    say("");
 }
 
 fn refuse_to_replace(files: &[&PathBuf], force: bool) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::{fmt, fmt::Write as _, time::SystemTime};
 
 use epode::certificate::{ClientCertificate, XmppAddress};
-use epode::jid::JidError;
+use epode::jid::{Jid, JidError};
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -41,11 +41,8 @@ pub fn show(args: &CertShowArgs, now: SystemTime) -> Result<Exit, Failure> {
         Some(path) => Some(identity::load_key(path)?),
         None => contents.key,
     };
-    let key_matches = key
-        .as_ref()
-        .map(|key| identity::key_belongs_to(key, certificate))
-        .transpose()?;
-    let report = Report::of(certificate, key_matches, contents.chain.len(), now.into())?;
+    let key = key.map(|key| identity::key_belongs_to(&key, certificate));
+    let report = Report::of(certificate, key, contents.chain.len(), now.into())?;
     let terminal = Terminal::stdout(args.output.plain);
     if args.output.json {
         terminal.line(report.json());
@@ -102,6 +99,11 @@ pub enum Problem {
     MayNotSign,
     /// The key beside it is another's.
     KeyMismatch,
+    /// The key beside it cannot be used at all.
+    UnusableKey {
+        /// Why.
+        detail: String,
+    },
     /// It is signed with SHA-1.
     Sha1,
     /// Its RSA key is too small.
@@ -131,6 +133,7 @@ impl Problem {
             Self::NotForClients => "not-for-clients",
             Self::MayNotSign => "may-not-sign",
             Self::KeyMismatch => "key-mismatch",
+            Self::UnusableKey { .. } => "unusable-key",
             Self::Sha1 => "sha1",
             Self::SmallKey { .. } => "small-key",
             Self::Malformed { .. } => "malformed",
@@ -161,6 +164,7 @@ impl fmt::Display for Problem {
             }
             Self::MayNotSign => f.write_str("its keyUsage lacks digitalSignature, which a client needs to prove in TLS that the key is its own"),
             Self::KeyMismatch => f.write_str("the private key does not belong to this certificate"),
+            Self::UnusableKey { detail } => f.write_str(detail),
             Self::Sha1 => f.write_str("it is signed with SHA-1, which servers of today refuse"),
             Self::SmallKey { bits } => write!(f, "its RSA key has {bits} bits; servers of today want 2048 or more"),
             Self::Malformed { detail } => write!(f, "it is malformed: {}", visible(detail)),
@@ -195,7 +199,7 @@ struct Report {
 impl Report {
     fn of(
         der: &CertificateDer<'_>,
-        key_matches: Option<bool>,
+        key: Option<Result<bool, Failure>>,
         certificates: usize,
         now: OffsetDateTime,
     ) -> Result<Self, Failure> {
@@ -222,7 +226,7 @@ impl Report {
             usages: usages(&parsed),
             sha256: fingerprint(der),
             certificates,
-            key_matches,
+            key_matches: key.as_ref().and_then(|key| key.as_ref().ok().copied()),
             problems: Vec::new(),
             notes: Vec::new(),
         };
@@ -238,8 +242,12 @@ impl Report {
             report.judge_usage(&parsed);
         }
         report.judge_strength(&parsed);
-        if key_matches == Some(false) {
-            report.problems.push(Problem::KeyMismatch);
+        match key {
+            Some(Ok(false)) => report.problems.push(Problem::KeyMismatch),
+            Some(Err(failure)) => report.problems.push(Problem::UnusableKey {
+                detail: failure.message,
+            }),
+            Some(Ok(true)) | None => {}
         }
         Ok(report)
     }
@@ -283,6 +291,12 @@ impl Report {
                 }
                 XmppAddress::WrongStringType { text, .. } => {
                     self.problems.push(Problem::WrongStringType { text: text.clone() });
+                    if let Err(error) = Jid::parse(text) {
+                        self.problems.push(Problem::NotAJid {
+                            text: text.clone(),
+                            error,
+                        });
+                    }
                 }
                 XmppAddress::NotAJid { text, error } => {
                     self.problems.push(Problem::NotAJid {
@@ -383,7 +397,10 @@ impl Report {
         row("key", &format_args!("  {}", self.key));
         row("SHA-256", &format_args!("  {}", self.sha256));
         if self.certificates > 1 {
-            row("with", &format_args!("  {} more in the file", self.certificates - 1));
+            row(
+                "with",
+                &format_args!("  {} more certificate(s) in the file", self.certificates - 1),
+            );
         }
         if self.key_matches == Some(true) {
             row("private key", &"  belongs to it");
@@ -454,7 +471,7 @@ fn address_text(address: &XmppAddress) -> &str {
         XmppAddress::Valid(jid) => jid.as_str(),
         XmppAddress::WithResource(jid) => jid.as_str(),
         XmppAddress::WrongStringType { text, .. } | XmppAddress::NotAJid { text, .. } => text,
-        _ => "(no text)",
+        XmppAddress::NotText | _ => "(no text)",
     }
 }
 

@@ -12,8 +12,8 @@ pub fn instructions(domain: &str, trusted: &Path, self_signed: bool) -> String {
         .map_or_else(|| "ca.crt".into(), |name| visible(&name.to_string_lossy()));
     let domain = visible(domain);
     let what = if self_signed {
-        "It signs itself, so a server must be given the certificate itself. For several users, put their certificates one after the \
-         other into one file, or use an authority (epode cert ca)."
+        "It signs itself, so a server must be given the certificate itself. For several users, put\n\
+         their certificates one after the other into one file, or use an authority (epode cert ca)."
     } else {
         "A server must be given the authority's certificate, once for all its users; never its key."
     };
