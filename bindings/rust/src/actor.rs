@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use epode::{
-    Element, Endpoint, Event, Failure, Input, Instant, IqError, LinkId, Output, Refused, StanzaError, Token,
-};
+use epode::error::IqError;
+use epode::{Element, Endpoint, Event, Failure, Input, Instant, LinkId, Output, Refused, StanzaError, Token};
 use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use epode::{Config, Element, Event, Input, Instant, IqError, Offline, Output, Refused, StanzaError, Token};
+use epode::error::IqError;
+use epode::{Config, Element, Event, Input, Instant, Offline, Output, Refused, StanzaError, Token};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};

@@ -232,7 +232,7 @@ pub(crate) fn http_failure(error: &hyper::Error) -> Failure {
         }
         source = cause.source();
     }
-    if error.is_parse() || error.is_parse_too_large() || error.is_parse_status() {
+    if error.is_parse() || error.is_parse_status() {
         return Failure::Http { reason: "what the server sent is no HTTP/1.1 answer".to_owned() };
     }
     // Everything else that is not I/O is a connection that ended before the answer was whole.

@@ -32,6 +32,12 @@ pub struct AccountArgs {
     /// Trust servers whose certificate these authorities signed (PEM)
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Two factors: present the certificate, and prove the password too (prompt or EPODE_PASSWORD)
+    #[arg(long, requires = "cert")]
+    pub two_factors: bool,
+    /// Allow PLAIN, which shows the server the password, where it offers nothing better
+    #[arg(long)]
+    pub allow_plain: bool,
 }
 
 impl AccountArgs {

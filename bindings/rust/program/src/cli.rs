@@ -19,6 +19,12 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See a login happen on this machine: no server, no network and no set-up are needed
+    Demo(DemoArgs),
+    /// Log in to a server, show how it went, and print what arrives until Ctrl-C
+    Login(LoginArgs),
+    /// Log in, send one message and say goodbye
+    Send(SendArgs),
     /// Make certificates for passwordless login, and see what is wrong with one
     Cert {
         /// Which.
