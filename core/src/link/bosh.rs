@@ -981,7 +981,8 @@ impl Bosh {
         let leaving = self.phase == Phase::Leaving;
         self.phase = Phase::Closed;
         let condition = answer.root.attribute("condition");
-        if leaving && condition.is_none() {
+        // `other-request` is how some servers answer a request that they held when our goodbye came (§17.2).
+        if leaving && condition.is_none_or(|condition| condition == "other-request") {
             return cx.event(Event::Closed(None));
         }
         let mut end = match errors.iter().find(|error| error.name() == "error") {
