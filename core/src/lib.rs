@@ -26,8 +26,8 @@ pub mod xml;
 
 pub use certificate::Authzid;
 pub use client::Client;
-pub use config::{Config, Credentials, TlsPolicy};
-pub use error::{Offline, Refused, Warning};
+pub use config::{Config, ConfigBuilder, ConfigError, Credentials, TlsPolicy};
+pub use error::{IqError, Offline, Refused, Warning};
 pub use input::{Failure, Input, LinkId, LinkInfo, RequestId, StanzaError, StanzaErrorType, TlsFacts, Token, Verified};
 pub use jid::{BareJid, Jid};
 pub use output::{Endpoint, Event, Output, ServerProof, Stage};

@@ -1,0 +1,14 @@
+%% Evaluated by the starting node (see ../server): waits until ejabberd runs, adds the users, and says that it is ready.
+spawn(fun() ->
+    Wait = fun Again() ->
+        case whereis(ejabberd_listener) =/= undefined andalso lists:keymember(ejabberd, 1, application:which_applications()) of
+            true -> ok;
+            false -> timer:sleep(50), Again()
+        end
+    end,
+    Wait(),
+    Passwords = [{<<"user0", (integer_to_binary(N))/binary>>, <<"localhost">>} || N <- lists:seq(1, 6)],
+    Certificates = [{User, <<"cert.localhost">>} || User <- [<<"alice">>, <<"bob">>, <<"carol">>, <<"dave">>, <<"erin">>, <<"jürgen"/utf8>>]],
+    [ok = ejabberd_auth:try_register(User, Host, <<"pw">>) || {User, Host} <- Passwords ++ Certificates],
+    ok = file:write_file("/srv/run/ready", "ready\n")
+end).

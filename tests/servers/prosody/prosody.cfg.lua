@@ -1,0 +1,64 @@
+-- One configuration for Prosody 0.12 and 13, started by ../server: folders are bound under /srv, ports come from the environment.
+local pki = "/srv/pki"
+
+daemonize = false
+pidfile = "/srv/run/prosody.pid"
+data_path = "/srv/run/data"
+admin_socket = "/srv/run/prosody.sock"
+plugin_paths = { "/srv/fixture/prosody/plugins" }
+log = { { levels = { min = "debug" }, to = "file", filename = "/srv/run/prosody.log", timestamps = "%H:%M:%S" } }
+
+interfaces = { "127.0.0.1" }
+local_interfaces = { "127.0.0.1" }
+c2s_ports = { ENV_EPODE_STARTTLS }
+c2s_direct_tls_ports = { ENV_EPODE_DIRECT_TLS }
+https_ports = { ENV_EPODE_HTTPS }
+http_ports = { ENV_EPODE_HTTP }
+s2s_ports = {}
+s2s_direct_tls_ports = {}
+component_ports = {}
+
+-- Every TLS listener asks for a client certificate; the default is not to ask, on https too. lsec_continue lets a handshake with a bad
+-- certificate finish, so that SASL refuses it with a reason. lsec_ignore_purpose, which 0.12 switches on, would check a client's
+-- certificate for the purpose of a server and refuse one that is for clients only.
+local ask = {
+	certificate = pki .. "/server.crt";
+	key = pki .. "/server.key";
+	cafile = pki .. "/client-ca.crt";
+	capath = false;
+	verify = { "peer", "client_once" };
+	verifyext = { "lsec_continue", lsec_ignore_purpose = false };
+}
+ssl = ask
+c2s_ssl = ask
+c2s_direct_tls_ssl = ask
+https_ssl = ask
+c2s_require_encryption = true
+
+modules_enabled = {
+	"admin_socket", "blocklist", "bosh", "carbons", "csi_simple", "disco", "epode_ready", "mam", "offline", "pep", "ping", "private",
+	"roster", "saslauth", "smacks", "time", "tls", "vcard4", "vcard_legacy", "version", "websocket",
+}
+modules_disabled = { "s2s" }
+archive_expires_after = "never"
+http_host = "localhost"
+consider_bosh_secure = false
+consider_websocket_secure = false
+bosh_max_inactivity = 60
+bosh_max_wait = 60
+
+-- Passwords kept in the clear, so that every SCRAM mechanism of the server is offered.
+VirtualHost "localhost"
+	authentication = "internal_plain"
+
+-- SASL EXTERNAL with the community's module: whoever the certificate names is logged in, whether or not the server knows the user.
+VirtualHost "cert.localhost"
+	authentication = "ccert"
+	certificate_match = "xmppaddr"
+
+-- The same, except that a user who is not listed is refused.
+VirtualHost "certallow.localhost"
+	authentication = "ccert"
+	certificate_match = "xmppaddr"
+	modules_enabled = { "epode_known_users" }
+	epode_known_users = { "alice", "bob", "dave" }
