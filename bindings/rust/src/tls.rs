@@ -259,7 +259,7 @@ fn rejection(error: &CertificateError) -> String {
             "it is not valid yet; check the clock of this machine".to_owned()
         }
         CertificateError::UnknownIssuer => "none of the authorities that are trusted here has signed it".to_owned(),
-        CertificateError::BadSignature => "its signature is wrong".to_owned(),
+        CertificateError::BadSignature => "its signature is wrong, or its authority only has the same name as one that is trusted here".to_owned(),
         CertificateError::Revoked => "it was revoked".to_owned(),
         CertificateError::NotValidForName => "it is for another name than the one in the URL".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {

@@ -109,6 +109,7 @@ fn meaning_of_payload(direction: Direction, payload: ElementRef<'_>) -> String {
             format!("a message could not be delivered to {}", address(payload, "from"))
         }
         ("message", Direction::Received) => format!("a message from {}", address(payload, "from")),
+        ("presence", Direction::Sent) if kind == Some("unavailable") => "tells that it goes away".to_owned(),
         ("presence", Direction::Sent) => "tells that it is there".to_owned(),
         ("presence", Direction::Received) => format!("presence of {}", address(payload, "from")),
         (name, Direction::Sent | Direction::Received) => format!("<{}/>", visible(name)),
@@ -211,19 +212,19 @@ fn write_element(
 fn attributes(element: ElementRef<'_>, outer_namespace: &str) -> Vec<String> {
     let mut all = Vec::new();
     if element.namespace() != outer_namespace {
-        all.push(format!("xmlns='{}'", escape(element.namespace())));
+        all.push(format!("xmlns={}", quoted(element.namespace())));
     }
     for attribute in element.attributes() {
-        let bearer = element.namespace() == HTTPBIND && matches!(attribute.name, "sid" | "authid" | "key" | "newkey");
-        let value = if bearer && attribute.namespace.is_empty() { shortened(attribute.value) } else { escape(attribute.value) };
         if attribute.namespace.is_empty() {
-            all.push(format!("{}='{value}'", visible(attribute.name)));
+            let bearer = element.namespace() == HTTPBIND && matches!(attribute.name, "sid" | "authid" | "key" | "newkey");
+            let value = if bearer { shortened(attribute.value) } else { quoted(attribute.value) };
+            all.push(format!("{}={value}", visible(attribute.name)));
             continue;
         }
         if attribute.namespace != XML {
-            all.push(format!("xmlns:{}='{}'", visible(attribute.prefix), escape(attribute.namespace)));
+            all.push(format!("xmlns:{}={}", visible(attribute.prefix), quoted(attribute.namespace)));
         }
-        all.push(format!("{}:{}='{value}'", visible(attribute.prefix), visible(attribute.name)));
+        all.push(format!("{}:{}={}", visible(attribute.prefix), visible(attribute.name), quoted(attribute.value)));
     }
     all
 }
@@ -231,7 +232,7 @@ fn attributes(element: ElementRef<'_>, outer_namespace: &str) -> Vec<String> {
 /// A session id is a bearer token: whoever has it has the session (XEP-0124 §14.3).
 fn shortened(value: &str) -> String {
     let shown: String = value.chars().take(4).collect();
-    format!("{}…", escape(&shown))
+    quoted(&format!("{shown}…"))
 }
 
 /// The text of an element without children, as far as it may be shown.
@@ -281,7 +282,11 @@ fn decode(text: &str) -> Option<String> {
 }
 
 fn escape(text: &str) -> String {
-    visible(text).replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
+    visible(text).replace('&', "&amp;").replace('<', "&lt;")
+}
+
+fn quoted(value: &str) -> String {
+    format!("'{}'", escape(value).replace('\'', "&apos;"))
 }
 
 fn push_spaces(out: &mut String, count: usize) {
