@@ -104,7 +104,10 @@ impl Reader {
     #[must_use]
     pub fn new(framing: Framing, limits: XmlLimits) -> Self {
         let max_token_length = limits.attribute_value.max(limits.name).max(64);
-        let options = rxml::Options { max_token_length, ..rxml::Options::default() };
+        let options = rxml::Options {
+            max_token_length,
+            ..rxml::Options::default()
+        };
         Self {
             raw: RawParser::with_options(options),
             framing,
