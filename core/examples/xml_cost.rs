@@ -42,7 +42,6 @@ fn measured(input: &[u8]) -> Option<(Reader, Vec<XmlEvent>)> {
     limits.element_bytes = usize::MAX;
     limits.depth = usize::MAX;
     limits.attributes = usize::MAX;
-    limits.namespaces = usize::MAX;
     limits.nodes = usize::MAX;
     let mut reader = Reader::new(Framing::Stream, limits);
     let mut events = Vec::new();
@@ -59,19 +58,17 @@ fn input(shape: &str, bytes: usize) -> Option<Vec<u8>> {
             let depth = bytes / "<a></a>".len();
             format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth))
         }
-        "namespaces" => {
-            let depth = bytes / "<p:a xmlns:p='u'></p:a>".len();
-            format!("{}{}", "<p:a xmlns:p='u'>".repeat(depth), "</p:a>".repeat(depth))
-        }
+        "prefixes" => format!("<a>{}</a>", many("<p:a xmlns:p='u'><p:b p:c=''/></p:a>")),
         // The factor scatters the names, which sorting must not mind.
         "attributes" => format!(
             "<a{}/>",
             numbered(|i| format!(" a{:08x}='1'", (i as u32).wrapping_mul(2_654_435_761)))
         ),
-        "declarations" => format!(
-            "<a{}/>",
-            numbered(|i| format!(" xmlns:a{:08x}='u'", (i as u32).wrapping_mul(2_654_435_761)))
-        ),
+        // As many as may be in scope, again and again.
+        "declarations" => {
+            let declarations: String = (0..200).map(|i| format!(" xmlns:a{i:03}='u{i:03}'")).collect();
+            format!("<a>{}</a>", many(&format!("<a{declarations}/>")))
+        }
         "text" => format!("<a>{}</a>", many("All work and no play. ")),
         "references" => format!("<a>{}</a>", many("&amp;")),
         "lines" => format!("<a>{}</a>", many("x\r\n")),
@@ -95,7 +92,7 @@ const MESSAGE: &str = "<message from='juliet@capulet.example/balcony' to='romeo@
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: xml_cost nested|namespaces|attributes|declarations|text|references|lines|children|blank|message BYTES"
+        "usage: xml_cost nested|prefixes|attributes|declarations|text|references|lines|children|blank|message BYTES"
     );
     ExitCode::FAILURE
 }

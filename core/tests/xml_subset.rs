@@ -148,6 +148,7 @@ fn an_attribute_occurs_once() {
         "<a xmlns='x' xmlns='y'/>",
         "<a xmlns:p='x' xmlns:p='y'/>",
         "<a a1='' a2='' a3='' a4='' a5='' a6='' a7='' a8='' a9='' a3=''/>",
+        "<a xmlns:x='u' xmlns:y='u' a1='' a2='' a3='' a4='' a5='' a6='' a7='' x:a8='' y:a8=''/>",
     ] {
         let (_, error) = all_pieces(format!("{HEADER}{xml}").as_bytes(), Framing::Stream);
         assert_eq!(
@@ -163,6 +164,8 @@ fn an_attribute_occurs_once() {
     assert_eq!(element.attribute("b"), Some("1"));
     assert_eq!(element.attribute_ns("u", "b"), Some("2"));
     assert_eq!(element.attribute_ns("v", "b"), Some("3"));
+    let many = accepted("<a xmlns:x='u' xmlns:y='v' a1='' a2='' a3='' a4='' a5='' a6='' a7='' b='1' x:b='2' y:b='3'/>");
+    assert_eq!(many.attributes().count(), 10);
 }
 
 #[test]
