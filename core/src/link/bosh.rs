@@ -407,13 +407,13 @@ impl Bosh {
                 })
                 .collect();
             for (rid, request) in late {
-                cx.outputs.push(Output::Abandon { link: self.id, request });
                 if self.phase == Phase::Creating {
                     let waiting_for = WaitingFor::Session;
                     return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Timeout {
                         waiting_for,
                     }))));
                 }
+                cx.outputs.push(Output::Abandon { link: self.id, request });
                 self.retry(cx, rid, ResendReason::Failed(Failure::Timeout));
             }
         }
