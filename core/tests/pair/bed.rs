@@ -563,6 +563,7 @@ impl Bed {
                 assert!(self.closed, "Offline before Close");
                 self.offline = Some(reason);
             }
+            other @ (Event::Request { .. } | Event::Writable) => panic!("{other:?}"),
             other => panic!("{other:?}"),
         }
     }

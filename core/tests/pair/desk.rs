@@ -182,18 +182,20 @@ impl Desk {
 
     /// The bodies of the messages that have arrived.
     pub(crate) fn heard(&self) -> Vec<usize> {
-        let body = |event: &Event| match event {
-            Event::Stanza { stanza } => Some(stanza.child("jabber:client", "body")?.text().parse().unwrap()),
-            _ => None,
+        let body = |event: &Event| {
+            let Event::Stanza { stanza } = event else { return None };
+            Some(stanza.child("jabber:client", "body")?.text().parse().unwrap())
         };
         self.events.iter().filter_map(body).collect()
     }
 
     /// How far a message has come.
     pub(crate) fn stage(&self, message: Token) -> Option<Stage> {
-        let stage = |event: &Event| match event {
-            Event::Delivery { token, stage } if *token == message => Some(*stage),
-            _ => None,
+        let stage = |event: &Event| {
+            let Event::Delivery { token, stage } = event else {
+                return None;
+            };
+            (*token == message).then_some(*stage)
         };
         self.events.iter().filter_map(stage).next_back()
     }
