@@ -535,7 +535,7 @@ impl Bed {
     // ---- the application
 
     fn event(&mut self, event: Event) {
-        match event {
+        match event.clone() {
             Event::Online { .. } => {
                 assert!(!self.online);
                 self.online = true;
@@ -563,8 +563,8 @@ impl Bed {
                 assert!(self.closed, "Offline before Close");
                 self.offline = Some(reason);
             }
-            other @ (Event::Request { .. } | Event::Writable) => panic!("{other:?}"),
-            other => panic!("{other:?}"),
+            Event::Request { .. } | Event::Writable => panic!("nobody asked for {event:?}"),
+            _ => panic!("not known to the bed: {event:?}"),
         }
     }
 
