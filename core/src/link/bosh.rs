@@ -138,6 +138,8 @@ enum State {
     Resend {
         at: Instant,
     },
+    /// It ended without an answer that can be used: it is about to go out again, or the session is about to end.
+    Over,
     /// It waits for the answers to earlier requests.
     Answered(Answer),
 }
@@ -322,6 +324,7 @@ impl Bosh {
         tls: Option<&TlsFacts>,
     ) {
         let Some(rid) = self.rid_of(request) else { return };
+        self.over(rid);
         if let Some(facts) = tls {
             // XEP-0124 §17.1: one session, one certificate.
             if let Some(digest) = facts.server_certificate_sha256 {
@@ -354,6 +357,7 @@ impl Bosh {
 
     pub(crate) fn failed(&mut self, cx: &mut Context<'_>, request: RequestId, reason: Failure) {
         let Some(rid) = self.rid_of(request) else { return };
+        self.over(rid);
         let creating = self.phase == Phase::Creating;
         let end = match reason {
             // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
@@ -398,16 +402,14 @@ impl Bosh {
     /// Time has passed.
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         if self.not_reading_since.is_none() {
-            let late: Vec<(u64, RequestId)> = self
+            let late: Vec<u64> = self
                 .flights
                 .iter()
-                .filter_map(|(rid, flight)| match flight.state {
-                    State::Waiting { request, deadline } if deadline <= cx.now => Some((*rid, request)),
-                    State::Waiting { .. } | State::Resend { .. } | State::Answered(_) => None,
-                })
+                .filter(|(_, flight)| matches!(flight.state, State::Waiting { deadline, .. } if deadline <= cx.now))
+                .map(|(rid, _)| *rid)
                 .collect();
-            for (rid, request) in late {
-                cx.outputs.push(Output::Abandon { link: self.id, request });
+            for rid in late {
+                self.abandon(cx, rid);
                 if self.phase == Phase::Creating {
                     let waiting_for = WaitingFor::Session;
                     return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Timeout {
@@ -435,7 +437,7 @@ impl Bosh {
                     earliest.offer(Some(deadline), Timer::BoshResponse);
                 }
                 State::Resend { at } => earliest.offer(Some(at), Timer::BoshResend),
-                State::Waiting { .. } | State::Answered(_) => {}
+                State::Waiting { .. } | State::Over | State::Answered(_) => {}
             }
         }
         earliest.offer(self.poll_due(), Timer::BoshPoll);
@@ -649,10 +651,26 @@ impl Bosh {
     }
 
     fn abandon_all(&mut self, cx: &mut Context<'_>) {
-        for flight in self.flights.values() {
-            if let State::Waiting { request, .. } = flight.state {
-                cx.outputs.push(Output::Abandon { link: self.id, request });
-            }
+        let rids: Vec<u64> = self.flights.keys().copied().collect();
+        for rid in rids {
+            self.abandon(cx, rid);
+        }
+    }
+
+    /// The host is told to give a request up, if it still waits for it: only once, since it has forgotten it then.
+    fn abandon(&mut self, cx: &mut Context<'_>, rid: u64) {
+        if let Some(flight) = self.flights.get_mut(&rid)
+            && let State::Waiting { request, .. } = flight.state
+        {
+            flight.state = State::Over;
+            cx.outputs.push(Output::Abandon { link: self.id, request });
+        }
+    }
+
+    /// The host has given a request up, or has brought its answer.
+    fn over(&mut self, rid: u64) {
+        if let Some(flight) = self.flights.get_mut(&rid) {
+            flight.state = State::Over;
         }
     }
 
@@ -698,17 +716,7 @@ impl Bosh {
             .map(|(rid, _)| *rid)
             .collect();
         for other in again {
-            if other != rid
-                && let Some(Flight {
-                    state: State::Waiting { request, .. },
-                    ..
-                }) = self.flights.get(&other)
-            {
-                cx.outputs.push(Output::Abandon {
-                    link: self.id,
-                    request: *request,
-                });
-            }
+            self.abandon(cx, other);
             self.retry(cx, other, ResendReason::Asked);
         }
     }
@@ -819,7 +827,7 @@ impl Bosh {
     fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
         let last = self.flights.values_mut().find_map(|flight| match &mut flight.state {
             State::Answered(answer) if answer.is_terminate() => Some(answer),
-            State::Answered(_) | State::Waiting { .. } | State::Resend { .. } => None,
+            State::Answered(_) | State::Waiting { .. } | State::Resend { .. } | State::Over => None,
         });
         let Some(last) = last else { return };
         let payloads = core::mem::take(&mut last.payloads);
@@ -893,15 +901,9 @@ impl Bosh {
 
     /// XEP-0124 §9.2: the server sent an answer that we say we do not have: the request goes out again.
     fn reported(&mut self, cx: &mut Context<'_>, rid: u64) {
-        if let Some(Flight {
-            state: State::Waiting { request, .. },
-            ..
-        }) = self.flights.get(&rid)
-        {
-            cx.outputs.push(Output::Abandon {
-                link: self.id,
-                request: *request,
-            });
+        let waits = |flight: &Flight| matches!(flight.state, State::Waiting { .. });
+        if self.flights.get(&rid).is_some_and(waits) {
+            self.abandon(cx, rid);
             self.retry(cx, rid, ResendReason::Asked);
         }
     }
