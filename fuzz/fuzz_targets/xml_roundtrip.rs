@@ -16,6 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let mut limits = XmlLimits::default();
     limits.namespaces = 1_024;
+    limits.name = 64 * 1024;
+    limits.attribute_value = 64 * 1024;
+    limits.element_bytes = 16 * 1024 * 1024;
 
     let xml = element.to_xml();
     let again = Element::parse(&xml, &limits).unwrap_or_else(|error| panic!("{error}: {xml}"));
