@@ -68,6 +68,15 @@ mod tests {
         assert_eq!(server.statistics().logins, 2);
     }
 
+    fn ping() -> Element {
+        Element::builder("jabber:client", "iq")
+            .attr("type", "get")
+            .attr("to", "localhost")
+            .child(Element::builder("urn:xmpp:ping", "ping"))
+            .build()
+            .unwrap()
+    }
+
     #[tokio::test]
     async fn messages_and_requests_travel_between_two_users() {
         let authority = Authority::new();
@@ -82,14 +91,6 @@ mod tests {
         tokio::spawn(async move { handle.send(chat(&first_jid, "from another task")).await }).await.unwrap().unwrap();
         assert_eq!(message(&mut first).await, "from another task");
 
-        let ping = || {
-            Element::builder("jabber:client", "iq")
-                .attr("type", "get")
-                .attr("to", "localhost")
-                .child(Element::builder("urn:xmpp:ping", "ping"))
-                .build()
-                .unwrap()
-        };
         let answer = within(first.request(ping())).await.unwrap();
         assert_eq!(answer.attribute("type"), Some("result"));
         first.send(chat(&second_jid, "after the request")).await.unwrap();
@@ -165,14 +166,15 @@ mod tests {
         let authority = Authority::new();
         let server = authority
             .serve(|settings| {
-                settings.faults.drop_request_every = Some(7);
-                settings.faults.drop_response_every = Some(5);
+                settings.faults.drop_request_every = Some(9);
+                settings.faults.drop_response_every = Some(4);
                 settings.faults.answer_500_every = Some(11);
             })
             .await;
+        // One after the other, so that no fault falls on a session's creation: that is a failure with its own reason.
         let mut first = authority.by_certificate(&server, "user01", Validity::Now).connect().await.unwrap();
-        let mut second = authority.by_certificate(&server, "user02", Validity::Now).connect().await.unwrap();
         online(&mut first).await;
+        let mut second = authority.by_certificate(&server, "user02", Validity::Now).connect().await.unwrap();
         let (second_jid, _) = online(&mut second).await;
         let sender = first.handle();
         let ender = first.handle();
@@ -187,6 +189,10 @@ mod tests {
             assert_eq!(message(&mut second).await, number.to_string());
         }
         within(sending).await.unwrap();
+        // Until something follows it, the last request is held and its stanzas are not acknowledged.
+        for _ in 0..2 {
+            within(ender.request(ping(), None)).await.unwrap();
+        }
         ender.stop().await;
         assert_eq!(within(fates).await.unwrap(), [Stage::Acked; 30]);
         within(second.stop()).await;

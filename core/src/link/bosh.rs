@@ -727,11 +727,12 @@ impl Bosh {
             self.skip_to_terminate(cx);
             return;
         }
+        let unanswered = self.unanswered();
         let Some(flight) = self.flights.get_mut(&rid) else {
             return;
         };
-        if flight.kind == Kind::Terminate {
-            // Nobody is there to say goodbye to.
+        if flight.kind == Kind::Terminate && unanswered <= 1 {
+            // Nobody is there to say goodbye to, and nothing else to learn.
             self.phase = Phase::Closed;
             return cx.event(Event::Closed(None));
         }
@@ -817,16 +818,25 @@ impl Bosh {
     }
 
     fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
-        let last = self.flights.values_mut().find_map(|flight| match &mut flight.state {
-            State::Answered(answer) if answer.is_terminate() => Some(answer),
+        let last = self.flights.iter_mut().find_map(|(rid, flight)| match &mut flight.state {
+            State::Answered(answer) if answer.is_terminate() => Some((*rid, flight.kind, answer)),
             State::Answered(_) | State::Waiting { .. } | State::Resend { .. } => None,
         });
-        let Some(last) = last else { return };
+        let Some((rid, kind, last)) = last else { return };
         let payloads = core::mem::take(&mut last.payloads);
         let answer = Answer {
             root: last.root.clone(),
             payloads,
         };
+        if kind == Kind::Terminate && answer.root.attribute("condition").is_none() {
+            // §14.2: requests are processed in order, so an answered goodbye means that all before it were processed.
+            let earlier: Vec<Token> = self
+                .flights
+                .range_mut(..rid)
+                .flat_map(|(_, flight)| core::mem::take(&mut flight.tokens))
+                .collect();
+            acknowledge(cx, earlier);
+        }
         self.terminated(cx, &answer);
     }
 
@@ -982,6 +992,10 @@ impl Bosh {
         self.phase = Phase::Closed;
         let condition = answer.root.attribute("condition");
         if leaving && condition.is_none() {
+            return cx.event(Event::Closed(None));
+        }
+        // Our goodbye was heard and only its answer was lost: its resend finds no session any more (§17.2).
+        if leaving && condition == Some("item-not-found") {
             return cx.event(Event::Closed(None));
         }
         let mut end = match errors.iter().find(|error| error.name() == "error") {
