@@ -407,13 +407,13 @@ impl Bosh {
                 })
                 .collect();
             for (rid, request) in late {
-                cx.outputs.push(Output::Abandon { link: self.id, request });
                 if self.phase == Phase::Creating {
                     let waiting_for = WaitingFor::Session;
                     return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Timeout {
                         waiting_for,
                     }))));
                 }
+                cx.outputs.push(Output::Abandon { link: self.id, request });
                 self.retry(cx, rid, ResendReason::Failed(Failure::Timeout));
             }
         }
@@ -991,7 +991,8 @@ impl Bosh {
         let leaving = self.phase == Phase::Leaving;
         self.phase = Phase::Closed;
         let condition = answer.root.attribute("condition");
-        if leaving && condition.is_none() {
+        // `other-request` is how some servers answer a request that they held when our goodbye came (§17.2).
+        if leaving && condition.is_none_or(|condition| condition == "other-request") {
             return cx.event(Event::Closed(None));
         }
         // Our goodbye was heard and only its answer was lost: its resend finds no session any more (§17.2).
