@@ -818,10 +818,13 @@ impl Bosh {
     }
 
     fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
-        let last = self.flights.iter_mut().find_map(|(rid, flight)| match &mut flight.state {
-            State::Answered(answer) if answer.is_terminate() => Some((*rid, flight.kind, answer)),
-            State::Answered(_) | State::Waiting { .. } | State::Resend { .. } => None,
-        });
+        let last = self
+            .flights
+            .iter_mut()
+            .find_map(|(rid, flight)| match &mut flight.state {
+                State::Answered(answer) if answer.is_terminate() => Some((*rid, flight.kind, answer)),
+                State::Answered(_) | State::Waiting { .. } | State::Resend { .. } => None,
+            });
         let Some((rid, kind, last)) = last else { return };
         let payloads = core::mem::take(&mut last.payloads);
         let answer = Answer {

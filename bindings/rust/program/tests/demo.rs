@@ -17,7 +17,11 @@ mod tests {
 
     fn epode(args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_epode"));
-        command.args(args).env_remove("EPODE_PASSWORD").env_remove("EPODE_CERT_PASSPHRASE").stdin(Stdio::null());
+        command
+            .args(args)
+            .env_remove("EPODE_PASSWORD")
+            .env_remove("EPODE_CERT_PASSPHRASE")
+            .stdin(Stdio::null());
         command
     }
 
@@ -66,9 +70,17 @@ mod tests {
             std::fs::write(folder.join("stranger.key"), stranger.key_pem()).unwrap();
             let mut settings = settings(&authority);
             change(&mut settings);
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
             let server = runtime.block_on(Server::start(settings)).unwrap();
-            Self { _runtime: runtime, server, folder }
+            Self {
+                _runtime: runtime,
+                server,
+                folder,
+            }
         }
 
         fn file(&self, name: &str) -> String {
@@ -79,29 +91,50 @@ mod tests {
         fn with_certificate(&self, args: &[&str], user: &str, more: &[&str]) -> Command {
             let mut command = epode(args);
             command.args(["--bosh", &self.server.bosh_url(), "--ca", &self.file("ca.crt")]);
-            command.args(["--cert", &self.file(&format!("{user}.crt")), "--key", &self.file(&format!("{user}.key"))]);
+            command.args([
+                "--cert",
+                &self.file(&format!("{user}.crt")),
+                "--key",
+                &self.file(&format!("{user}.key")),
+            ]);
             command.args(more);
             command
         }
 
         fn login(&self, user: &str, more: &[&str]) -> Output {
-            self.with_certificate(&["login", "user01@localhost"], user, more).output().unwrap()
+            self.with_certificate(&["login", "user01@localhost"], user, more)
+                .output()
+                .unwrap()
         }
 
         fn login_by_password(&self, password: &str) -> Output {
             let url = self.server.bosh_url();
-            let mut command = epode(&["login", "user01@localhost", "--bosh", &url, "--ca", &self.file("ca.crt"), "--once"]);
+            let mut command = epode(&[
+                "login",
+                "user01@localhost",
+                "--bosh",
+                &url,
+                "--ca",
+                &self.file("ca.crt"),
+                "--once",
+            ]);
             command.env("EPODE_PASSWORD", password).output().unwrap()
         }
     }
 
     fn settings(authority: &Authority) -> Settings {
         let certificate = pki::make_server_cert(authority, &["localhost"], &[], Validity::days(1)).unwrap();
-        let identity = TlsIdentity { chain: vec![certificate.certificate.clone()], key: certificate.key() };
+        let identity = TlsIdentity {
+            chain: vec![certificate.certificate.clone()],
+            key: certificate.key(),
+        };
         let mut settings = Settings::new("localhost", identity);
         settings.client_ca = vec![authority.certificate().clone()];
         settings.users = ["user01", "user02"]
-            .map(|name| User { name: name.into(), password: Some(format!("{name}'s password")) })
+            .map(|name| User {
+                name: name.into(),
+                password: Some(format!("{name}'s password")),
+            })
             .into();
         settings
     }
@@ -110,7 +143,10 @@ mod tests {
     fn shows_no_session_id(text: &str) {
         for value in text.split("sid='").skip(1) {
             let value = value.split('\'').next().unwrap();
-            assert!(value.chars().count() == 5 && value.ends_with('…'), "a session id is shown: {value}");
+            assert!(
+                value.chars().count() == 5 && value.ends_with('…'),
+                "a session id is shown: {value}"
+            );
         }
     }
 
@@ -122,10 +158,20 @@ mod tests {
         assert_eq!(output.status.code(), Some(0), "{text}{}", err(&output));
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         for expected in [
-            "mechanism='EXTERNAL'", "<mechanism>EXTERNAL</mechanism>", "-->  asks for a BOSH session", "<success ",
-            "xmpp:restart='true'", "online: the address is user01@localhost/", "-->  a message to user02@localhost/",
-            "it arrived at user02", "<body>Hello! This came without a password.</body>", "says goodbye",
-            "<--  the session is over", "mechanism     EXTERNAL", "identity      user01@localhost/", "round trips",
+            "mechanism='EXTERNAL'",
+            "<mechanism>EXTERNAL</mechanism>",
+            "-->  asks for a BOSH session",
+            "<success ",
+            "xmpp:restart='true'",
+            "online: the address is user01@localhost/",
+            "-->  a message to user02@localhost/",
+            "it arrived at user02",
+            "<body>Hello! This came without a password.</body>",
+            "says goodbye",
+            "<--  the session is over",
+            "mechanism     EXTERNAL",
+            "identity      user01@localhost/",
+            "round trips",
             "milliseconds",
         ] {
             assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
@@ -140,14 +186,23 @@ mod tests {
         let output = run(&["demo", "--password", "--plain"]);
         let text = out(&output);
         assert_eq!(output.status.code(), Some(0), "{text}{}", err(&output));
-        assert!(text.contains("mechanism='SCRAM-SHA-") && text.contains("[not shown]"), "{text}");
-        assert!(text.contains("the server proved that it knows the password too"), "{text}");
+        assert!(
+            text.contains("mechanism='SCRAM-SHA-") && text.contains("[not shown]"),
+            "{text}"
+        );
+        assert!(
+            text.contains("the server proved that it knows the password too"),
+            "{text}"
+        );
         assert!(text.contains("it did not ask for a client certificate"), "{text}");
         shows_no_session_id(&text);
         for element in ["auth", "challenge", "response", "success"] {
             for shown in text.split(&format!("<{element} ")).skip(1) {
                 let payload = shown.split_once('>').unwrap().1.split('<').next().unwrap();
-                assert!(payload == "[not shown]" || payload.trim().is_empty(), "<{element}/> shows {payload}");
+                assert!(
+                    payload == "[not shown]" || payload.trim().is_empty(),
+                    "<{element}/> shows {payload}"
+                );
             }
         }
     }
@@ -157,21 +212,44 @@ mod tests {
         let output = run(&["demo", "--both"]);
         let text = out(&output);
         assert_eq!(output.status.code(), Some(0), "{text}{}", err(&output));
-        assert!(text.contains("was shown ours") && text.contains("mechanism     SCRAM-SHA-"), "{text}");
+        assert!(
+            text.contains("was shown ours") && text.contains("mechanism     SCRAM-SHA-"),
+            "{text}"
+        );
         shows_no_session_id(&text);
     }
 
     #[test]
     fn wrong_usage_is_status_2() {
         for args in [
-            &["demo", "--password", "--both"][..], &["login", "user01@localhost"], &["login", "@", "--bosh", "https://h/"],
-            &["login", "user01@localhost", "--bosh", "https://h/", "--cert", "/nonexistent/user01.p12"],
-            &["login", "user01@localhost", "--bosh", "http://192.0.2.1/http-bind", "--once"],
-            &["send", "user02@localhost", "hello", "--bosh", "https://h/"], &["sing"],
+            &["demo", "--password", "--both"][..],
+            &["login", "user01@localhost"],
+            &["login", "@", "--bosh", "https://h/"],
+            &[
+                "login",
+                "user01@localhost",
+                "--bosh",
+                "https://h/",
+                "--cert",
+                "/nonexistent/user01.p12",
+            ],
+            &[
+                "login",
+                "user01@localhost",
+                "--bosh",
+                "http://192.0.2.1/http-bind",
+                "--once",
+            ],
+            &["send", "user02@localhost", "hello", "--bosh", "https://h/"],
+            &["sing"],
         ] {
             let output = epode(args).env("EPODE_PASSWORD", "x").output().unwrap();
             assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
-            assert!(err(&output).len() > 20 && !err(&output).contains("Err("), "{args:?}: {}", err(&output));
+            assert!(
+                err(&output).len() > 20 && !err(&output).contains("Err("),
+                "{args:?}: {}",
+                err(&output)
+            );
         }
     }
 
@@ -181,13 +259,21 @@ mod tests {
         let output = world.login("user01", &["--once"]);
         let text = out(&output);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        assert!(text.contains("mechanism     EXTERNAL") && text.contains("identity      user01@localhost/"), "{text}");
+        assert!(
+            text.contains("mechanism     EXTERNAL") && text.contains("identity      user01@localhost/"),
+            "{text}"
+        );
 
         let output = world.login("user01", &["--once", "--json"]);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        let lines: Vec<serde_json::Value> =
-            out(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((&lines[0]["event"], &lines[0]["mechanism"]), (&"online".into(), &"EXTERNAL".into()));
+        let lines: Vec<serde_json::Value> = out(&output)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(
+            (&lines[0]["event"], &lines[0]["mechanism"]),
+            (&"online".into(), &"EXTERNAL".into())
+        );
         assert!(lines[0]["jid"].as_str().unwrap().starts_with("user01@localhost/"));
         assert_eq!(lines[0]["client_certificate_requested"], true);
         let last = lines.last().unwrap();
@@ -203,7 +289,11 @@ mod tests {
         assert!(out(&output).contains("mechanism     SCRAM-SHA-"), "{}", out(&output));
         let output = world.login_by_password("another");
         assert_eq!(output.status.code(), Some(5));
-        assert!(err(&output).starts_with("epode: the server refused the login by SCRAM-SHA-"), "{}", err(&output));
+        assert!(
+            err(&output).starts_with("epode: the server refused the login by SCRAM-SHA-"),
+            "{}",
+            err(&output)
+        );
         assert!(!err(&output).contains("another") && out(&output).is_empty());
         assert_eq!(world.server.statistics().refusals, 1);
     }
@@ -235,10 +325,18 @@ mod tests {
         // Taken and let go again, so that nobody listens there.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = format!("https://localhost:{port}/http-bind");
-        let output = epode(&["login", "user01@localhost", "--once", "--bosh", &url, "--ca", &world.file("ca.crt")])
-            .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
-            .output()
-            .unwrap();
+        let output = epode(&[
+            "login",
+            "user01@localhost",
+            "--once",
+            "--bosh",
+            &url,
+            "--ca",
+            &world.file("ca.crt"),
+        ])
+        .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
+        .output()
+        .unwrap();
         assert_eq!(output.status.code(), Some(3), "{}", err(&output));
         assert!(err(&output).contains("connection refused"), "{}", err(&output));
     }
@@ -246,19 +344,35 @@ mod tests {
     #[test]
     fn a_server_that_is_not_trusted_is_status_4() {
         let world = World::new("untrusted", |_| {});
-        let output = epode(&["login", "user01@localhost", "--once", "--bosh", &world.server.bosh_url()])
-            .args(["--ca", &world.file("other-ca.crt")])
-            .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
-            .output()
-            .unwrap();
+        let output = epode(&[
+            "login",
+            "user01@localhost",
+            "--once",
+            "--bosh",
+            &world.server.bosh_url(),
+        ])
+        .args(["--ca", &world.file("other-ca.crt")])
+        .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
+        .output()
+        .unwrap();
         assert_eq!(output.status.code(), Some(4), "{}", err(&output));
-        assert!(err(&output).contains("none of the authorities that are trusted here"), "{}", err(&output));
+        assert!(
+            err(&output).contains("none of the authorities that are trusted here"),
+            "{}",
+            err(&output)
+        );
         assert_eq!(world.server.statistics().requests, 0);
     }
 
     #[cfg(unix)]
     fn interrupt(child: &std::process::Child) {
-        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     #[cfg(unix)]
@@ -276,11 +390,17 @@ mod tests {
         assert_eq!(online["event"], "online");
         let to = online["jid"].as_str().unwrap().to_owned();
 
-        let output = world.with_certificate(&["send", &to, "See you at <noon>"], "user01", &[]).output().unwrap();
+        let output = world
+            .with_certificate(&["send", &to, "See you at <noon>"], "user01", &[])
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         assert_eq!(out(&output), format!("sent to {to}\n"));
         let message = next();
-        assert_eq!((&message["event"], &message["body"]), (&"message".into(), &"See you at <noon>".into()));
+        assert_eq!(
+            (&message["event"], &message["body"]),
+            (&"message".into(), &"See you at <noon>".into())
+        );
         assert!(message["from"].as_str().unwrap().starts_with("user01@localhost/"));
 
         interrupt(&child);
@@ -292,9 +412,15 @@ mod tests {
     #[test]
     fn a_message_to_nobody_comes_back() {
         let world = World::new("bounce", |_| {});
-        let output = world.with_certificate(&["send", "nobody@localhost", "hello"], "user01", &[]).output().unwrap();
+        let output = world
+            .with_certificate(&["send", "nobody@localhost", "hello"], "user01", &[])
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(1), "{}{}", out(&output), err(&output));
-        assert_eq!(err(&output), "epode: the message to nobody@localhost came back: service-unavailable\n");
+        assert_eq!(
+            err(&output),
+            "epode: the message to nobody@localhost came back: service-unavailable\n"
+        );
     }
 
     #[cfg(unix)]
@@ -304,10 +430,17 @@ mod tests {
         // Takes the connection and never says a word.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://localhost:{}/http-bind", silent.local_addr().unwrap().port());
-        let mut child = epode(&["login", "user01@localhost", "--bosh", &url, "--ca", &world.file("ca.crt")])
-            .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
-            .spawn()
-            .unwrap();
+        let mut child = epode(&[
+            "login",
+            "user01@localhost",
+            "--bosh",
+            &url,
+            "--ca",
+            &world.file("ca.crt"),
+        ])
+        .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
+        .spawn()
+        .unwrap();
         let _accepted = silent.accept().unwrap();
         interrupt(&child);
         let started = Instant::now();
