@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::{IqError, Offline, Warning};
 use crate::input::{LinkId, RequestId, Token};
@@ -11,7 +12,7 @@ use crate::time::Instant;
 use crate::xml::Element;
 
 /// What the host has to do: the answer of [`Client::next`](crate::Client::next), to be carried out in order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[cfg_attr(
     feature = "record",
     derive(serde::Serialize, serde::Deserialize),
@@ -59,6 +60,47 @@ pub enum Output {
     },
     /// Give it to the application.
     Event(Event),
+}
+
+/// Shows the size of a body instead of the body: a login is in some of them.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect {
+                link,
+                endpoint,
+                server_name,
+                identity,
+                max_message,
+            } => f
+                .debug_struct("Connect")
+                .field("link", link)
+                .field("endpoint", endpoint)
+                .field("server_name", server_name)
+                .field("identity", identity)
+                .field("max_message", max_message)
+                .finish(),
+            Self::Post {
+                link,
+                request,
+                body,
+                deadline,
+            } => f
+                .debug_struct("Post")
+                .field("link", link)
+                .field("request", request)
+                .field("body", &format_args!("{} bytes", body.len()))
+                .field("deadline", deadline)
+                .finish(),
+            Self::Abandon { link, request } => f
+                .debug_struct("Abandon")
+                .field("link", link)
+                .field("request", request)
+                .finish(),
+            Self::Close { link } => f.debug_struct("Close").field("link", link).finish(),
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+        }
+    }
 }
 
 /// Where to connect.
@@ -228,4 +270,24 @@ fn weight(output: &Output) -> usize {
         | Output::Close { .. } => 0,
     };
     payload.saturating_add(size_of::<Output>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn debug_does_not_show_bodies() {
+        let post = Output::Post {
+            link: LinkId(1),
+            request: RequestId(2),
+            body: b"pencil".to_vec(),
+            deadline: Instant::from_millis(3),
+        };
+        assert_eq!(
+            format!("{post:?}"),
+            "Post { link: LinkId(1), request: RequestId(2), body: 6 bytes, deadline: Instant(3) }"
+        );
+    }
 }

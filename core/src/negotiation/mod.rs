@@ -8,10 +8,13 @@
 //! - `features.rs`: what a server offers.
 //! - `sasl1.rs`: the elements of RFC 6120 §6.
 //! - `bind.rs`: resource binding and the old session.
+//! - `tests.rs`: every pair of phase and event, as a literal table.
 
 mod bind;
 pub(crate) mod features;
 mod sasl1;
+#[cfg(test)]
+mod tests;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -179,6 +182,9 @@ impl Negotiation {
 
     /// One turn of the table.
     pub(crate) fn handle(&mut self, event: Event, facts: &mut Facts<'_>) -> Result<(), Offline> {
+        if let Err(error) = &self.phase {
+            return Err(error.clone());
+        }
         let phase = core::mem::replace(&mut self.phase, Ok(Phase::Online))?;
         self.phase = transition(phase, event, facts);
         self.phase.as_ref().map(|_| ()).map_err(Clone::clone)
