@@ -530,6 +530,10 @@ impl Client {
     /// Into the link, or into the queue before it: nothing is written before a resource is bound (RFC 6120 §7.1).
     fn enqueue(&mut self, outgoing: Outgoing) {
         let Some(session) = &mut self.session else { return };
+        if session.leaving {
+            // Nothing follows a goodbye (RFC 6120 §4.4).
+            return;
+        }
         if session.jid.is_some() {
             match &mut session.link {
                 Link::Bosh(bosh) => bosh.send(outgoing),
@@ -560,6 +564,7 @@ impl Client {
 
     /// Passes what the link reported up through the layers, in order, within the same turn.
     fn drain(&mut self) {
+        // One by one: when one of them is the end, the end settles what the others say of stanzas.
         while let Some(event) = self.link_events.pop_front() {
             match event {
                 link::Event::Opened => self.negotiate(negotiation::Event::Opened),
@@ -570,6 +575,8 @@ impl Client {
                 link::Event::Closed(Some(reason)) => self.finish(reason),
             }
         }
+        // An idle client holds no memory for a burst that is over.
+        self.link_events = VecDeque::new();
     }
 
     fn element(&mut self, element: Element) {
@@ -658,11 +665,15 @@ impl Client {
                 steps: &mut steps,
             },
         );
+        if result.is_err() {
+            self.forget_unsent();
+        }
         for step in steps {
             self.step(step);
         }
         match result {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 let step_by = self.now + self.config.timeouts.negotiation;
                 if let Some(session) = &mut self.session
                     && !session.leaving
@@ -670,7 +681,7 @@ impl Client {
                     session.timer = (!session.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
                 }
             }
-            Err(reason) => self.finish(reason),
+            Err(reason) => self.conclude(reason),
         }
     }
 
@@ -701,12 +712,28 @@ impl Client {
         }
     }
 
-    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
+    /// What was about to be said is not for a server that is being left: it may hold credentials.
+    fn forget_unsent(&mut self) {
+        if let Some(session) = &mut self.session {
+            match &mut session.link {
+                Link::Bosh(bosh) => bosh.forget_unsent(),
+            }
+        }
+    }
+
     fn finish(&mut self, reason: Offline) {
-        // What has been delivered has been, whatever came with it; the rest comes too late.
+        self.forget_unsent();
+        self.conclude(reason);
+    }
+
+    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
+    fn conclude(&mut self, reason: Offline) {
+        // In the same turn the link may have learnt how far stanzas came: that stays true.
         for event in core::mem::take(&mut self.link_events) {
-            if let link::Event::Delivery(token, stage) = event {
-                self.outputs.event(Event::Delivery { token, stage });
+            match event {
+                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
+                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
+                link::Event::Opened | link::Event::Element(_) | link::Event::Closed(_) => {}
             }
         }
         if let Some((session, mut cx)) = self.parts() {

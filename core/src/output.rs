@@ -12,6 +12,8 @@ use crate::time::Instant;
 use crate::xml::Element;
 
 /// What the host has to do: the answer of [`Client::next`](crate::Client::next), to be carried out in order.
+///
+/// `Debug` leaves out what proves the account: the texts of SASL in a body.
 #[derive(Clone, PartialEq)]
 #[cfg_attr(
     feature = "record",
@@ -62,7 +64,6 @@ pub enum Output {
     Event(Event),
 }
 
-/// Shows the size of a body instead of the body: a login is in some of them.
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,7 +90,7 @@ impl fmt::Debug for Output {
                 .debug_struct("Post")
                 .field("link", link)
                 .field("request", request)
-                .field("body", &format_args!("{} bytes", body.len()))
+                .field("body", &without_proofs(body))
                 .field("deadline", deadline)
                 .finish(),
             Self::Abandon { link, request } => f
@@ -101,6 +102,36 @@ impl fmt::Debug for Output {
             Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
         }
     }
+}
+
+/// A body of ours as a log may hold it (RFC 6120 §13.9.2): a password and the proof of one are left out. The first
+/// message of EXTERNAL or SCRAM is no secret, only a name and a nonce.
+pub(crate) fn without_proofs(body: &[u8]) -> String {
+    const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+    const RESPONSE: &str = "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+    let body = String::from_utf8_lossy(body);
+    let (mut out, mut rest) = (String::with_capacity(body.len()), &*body);
+    // Our own writer made the tags, and a `<` or `>` that is no markup is escaped.
+    while let Some(at) = [AUTH, RESPONSE].iter().filter_map(|tag| rest.find(tag)).min() {
+        let Some((before, tail)) = rest.split_at_checked(at) else {
+            break;
+        };
+        let Some((tag, text)) = tail.find('>').and_then(|end| tail.split_at_checked(end + 1)) else {
+            break;
+        };
+        let harmless = tag.starts_with(AUTH)
+            && ["mechanism='EXTERNAL'", "mechanism='SCRAM-"]
+                .iter()
+                .any(|name| tag.contains(name));
+        out.extend([before, tag]);
+        rest = text;
+        if !harmless && !tag.ends_with("/>") {
+            out.push_str("secret");
+            rest = text.find('<').and_then(|end| text.get(end..)).unwrap_or_default();
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Where to connect.
