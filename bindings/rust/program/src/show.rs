@@ -28,7 +28,7 @@ const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Lines are broken between attributes when they would be longer.
 const WIDTH: usize = 108;
 
-/// One element as text with line feeds, each line behind `indent` spaces. Secrets are left out; see [`redact`].
+/// One element as text with line feeds, each line behind `indent` spaces. Session ids are cut short, and what SASL carries is left out.
 #[must_use]
 pub fn pretty(element: ElementRef<'_>, indent: usize) -> String {
     let mut out = String::new();
