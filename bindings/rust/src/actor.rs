@@ -185,8 +185,16 @@ impl Actor {
                 let result = self.room().and_then(|()| self.feed(Input::Send { stanza: *stanza }));
                 let _ = reply.send(with_token(result));
             }
-            Command::Request { iq, timeout, answer, reply } => {
-                let result = with_token(self.room().and_then(|()| self.feed(Input::Request { iq: *iq, timeout })));
+            Command::Request {
+                iq,
+                timeout,
+                answer,
+                reply,
+            } => {
+                let result = with_token(
+                    self.room()
+                        .and_then(|()| self.feed(Input::Request { iq: *iq, timeout })),
+                );
                 if let Ok(token) = result {
                     self.answers.insert(token, answer);
                 }
@@ -203,7 +211,11 @@ impl Actor {
     }
 
     fn room(&self) -> Result<(), Refused> {
-        if self.backlog.len() < BACKLOG { Ok(()) } else { Err(Refused::Full) }
+        if self.backlog.len() < BACKLOG {
+            Ok(())
+        } else {
+            Err(Refused::Full)
+        }
     }
 
     fn arrived(&mut self, arrival: Arrival) {
@@ -213,8 +225,20 @@ impl Actor {
                     self.tell(Input::Connected { link, info });
                 }
             }
-            Arrival::Responded { link, request, status, body, tls } => {
-                self.tell(Input::Responded { link, request, status, body: Cow::Borrowed(&body), tls });
+            Arrival::Responded {
+                link,
+                request,
+                status,
+                body,
+                tls,
+            } => {
+                self.tell(Input::Responded {
+                    link,
+                    request,
+                    status,
+                    body: Cow::Borrowed(&body),
+                    tls,
+                });
             }
             Arrival::Failed { link, request, reason } => {
                 self.tell(Input::Failed { link, request, reason });
@@ -242,10 +266,21 @@ impl Actor {
                 trace(Trace::Output { now, output: &output });
             }
             match output {
-                Output::Connect { link, endpoint, server_name, identity, max_message } => {
+                Output::Connect {
+                    link,
+                    endpoint,
+                    server_name,
+                    identity,
+                    max_message,
+                } => {
                     self.open(link, endpoint, server_name, identity.as_deref(), max_message);
                 }
-                Output::Post { link, request, body, deadline: _ } => {
+                Output::Post {
+                    link,
+                    request,
+                    body,
+                    deadline: _,
+                } => {
                     if let Some(link) = self.links.get_mut(&link) {
                         link.post(request, body);
                     }
@@ -264,39 +299,51 @@ impl Actor {
     }
 
     fn open(&mut self, link: LinkId, endpoint: Endpoint, server_name: String, identity: Option<&str>, max: usize) {
-        let url = match endpoint {
-            Endpoint::Bosh { url } => url,
-            // Not an enum of this crate. The engine is told, and gives its reason to the application.
-            _ => {
-                let reason = Failure::Other { reason: "this driver has no such transport".to_owned() };
-                return self.tell(Input::Failed { link, request: None, reason });
-            }
+        // Not an enum of this crate. The engine is told, and gives its reason to the application.
+        let Endpoint::Bosh { url } = endpoint else {
+            let reason = Failure::Other {
+                reason: "this driver has no such transport".to_owned(),
+            };
+            return self.tell(Input::Failed {
+                link,
+                request: None,
+                reason,
+            });
         };
         let identity = identity.and_then(|label| self.identities.get(label)).cloned();
-        let opening = Opening { link, url, server_name, identity, tls: self.tls.clone(), max_message: max };
+        let opening = Opening {
+            link,
+            url,
+            server_name,
+            identity,
+            tls: self.tls.clone(),
+            max_message: max,
+        };
         match Link::open(opening, self.arrivals_sender.clone()) {
             Ok(opened) => drop(self.links.insert(link, opened)),
-            Err(reason) => self.tell(Input::Failed { link, request: None, reason }),
+            Err(reason) => self.tell(Input::Failed {
+                link,
+                request: None,
+                reason,
+            }),
         }
     }
 
     fn deliver(&mut self, event: Event) {
-        let event = match event {
-            Event::IqDone { token, result } => match self.answers.remove(&token) {
-                Some(answer) => {
-                    // Whoever asked may have stopped waiting.
-                    let _ = answer.send(result);
-                    return;
-                }
-                None => Event::IqDone { token, result },
-            },
-            Event::Offline { reason } => {
-                self.running = false;
-                Event::Offline { reason }
-            }
-            // Not an enum of this crate: everything else is for the application alone.
-            event => event,
-        };
+        if let Event::IqDone { token, result } = event {
+            let Some(answer) = self.answers.remove(&token) else {
+                return self.queue(Event::IqDone { token, result });
+            };
+            // Whoever asked may have stopped waiting: then the result is nobody's.
+            return drop(answer.send(result));
+        }
+        if let Event::Offline { .. } = &event {
+            self.running = false;
+        }
+        self.queue(event);
+    }
+
+    fn queue(&mut self, event: Event) {
         if self.abandoned {
             return;
         }

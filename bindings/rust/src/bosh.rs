@@ -25,9 +25,22 @@ use crate::tls::{self, ClientIdentity};
 /// News from a link, on its way to the engine.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    Connected { link: LinkId, info: LinkInfo },
-    Responded { link: LinkId, request: RequestId, status: u16, body: Bytes, tls: Option<TlsFacts> },
-    Failed { link: LinkId, request: Option<RequestId>, reason: Failure },
+    Connected {
+        link: LinkId,
+        info: LinkInfo,
+    },
+    Responded {
+        link: LinkId,
+        request: RequestId,
+        status: u16,
+        body: Bytes,
+        tls: Option<TlsFacts>,
+    },
+    Failed {
+        link: LinkId,
+        request: Option<RequestId>,
+        reason: Failure,
+    },
 }
 
 /// How long requests that were already written may take after `Close`: a goodbye should leave this machine.
@@ -118,12 +131,20 @@ impl Link {
                     opener.keep(connection);
                     Arrival::Connected { link: opener.id, info }
                 }
-                Err(reason) => Arrival::Failed { link: opener.id, request: None, reason },
+                Err(reason) => Arrival::Failed {
+                    link: opener.id,
+                    request: None,
+                    reason,
+                },
             };
             // The actor is gone: nobody wants to know.
             let _ = opener.arrivals.send(arrival).await;
         });
-        Ok(Self { shared, opening: Some(task.abort_handle()), posts: HashMap::new() })
+        Ok(Self {
+            shared,
+            opening: Some(task.abort_handle()),
+            posts: HashMap::new(),
+        })
     }
 
     /// Posts a body; the answer, or the failure, arrives by the channel.
@@ -133,8 +154,18 @@ impl Link {
         let task = tokio::spawn(async move {
             let link = shared.id;
             let arrival = match shared.post(Bytes::from(body)).await {
-                Ok((status, body, tls)) => Arrival::Responded { link, request, status, body, tls },
-                Err(reason) => Arrival::Failed { link, request: Some(request), reason },
+                Ok((status, body, tls)) => Arrival::Responded {
+                    link,
+                    request,
+                    status,
+                    body,
+                    tls,
+                },
+                Err(reason) => Arrival::Failed {
+                    link,
+                    request: Some(request),
+                    reason,
+                },
             };
             let _ = shared.arrivals.send(arrival).await;
         });
@@ -155,11 +186,18 @@ impl Drop for Link {
             opening.abort();
         }
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let posts: Vec<_> = self.posts.drain().map(|(_, task)| task).filter(|task| !task.is_finished()).collect();
+        let posts: Vec<_> = self
+            .posts
+            .drain()
+            .map(|(_, task)| task)
+            .filter(|task| !task.is_finished())
+            .collect();
         if posts.is_empty() {
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         runtime.spawn(async move {
             tokio::time::sleep(FLUSH).await;
             for task in posts {
@@ -178,7 +216,11 @@ impl Shared {
             verified: Verified::Host { name },
             tls_version: facts.version.clone(),
             client_certificate_requested: facts.client_certificate_requested,
-            client_certificate: self.identity.as_ref().and_then(ClientIdentity::leaf).map(|leaf| leaf.to_vec()),
+            client_certificate: self
+                .identity
+                .as_ref()
+                .and_then(ClientIdentity::leaf)
+                .map(|leaf| leaf.to_vec()),
         }
     }
 
@@ -212,9 +254,13 @@ impl Shared {
     async fn read(&self, response: Response<Incoming>) -> Result<Bytes, Failure> {
         let coded = response.headers().get(CONTENT_ENCODING);
         if coded.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Failure::Http { reason: "it is compressed, which was not asked for".to_owned() });
+            return Err(Failure::Http {
+                reason: "it is compressed, which was not asked for".to_owned(),
+            });
         }
-        let too_large = || Failure::Http { reason: format!("it is larger than {} bytes", self.max_message) };
+        let too_large = || Failure::Http {
+            reason: format!("it is larger than {} bytes", self.max_message),
+        };
         let mut body = response.into_body();
         let announced = body.size_hint().lower();
         if announced > u64::try_from(self.max_message).unwrap_or(u64::MAX) {
@@ -278,7 +324,9 @@ where
 
 impl Target {
     fn new(url: &str, server_name: &str) -> Result<Self, Failure> {
-        let wrong = || Failure::Other { reason: format!("{url:?} is not a URL that can be posted to") };
+        let wrong = || Failure::Other {
+            reason: format!("{url:?} is not a URL that can be posted to"),
+        };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         let tls = match uri.scheme_str() {
@@ -286,7 +334,11 @@ impl Target {
             Some("http") => false,
             Some(_) | None => return Err(wrong()),
         };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let name = if tls {
             Some(ServerName::try_from(server_name.to_owned()).map_err(|_| wrong())?)
         } else {
@@ -297,7 +349,11 @@ impl Target {
             host,
             name,
             host_header: HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?,
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).parse().map_err(|_| wrong())?,
+            path: uri
+                .path_and_query()
+                .map_or("/", |path| path.as_str())
+                .parse()
+                .map_err(|_| wrong())?,
         })
     }
 
@@ -307,7 +363,9 @@ impl Target {
         *request.uri_mut() = self.path.clone();
         request.headers_mut().insert(HOST, self.host_header.clone());
         // XEP-0124 §6: the content type of a request.
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
         request
     }
 

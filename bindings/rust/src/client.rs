@@ -74,7 +74,9 @@ impl Builder {
     /// It is no certificate of an authority.
     pub fn add_root(mut self, authority: CertificateDer<'_>) -> Result<Self, ConnectError> {
         let roots = self.roots.get_or_insert_with(RootCertStore::empty);
-        roots.add(authority.into_owned()).map_err(|error| ConnectError::Root { reason: error.to_string() })?;
+        roots.add(authority.into_owned()).map_err(|error| ConnectError::Root {
+            reason: error.to_string(),
+        })?;
         Ok(self)
     }
 
@@ -107,7 +109,9 @@ impl Builder {
     pub async fn connect(self) -> Result<Client, ConnectError> {
         if let Some(label) = self.config.credentials().identity() {
             let Some(identity) = self.identities.get(label) else {
-                return Err(ConnectError::NoIdentity { label: label.to_owned() });
+                return Err(ConnectError::NoIdentity {
+                    label: label.to_owned(),
+                });
             };
             if !self.allow_invalid_certificate {
                 identity.check_time().map_err(ConnectError::Identity)?;
@@ -122,15 +126,21 @@ impl Builder {
             // Some hundred files: not on the thread that runs everybody's tasks.
             None => tokio::task::spawn_blocking(tls::system_roots)
                 .await
-                .map_err(|error| ConnectError::Root { reason: error.to_string() })?,
+                .map_err(|error| ConnectError::Root {
+                    reason: error.to_string(),
+                })?,
         };
-        let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls { reason: error.to_string() })?;
+        let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls {
+            reason: error.to_string(),
+        })?;
         let (command_sender, commands) = mpsc::channel(COMMANDS);
         let (event_sender, events) = mpsc::channel(EVENTS);
         let engine = epode::Client::new(self.config, seed);
         tokio::spawn(Actor::new(engine, self.identities, tls, self.trace, commands, event_sender).run());
         let mut client = Client {
-            handle: Handle { commands: command_sender },
+            handle: Handle {
+                commands: command_sender,
+            },
             events,
             set_aside: VecDeque::new(),
             set_aside_bytes: 0,
@@ -144,7 +154,9 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("identities", &self.identities.keys()).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("identities", &self.identities.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -267,12 +279,15 @@ impl Client {
 
 /// Memory of what an event carries, roughly.
 fn weight(event: &Event) -> usize {
-    let payload = match event {
-        Event::Stanza { stanza } | Event::Request { iq: stanza, .. } | Event::IqDone { result: Ok(stanza), .. } => {
-            stanza.memory_size()
-        }
-        // Not an enum of this crate: whatever else there may be carries no stanza.
-        _ => 0,
+    let payload = if let Event::Stanza { stanza: element }
+    | Event::Request { iq: element, .. }
+    | Event::IqDone {
+        result: Ok(element), ..
+    } = event
+    {
+        element.memory_size()
+    } else {
+        0
     };
     payload.saturating_add(size_of::<Event>())
 }
@@ -299,7 +314,10 @@ impl Handle {
     /// As [`Client::request`].
     pub async fn request(&self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
         let (_, answer) = self.begin_request(iq, timeout).await?;
-        answer.await.unwrap_or(Err(IqError::Disconnected)).map_err(RequestError::Iq)
+        answer
+            .await
+            .unwrap_or(Err(IqError::Disconnected))
+            .map_err(RequestError::Iq)
     }
 
     /// As [`Client::respond`].
@@ -330,7 +348,14 @@ impl Handle {
     ) -> Result<(Token, oneshot::Receiver<Result<Element, IqError>>), CallError> {
         let (answer, receiver) = oneshot::channel();
         let iq = Box::new(iq);
-        let token = self.call(|reply| Command::Request { iq, timeout, answer, reply }).await??;
+        let token = self
+            .call(|reply| Command::Request {
+                iq,
+                timeout,
+                answer,
+                reply,
+            })
+            .await??;
         Ok((token, receiver))
     }
 

@@ -32,14 +32,19 @@ impl ClientIdentity {
     /// # Errors
     /// There is no certificate, it cannot be read, the key is of an unknown kind, or it is another certificate's.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, IdentityError> {
-        let Some(leaf) = chain.first() else { return Err(IdentityError::NoCertificate) };
+        let Some(leaf) = chain.first() else {
+            return Err(IdentityError::NoCertificate);
+        };
         let parsed = x509_cert::Certificate::from_der(leaf).map_err(|_| IdentityError::Unreadable)?;
         let validity = parsed.tbs_certificate().validity();
         let (not_before, not_after) = (validity.not_before, validity.not_after);
-        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => IdentityError::OtherKey,
-            // Not an enum of ours: anything else is about the key's own encoding.
-            error => IdentityError::Key { reason: error.to_string() },
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| {
+            if matches!(error, rustls::Error::InconsistentKeys(_)) {
+                return IdentityError::OtherKey;
+            }
+            IdentityError::Key {
+                reason: error.to_string(),
+            }
         })?;
         Ok(Self {
             certified: Arc::new(certified),
@@ -59,10 +64,14 @@ impl ClientIdentity {
     pub(crate) fn check_time(&self) -> Result<(), IdentityError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if now < self.not_before {
-            return Err(IdentityError::NotYetValid { from: self.not_before_text.clone() });
+            return Err(IdentityError::NotYetValid {
+                from: self.not_before_text.clone(),
+            });
         }
         if now > self.not_after {
-            return Err(IdentityError::Expired { since: self.not_after_text.clone() });
+            return Err(IdentityError::Expired {
+                since: self.not_after_text.clone(),
+            });
         }
         Ok(())
     }
@@ -70,7 +79,9 @@ impl ClientIdentity {
 
 impl fmt::Debug for ClientIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientIdentity").field("not_after", &self.not_after_text).finish_non_exhaustive()
+        f.debug_struct("ClientIdentity")
+            .field("not_after", &self.not_after_text)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +120,10 @@ impl fmt::Display for IdentityError {
             Self::Key { reason } => write!(f, "the private key of the client certificate cannot be used: {reason}"),
             Self::OtherKey => f.write_str("the private key does not belong to the client certificate"),
             Self::Expired { since } => {
-                write!(f, "the client certificate expired on {since}: a new one is needed, no connection was made")
+                write!(
+                    f,
+                    "the client certificate expired on {since}: a new one is needed, no connection was made"
+                )
             }
             Self::NotYetValid { from } => write!(
                 f,
@@ -153,8 +167,10 @@ pub(crate) fn system_roots() -> RootCertStore {
 pub(crate) fn for_one_connection(base: &ClientConfig, identity: Option<&ClientIdentity>) -> (ClientConfig, Asked) {
     let asked = Asked(Arc::new(AtomicBool::new(false)));
     let mut config = base.clone();
-    config.client_auth_cert_resolver =
-        Arc::new(Presenter { certified: identity.map(|identity| Arc::clone(&identity.certified)), asked: asked.clone() });
+    config.client_auth_cert_resolver = Arc::new(Presenter {
+        certified: identity.map(|identity| Arc::clone(&identity.certified)),
+        asked: asked.clone(),
+    });
     (config, asked)
 }
 
@@ -203,11 +219,14 @@ pub(crate) fn facts(connection: &ClientConnection, asked: &Asked) -> TlsFacts {
 }
 
 /// What an I/O error, or the TLS error inside it, means.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "not an enum of this crate, and it grows: what is not named is told by its own text"
+)]
 pub(crate) fn io_failure(error: &io::Error) -> Failure {
     if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_failure(tls);
     }
-    // Not an enum of ours: every other kind is told by its own text.
     match error.kind() {
         ErrorKind::ConnectionRefused => Failure::Refused,
         ErrorKind::TimedOut => Failure::Timeout,
@@ -216,10 +235,12 @@ pub(crate) fn io_failure(error: &io::Error) -> Failure {
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof
         | ErrorKind::NotConnected => Failure::Reset,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            Failure::Other { reason: "there is no route to the server: is this machine on the network?".to_owned() }
-        }
-        _ => Failure::Other { reason: format!("the connection failed: {error}") },
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Failure::Other {
+            reason: "there is no route to the server: is this machine on the network?".to_owned(),
+        },
+        _ => Failure::Other {
+            reason: format!("the connection failed: {error}"),
+        },
     }
 }
 
@@ -233,33 +254,47 @@ pub(crate) fn http_failure(error: &hyper::Error) -> Failure {
         source = cause.source();
     }
     if error.is_parse() || error.is_parse_status() {
-        return Failure::Http { reason: "what the server sent is no HTTP/1.1 answer".to_owned() };
+        return Failure::Http {
+            reason: "what the server sent is no HTTP/1.1 answer".to_owned(),
+        };
     }
     // Everything else that is not I/O is a connection that ended before the answer was whole.
     Failure::Reset
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "not an enum of this crate, and it grows: what is not named is told by its own text"
+)]
 fn tls_failure(error: &rustls::Error) -> Failure {
-    // Not an enum of ours: what is not named here is told by its own text.
     match error {
         rustls::Error::AlertReceived(alert) => Failure::TlsAlert(u8::from(*alert)),
-        rustls::Error::InvalidCertificate(error) => Failure::CertificateRejected { reason: rejection(error) },
-        rustls::Error::InvalidMessage(_) => {
-            Failure::Other { reason: "the server does not speak TLS at this port: is it the right one?".to_owned() }
-        }
-        error => Failure::Other { reason: format!("TLS failed: {error}") },
+        rustls::Error::InvalidCertificate(error) => Failure::CertificateRejected {
+            reason: rejection(error),
+        },
+        rustls::Error::InvalidMessage(_) => Failure::Other {
+            reason: "the server does not speak TLS at this port: is it the right one?".to_owned(),
+        },
+        error => Failure::Other {
+            reason: format!("TLS failed: {error}"),
+        },
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "not an enum of this crate, and it grows: what is not named is told by its own text"
+)]
 fn rejection(error: &CertificateError) -> String {
-    // Not an enum of ours: what is not named here is told by its own text.
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet; check the clock of this machine".to_owned()
         }
         CertificateError::UnknownIssuer => "none of the authorities that are trusted here has signed it".to_owned(),
-        CertificateError::BadSignature => "its signature is wrong, or its authority only has the same name as one that is trusted here".to_owned(),
+        CertificateError::BadSignature => {
+            "its signature is wrong, or its authority only has the same name as one that is trusted here".to_owned()
+        }
         CertificateError::Revoked => "it was revoked".to_owned(),
         CertificateError::NotValidForName => "it is for another name than the one in the URL".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -279,16 +314,24 @@ mod tests {
 
     #[test]
     fn a_refused_connection_and_an_alert_are_told_apart() {
-        assert_eq!(io_failure(&io::Error::from(ErrorKind::ConnectionRefused)), Failure::Refused);
+        assert_eq!(
+            io_failure(&io::Error::from(ErrorKind::ConnectionRefused)),
+            Failure::Refused
+        );
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateUnknown);
-        assert_eq!(io_failure(&io::Error::new(ErrorKind::InvalidData, alert)), Failure::TlsAlert(46));
+        assert_eq!(
+            io_failure(&io::Error::new(ErrorKind::InvalidData, alert)),
+            Failure::TlsAlert(46)
+        );
         assert_eq!(io_failure(&io::Error::from(ErrorKind::UnexpectedEof)), Failure::Reset);
     }
 
     #[test]
     fn a_rejected_certificate_is_explained() {
         let error = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let Failure::CertificateRejected { reason } = tls_failure(&error) else { panic!("not rejected") };
+        let Failure::CertificateRejected { reason } = tls_failure(&error) else {
+            panic!("not rejected")
+        };
         assert_eq!(reason, "none of the authorities that are trusted here has signed it");
     }
 }

@@ -43,10 +43,12 @@ impl Account {
         certificate: Option<identity::ClientIdentity>,
     ) -> Result<Self, Failure> {
         let authorities = args.authorities()?.unwrap_or_default();
-        let password = || -> Result<Secret, Failure> {
-            Ok(Secret::new(args.password(&jid.to_bare())?.as_bytes().to_vec()))
-        };
-        let leaf = certificate.as_ref().and_then(|it| it.certificate()).map(|leaf| leaf.to_vec());
+        let password =
+            || -> Result<Secret, Failure> { Ok(Secret::new(args.password(&jid.to_bare())?.as_bytes().to_vec())) };
+        let leaf = certificate
+            .as_ref()
+            .and_then(|it| it.certificate())
+            .map(|leaf| leaf.to_vec());
         let credentials = match (&certificate, args.two_factors) {
             (Some(_), false) => Credentials::certificate(LABEL, leaf),
             (Some(_), true) => Credentials::certificate_and_password(LABEL, password()?),
@@ -56,13 +58,20 @@ impl Account {
         if on_this_machine(&args.bosh) {
             builder = builder.tls(TlsPolicy::AllowPlaintext);
         }
-        builder = builder.mechanisms(epode::config::MechanismPolicy { allow_plain: args.allow_plain, ..Default::default() });
+        builder = builder.mechanisms(epode::config::MechanismPolicy {
+            allow_plain: args.allow_plain,
+            ..Default::default()
+        });
         let config = builder.build().map_err(|error| Failure::usage(error.to_string()))?;
         let identity = certificate
             .map(|it| ClientIdentity::new(it.chain, it.key))
             .transpose()
             .map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Self { config, identity, authorities })
+        Ok(Self {
+            config,
+            identity,
+            authorities,
+        })
     }
 
     /// A client that has begun to log in.
@@ -72,7 +81,9 @@ impl Account {
             builder = builder.identity(LABEL, identity);
         }
         for authority in self.authorities {
-            builder = builder.add_root(authority).map_err(|error| Failure::usage(error.to_string()))?;
+            builder = builder
+                .add_root(authority)
+                .map_err(|error| Failure::usage(error.to_string()))?;
         }
         connect(builder).await
     }
@@ -80,12 +91,17 @@ impl Account {
 
 /// Starts a client; what is wrong before the first packet is something that the user can put right.
 pub(crate) async fn connect(builder: Builder) -> Result<Client, Failure> {
-    builder.connect().await.map_err(|error| Failure::usage(error.to_string()))
+    builder
+        .connect()
+        .await
+        .map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Plain HTTP is for a server on this very machine: nothing leaves it.
 fn on_this_machine(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let host = match authority.strip_prefix('[') {
         Some(literal) => literal.split(']').next().unwrap_or_default(),
@@ -108,7 +124,15 @@ impl Login {
     /// From the event, if it is that one.
     pub(crate) fn from_event(event: &Event) -> Option<Self> {
         // Not an enum of this crate: only one of its variants is a login.
-        let Event::Online { jid, mechanism, server_proof, client_certificate_requested, round_trips, .. } = event else {
+        let Event::Online {
+            jid,
+            mechanism,
+            server_proof,
+            client_certificate_requested,
+            round_trips,
+            ..
+        } = event
+        else {
             return None;
         };
         Some(Self {
@@ -162,10 +186,19 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_reached_without_tls() {
-        for url in ["http://localhost:5280/http-bind", "http://127.0.0.1/", "http://[::1]:5280/x"] {
+        for url in [
+            "http://localhost:5280/http-bind",
+            "http://127.0.0.1/",
+            "http://[::1]:5280/x",
+        ] {
             assert!(on_this_machine(url), "{url}");
         }
-        for url in ["https://localhost/", "http://localhost.example/", "http://example.org/", "http://192.0.2.1/"] {
+        for url in [
+            "https://localhost/",
+            "http://localhost.example/",
+            "http://example.org/",
+            "http://192.0.2.1/",
+        ] {
             assert!(!on_this_machine(url), "{url}");
         }
     }

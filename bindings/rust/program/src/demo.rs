@@ -100,12 +100,21 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         .child(Element::builder("jabber:client", "body").text(proof.text()))
         .build()
         .map_err(|error| Failure::other(error.to_string()))?;
-    first.send(message).await.map_err(|error| Failure::other(error.to_string()))?;
+    first
+        .send(message)
+        .await
+        .map_err(|error| Failure::other(error.to_string()))?;
     let arrived = message_of(&mut second).await?;
-    if show::message_text(&arrived).as_deref() != Some(proof.text()) || arrived.attribute("from") != Some(login.jid.as_str()) {
+    if show::message_text(&arrived).as_deref() != Some(proof.text())
+        || arrived.attribute("from") != Some(login.jid.as_str())
+    {
         return Err(Failure::other("what user02 received is not what user01 sent"));
     }
-    stage.paragraph(Tone::Good, "it arrived at user02:", &show::pretty(arrived.root(), stage.margin()));
+    stage.paragraph(
+        Tone::Good,
+        "it arrived at user02:",
+        &show::pretty(arrived.root(), stage.margin()),
+    );
 
     stage.chapter("goodbye");
     let ends = [first.stop().await, second.stop().await];
@@ -115,7 +124,10 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
     let violations = server.violations();
     server.shutdown().await;
     if !violations.is_empty() {
-        return Err(Failure::other(format!("the server complains: {}", violations.join("; "))));
+        return Err(Failure::other(format!(
+            "the server complains: {}",
+            violations.join("; ")
+        )));
     }
 
     stage.end(&login, milliseconds);
@@ -136,10 +148,10 @@ async fn online(client: &mut Client) -> Result<Login, Failure> {
 
 async fn message_of(client: &mut Client) -> Result<Element, Failure> {
     while let Some(event) = client.next().await {
-        if let Event::Stanza { stanza } = event {
-            if stanza.name() == "message" {
-                return Ok(stanza);
-            }
+        if let Event::Stanza { stanza } = event
+            && stanza.name() == "message"
+        {
+            return Ok(stanza);
         }
     }
     Err(Failure::other("the message did not arrive"))
@@ -166,7 +178,10 @@ impl Cast {
     async fn serve(&self, proof: Proof) -> Result<Server, Failure> {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let server = pki::make_server_cert(&self.authority, &[DOMAIN], &[loopback], Validity::days(1))?;
-        let certificate = TlsIdentity { chain: vec![server.certificate.clone()], key: server.key() };
+        let certificate = TlsIdentity {
+            chain: vec![server.certificate.clone()],
+            key: server.key(),
+        };
         let mut settings = Settings::new(DOMAIN, certificate);
         settings.client_ca = vec![self.authority.certificate().clone()];
         settings.ask_client_certificate = proof != Proof::Password;
@@ -234,7 +249,11 @@ struct Said {
 
 impl Stage {
     fn new(terminal: Terminal) -> Self {
-        Self { terminal, begin: Instant::now(), said: Arc::default() }
+        Self {
+            terminal,
+            begin: Instant::now(),
+            said: Arc::default(),
+        }
     }
 
     /// XML stands below the text of its line.
@@ -247,7 +266,8 @@ impl Stage {
     }
 
     fn title(&self, text: &str) {
-        self.terminal.line(self.terminal.paint(Tone::Strong, format!("epode demo: {text}")));
+        self.terminal
+            .line(self.terminal.paint(Tone::Strong, format!("epode demo: {text}")));
         self.terminal.line("");
     }
 
@@ -257,7 +277,10 @@ impl Stage {
     }
 
     fn say(&self, text: impl std::fmt::Display) {
-        self.terminal.line(format!("{}      {text}", self.terminal.paint(Tone::Quiet, self.stamp())));
+        self.terminal.line(format!(
+            "{}      {text}",
+            self.terminal.paint(Tone::Quiet, self.stamp())
+        ));
     }
 
     fn paragraph(&self, tone: Tone, heading: &str, body: &str) {
@@ -271,7 +294,9 @@ impl Stage {
             Direction::Received => ("<--", Tone::Received),
         };
         let stamp = self.terminal.paint(Tone::Quiet, self.stamp());
-        let meaning = self.terminal.paint(tone, format!("{arrow}  {}", show::meaning(direction, bytes)));
+        let meaning = self
+            .terminal
+            .paint(tone, format!("{arrow}  {}", show::meaning(direction, bytes)));
         self.terminal.line(format!("{stamp} {meaning}"));
         self.terminal.line(show::pretty_bytes(bytes, self.margin()));
     }
@@ -280,11 +305,14 @@ impl Stage {
         match trace {
             Trace::Output { output, .. } => self.trace_output(output),
             Trace::Input { input, .. } => self.trace_input(input),
-            // Not an enum of this crate: nothing else is part of the exchange.
             _ => {}
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "not an enum of this crate: nothing else is part of the exchange"
+    )]
     fn trace_output(&self, output: &Output) {
         match output {
             Output::Post { body, .. } => {
@@ -292,16 +320,26 @@ impl Stage {
                 self.travels(Direction::Sent, body);
             }
             Output::Event(Event::Online { jid, .. }) => {
-                self.say(self.terminal.paint(Tone::Good, format!("user01 is online as {}", visible(jid.as_str()))));
+                self.say(
+                    self.terminal
+                        .paint(Tone::Good, format!("user01 is online as {}", visible(jid.as_str()))),
+                );
             }
             Output::Event(Event::Warning(warning)) => {
-                self.say(self.terminal.paint(Tone::Warning, format!("warning: {}", visible(&warning.to_string()))));
+                self.say(
+                    self.terminal
+                        .paint(Tone::Warning, format!("warning: {}", visible(&warning.to_string()))),
+                );
             }
             // Not an enum of this crate: nothing else is part of the exchange.
             _ => {}
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "not an enum of this crate: nothing else is part of the exchange"
+    )]
     fn trace_input(&self, input: &Input<'_>) {
         match input {
             Input::Connected { info, .. } => {
@@ -318,7 +356,6 @@ impl Stage {
                 self.said.lock().unwrap_or_else(PoisonError::into_inner).answers += 1;
                 self.travels(Direction::Received, body);
             }
-            // Not an enum of this crate: nothing else is part of the exchange.
             _ => {}
         }
     }
@@ -330,7 +367,13 @@ impl Stage {
             let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             (said.requests, said.answers)
         };
-        lines.push(("in all", format!("{requests} requests, {answers} answers, {} ms", self.begin.elapsed().as_millis())));
+        lines.push((
+            "in all",
+            format!(
+                "{requests} requests, {answers} answers, {} ms",
+                self.begin.elapsed().as_millis()
+            ),
+        ));
         login::summary(self.terminal, &lines);
     }
 }

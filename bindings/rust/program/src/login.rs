@@ -42,7 +42,10 @@ async fn session(account: Account, args: &LoginArgs) -> Result<Exit, Failure> {
             printer.note("online; Ctrl-C says goodbye");
         } else if let Event::Offline { reason } = &event {
             let failure = connect::failure(reason);
-            printer.offline(&reason.to_string(), failure.as_ref().map_or(Exit::Fine, |failure| failure.exit));
+            printer.offline(
+                &reason.to_string(),
+                failure.as_ref().map_or(Exit::Fine, |failure| failure.exit),
+            );
             return failure.map_or(Ok(Exit::Fine), Err);
         } else {
             printer.event(&event);
@@ -54,7 +57,11 @@ async fn session(account: Account, args: &LoginArgs) -> Result<Exit, Failure> {
 async fn announce(client: &Client) -> Result<(), Failure> {
     let presence = Element::builder("jabber:client", "presence").build();
     let presence = presence.map_err(|error| Failure::other(error.to_string()))?;
-    client.send(presence).await.map(drop).map_err(|error| Failure::other(error.to_string()))
+    client
+        .send(presence)
+        .await
+        .map(drop)
+        .map_err(|error| Failure::other(error.to_string()))
 }
 
 async fn goodbye(mut client: Client, printer: &Printer) -> Result<Exit, Failure> {
@@ -64,13 +71,22 @@ async fn goodbye(mut client: Client, printer: &Printer) -> Result<Exit, Failure>
         _ = tokio::signal::ctrl_c() => return Ok(Exit::Fine),
     };
     let failure = connect::failure(&reason);
-    printer.offline(&reason.to_string(), failure.as_ref().map_or(Exit::Fine, |failure| failure.exit));
+    printer.offline(
+        &reason.to_string(),
+        failure.as_ref().map_or(Exit::Fine, |failure| failure.exit),
+    );
     failure.map_or(Ok(Exit::Fine), Err)
 }
 
-async fn interrupted(client: Client, printer: &Printer, online: bool) -> Result<Exit, Failure> {
-    let result = goodbye(client, printer).await;
-    if online { result } else { Err(connect::interrupted()) }
+async fn interrupted(mut client: Client, printer: &Printer, online: bool) -> Result<Exit, Failure> {
+    if online {
+        return goodbye(client, printer).await;
+    }
+    tokio::select! {
+        _ = client.stop() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Err(connect::interrupted())
 }
 
 /// Text for a person, or one JSON object a line for a program.
@@ -81,7 +97,10 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn new(output: OutputArgs) -> Self {
-        Self { terminal: Terminal::stdout(output.plain || output.json), json: output.json }
+        Self {
+            terminal: Terminal::stdout(output.plain || output.json),
+            json: output.json,
+        }
     }
 
     pub(crate) fn online(&self, login: &Login, milliseconds: u128) {
@@ -111,7 +130,8 @@ impl Printer {
         if self.json {
             self.object(&json!({ "event": "sent", "to": to }));
         } else {
-            self.terminal.line(self.terminal.paint(Tone::Good, format!("sent to {}", visible(to))));
+            self.terminal
+                .line(self.terminal.paint(Tone::Good, format!("sent to {}", visible(to))));
         }
     }
 
@@ -122,6 +142,10 @@ impl Printer {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "not an enum of this crate: what becomes of the program's own presence is no news"
+    )]
     pub(crate) fn event(&self, event: &Event) {
         match event {
             Event::Stanza { stanza } => self.stanza(stanza),
@@ -129,9 +153,11 @@ impl Printer {
                 self.object(&json!({ "event": "warning", "text": warning.to_string() }));
             }
             Event::Warning(warning) => {
-                self.terminal.line(self.terminal.paint(Tone::Warning, format!("warning: {}", visible(&warning.to_string()))));
+                self.terminal.line(
+                    self.terminal
+                        .paint(Tone::Warning, format!("warning: {}", visible(&warning.to_string()))),
+                );
             }
-            // Not an enum of this crate. What becomes of the program's own presence is no news.
             _ => {}
         }
     }
@@ -153,7 +179,9 @@ impl Printer {
                 let who = self.terminal.paint(Tone::Received, visible(from));
                 self.terminal.line(format!("{who}: {}", visible(&text)));
             }
-            Some(_) | None => self.terminal.line(self.terminal.paint(Tone::Received, show::pretty(stanza.root(), 0))),
+            Some(_) | None => self
+                .terminal
+                .line(self.terminal.paint(Tone::Received, show::pretty(stanza.root(), 0))),
         }
     }
 

@@ -29,7 +29,11 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
     let jid = match (&args.jid, &identity) {
         (Some(jid), _) => jid.clone(),
         (None, Some(identity)) => account_in(identity)?,
-        (None, None) => return Err(Failure::usage("whose message is it? Name your own account with --account JID")),
+        (None, None) => {
+            return Err(Failure::usage(
+                "whose message is it? Name your own account with --account JID",
+            ));
+        }
     };
     let account = Account::with_identity(&jid, &args.account, identity)?;
     let message = Element::builder("jabber:client", "message")
@@ -44,7 +48,11 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
 
 /// The one account that the certificate names.
 fn account_in(identity: &ClientIdentity) -> Result<Jid, Failure> {
-    let unknown = |why: &str| Failure::usage(format!("the certificate names {why}: name your own account with --account JID"));
+    let unknown = |why: &str| {
+        Failure::usage(format!(
+            "the certificate names {why}: name your own account with --account JID"
+        ))
+    };
     let leaf = identity.certificate().ok_or_else(|| unknown("nobody"))?;
     let certificate = ClientCertificate::from_der(leaf).map_err(|_| unknown("nobody that can be read"))?;
     let mut names = certificate.xmpp_addresses().iter().filter_map(XmppAddress::bare);
@@ -59,7 +67,10 @@ async fn session(account: Account, message: Element, args: &SendArgs) -> Result<
     let printer = Printer::new(args.output);
     let mut client = account.connect().await?;
     log_in(&mut client).await?;
-    let token = client.send(message).await.map_err(|error| Failure::other(error.to_string()))?;
+    let token = client
+        .send(message)
+        .await
+        .map_err(|error| Failure::other(error.to_string()))?;
     let mut fate = Fate::default();
     let listening = async {
         while fate.stage.is_none() && fate.returned.is_none() {
@@ -86,7 +97,9 @@ async fn log_in(client: &mut Client) -> Result<(), Failure> {
             }
         };
         match event {
-            Some(Event::Offline { reason }) => return Err(connect::failure(&reason).unwrap_or_else(connect::interrupted)),
+            Some(Event::Offline { reason }) => {
+                return Err(connect::failure(&reason).unwrap_or_else(connect::interrupted));
+            }
             Some(event) if Login::from_event(&event).is_some() => return Ok(()),
             Some(_) => {}
             None => return Err(connect::interrupted()),
@@ -103,31 +116,47 @@ struct Fate {
 }
 
 impl Fate {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "not an enum of this crate: nothing else is about the message"
+    )]
     fn learn(&mut self, event: &Event, token: Token) {
         match event {
-            Event::Delivery { token: of, stage: stage @ (Stage::Acked | Stage::Failed) } if *of == token => {
+            Event::Delivery {
+                token: of,
+                stage: stage @ (Stage::Acked | Stage::Failed),
+            } if *of == token => {
                 self.stage = Some(*stage);
             }
-            Event::Stanza { stanza } if stanza.attribute("type") == Some("error") && stanza.attribute("id") == Some(ID) => {
+            Event::Stanza { stanza }
+                if stanza.attribute("type") == Some("error") && stanza.attribute("id") == Some(ID) =>
+            {
                 let error = stanza.child("jabber:client", "error");
-                let condition = error.and_then(|error| error.children().next().map(|condition| condition.name().to_owned()));
+                let condition =
+                    error.and_then(|error| error.children().next().map(|condition| condition.name().to_owned()));
                 self.returned = Some(condition.unwrap_or_else(|| "no reason was given".to_owned()));
             }
             Event::Offline { reason } => self.end = Some(reason.clone()),
-            // Not an enum of this crate: nothing else is about the message.
             _ => {}
         }
     }
 
     fn judge(self, printer: &Printer, to: &str) -> Result<Exit, Failure> {
         if let Some(condition) = self.returned {
-            return Err(Failure::other(format!("the message to {} came back: {}", visible(to), visible(&condition))));
+            return Err(Failure::other(format!(
+                "the message to {} came back: {}",
+                visible(to),
+                visible(&condition)
+            )));
         }
         if self.stage == Some(Stage::Acked) {
             printer.sent(to);
             return Ok(Exit::Fine);
         }
-        let why = self.end.filter(|end| *end != Offline::Stopped).map(|end| end.to_string());
+        let why = self
+            .end
+            .filter(|end| *end != Offline::Stopped)
+            .map(|end| end.to_string());
         Err(Failure::other(format!(
             "the message is not known to have arrived: {}",
             why.unwrap_or_else(|| "the server did not acknowledge it".to_owned())

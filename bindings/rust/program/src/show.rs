@@ -28,7 +28,7 @@ const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Lines are broken between attributes when they would be longer.
 const WIDTH: usize = 108;
 
-/// One element as text with line feeds, each line behind `indent` spaces. Secrets are left out; see [`redact`].
+/// One element as text with line feeds, each line behind `indent` spaces. Session ids are cut short, and what SASL carries is left out.
 #[must_use]
 pub fn pretty(element: ElementRef<'_>, indent: usize) -> String {
     let mut out = String::new();
@@ -49,8 +49,13 @@ pub fn pretty_bytes(bytes: &[u8], indent: usize) -> String {
 /// What a body means, in half a sentence.
 #[must_use]
 pub fn meaning(direction: Direction, bytes: &[u8]) -> String {
-    let Some(body) = read(bytes) else { return "something that is no XML".to_owned() };
-    let said: Vec<String> = body.children().map(|child| meaning_of_payload(direction, child)).collect();
+    let Some(body) = read(bytes) else {
+        return "something that is no XML".to_owned();
+    };
+    let said: Vec<String> = body
+        .children()
+        .map(|child| meaning_of_payload(direction, child))
+        .collect();
     if body.attribute("type").is_some_and(|kind| kind == "terminate") {
         let how = match (direction, body.attribute("condition")) {
             (_, Some(condition)) => format!("the session ends: {}", visible(condition)),
@@ -90,7 +95,10 @@ fn meaning_of_payload(direction: Direction, payload: ElementRef<'_>) -> String {
         }
         ("iq", Direction::Received) if payload.child(BIND, "bind").is_some() => {
             let jid = payload.child(BIND, "bind").and_then(|bind| bind.child(BIND, "jid"));
-            format!("online: the address is {}", visible(&jid.map_or_else(Default::default, |jid| jid.text())))
+            format!(
+                "online: the address is {}",
+                visible(&jid.map_or_else(Default::default, |jid| jid.text()))
+            )
         }
         ("iq", Direction::Sent) if payload.child(SESSION, "session").is_some() => {
             "asks for a session, as older servers need it (RFC 3921 §3)".to_owned()
@@ -131,7 +139,8 @@ fn meaning_of_sasl(direction: Direction, payload: ElementRef<'_>) -> String {
     match (payload.name(), direction) {
         ("auth", Direction::Sent) => match payload.attribute("mechanism").unwrap_or_default() {
             "EXTERNAL" => {
-                "logs in by EXTERNAL: the TLS client certificate is the proof, nothing secret travels (XEP-0178)".to_owned()
+                "logs in by EXTERNAL: the TLS client certificate is the proof, nothing secret travels (XEP-0178)"
+                    .to_owned()
             }
             "PLAIN" => "logs in by PLAIN: the password itself, protected by TLS alone (RFC 4616)".to_owned(),
             name if name.starts_with("SCRAM-") => {
@@ -216,15 +225,29 @@ fn attributes(element: ElementRef<'_>, outer_namespace: &str) -> Vec<String> {
     }
     for attribute in element.attributes() {
         if attribute.namespace.is_empty() {
-            let bearer = element.namespace() == HTTPBIND && matches!(attribute.name, "sid" | "authid" | "key" | "newkey");
-            let value = if bearer { shortened(attribute.value) } else { quoted(attribute.value) };
+            let bearer =
+                element.namespace() == HTTPBIND && matches!(attribute.name, "sid" | "authid" | "key" | "newkey");
+            let value = if bearer {
+                shortened(attribute.value)
+            } else {
+                quoted(attribute.value)
+            };
             all.push(format!("{}={value}", visible(attribute.name)));
             continue;
         }
         if attribute.namespace != XML {
-            all.push(format!("xmlns:{}={}", visible(attribute.prefix), quoted(attribute.namespace)));
+            all.push(format!(
+                "xmlns:{}={}",
+                visible(attribute.prefix),
+                quoted(attribute.namespace)
+            ));
         }
-        all.push(format!("{}:{}={}", visible(attribute.prefix), visible(attribute.name), quoted(attribute.value)));
+        all.push(format!(
+            "{}:{}={}",
+            visible(attribute.prefix),
+            visible(attribute.name),
+            quoted(attribute.value)
+        ));
     }
     all
 }
@@ -309,38 +332,66 @@ mod tests {
 
     #[test]
     fn a_session_id_is_shown_by_four_characters() {
-        let text = shown("<body xmlns='http://jabber.org/protocol/httpbind' sid='fe0ee6ab' authid='fe0ee6ab' rid='1'/>");
-        assert_eq!(text, "<body xmlns='http://jabber.org/protocol/httpbind' sid='fe0e…' authid='fe0e…' rid='1'/>");
+        let text =
+            shown("<body xmlns='http://jabber.org/protocol/httpbind' sid='fe0ee6ab' authid='fe0ee6ab' rid='1'/>");
+        assert_eq!(
+            text,
+            "<body xmlns='http://jabber.org/protocol/httpbind' sid='fe0e…' authid='fe0e…' rid='1'/>"
+        );
     }
 
     #[test]
     fn what_sasl_carries_is_not_shown_but_for_external() {
         let sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
-        for (name, payload) in [("auth", "biws"), ("response", "Yz1iaXdz"), ("challenge", "cj1h"), ("success", "dj1h")] {
+        for (name, payload) in [
+            ("auth", "biws"),
+            ("response", "Yz1iaXdz"),
+            ("challenge", "cj1h"),
+            ("success", "dj1h"),
+        ] {
             let text = shown(&format!("<{name} {sasl} mechanism='SCRAM-SHA-1'>{payload}</{name}>"));
             assert!(text.contains("[not shown]") && !text.contains(payload), "{text}");
         }
-        let text = shown(&format!("<auth {sasl} mechanism='EXTERNAL'>dXNlcjAxQGRlYmlhbg==</auth>"));
-        assert!(text.contains("dXNlcjAxQGRlYmlhbg== [base64 of user01@debian]"), "{text}");
-        let text = shown(&format!("<mechanisms {sasl}><mechanism>EXTERNAL</mechanism></mechanisms>"));
+        let text = shown(&format!(
+            "<auth {sasl} mechanism='EXTERNAL'>dXNlcjAxQGRlYmlhbg==</auth>"
+        ));
+        assert!(
+            text.contains("dXNlcjAxQGRlYmlhbg== [base64 of user01@debian]"),
+            "{text}"
+        );
+        let text = shown(&format!(
+            "<mechanisms {sasl}><mechanism>EXTERNAL</mechanism></mechanisms>"
+        ));
         assert!(text.contains("<mechanism>EXTERNAL</mechanism>"), "{text}");
     }
 
     #[test]
     fn what_comes_from_others_cannot_steer_the_terminal_nor_pass_for_markup() {
         let text = shown("<message xmlns='jabber:client' from='a&#x202e;b'><body>&lt;x/>&#x9b;2J</body></message>");
-        assert_eq!(text, "<message xmlns='jabber:client' from='a\\u{202e}b'>\n  <body>&lt;x/>\\u{9b}2J</body>\n</message>");
+        assert_eq!(
+            text,
+            "<message xmlns='jabber:client' from='a\\u{202e}b'>\n  <body>&lt;x/>\\u{9b}2J</body>\n</message>"
+        );
         assert_eq!(shown("secret <"), "(8 bytes that are no XML)");
     }
 
     #[test]
     fn steps_are_explained() {
-        let body = |content: &str| format!("<body xmlns='http://jabber.org/protocol/httpbind' sid='a'>{content}</body>");
+        let body =
+            |content: &str| format!("<body xmlns='http://jabber.org/protocol/httpbind' sid='a'>{content}</body>");
         let sent = |xml: &str| meaning(Direction::Sent, xml.as_bytes());
-        assert!(sent("<body xmlns='http://jabber.org/protocol/httpbind' rid='1'/>").contains("asks for a BOSH session"));
+        assert!(
+            sent("<body xmlns='http://jabber.org/protocol/httpbind' rid='1'/>").contains("asks for a BOSH session")
+        );
         let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
         assert!(sent(&body(auth)).starts_with("logs in by EXTERNAL"));
         assert!(sent(&body("")).starts_with("an empty request"));
-        assert_eq!(meaning(Direction::Received, b"<body xmlns='http://jabber.org/protocol/httpbind'/>"), "no news");
+        assert_eq!(
+            meaning(
+                Direction::Received,
+                b"<body xmlns='http://jabber.org/protocol/httpbind'/>"
+            ),
+            "no news"
+        );
     }
 }

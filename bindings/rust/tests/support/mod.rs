@@ -7,7 +7,8 @@ use epode::{Config, Credentials, Element, Event, Input, Jid, Offline, Output};
 use epode_devserver::{Server, Settings, TlsIdentity, User};
 use epode_tokio::{Builder, Client, ClientIdentity, Trace};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, OtherNameValue, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, OtherNameValue,
+    SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -38,14 +39,20 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap().der().clone();
-        Self { issuer: Issuer::new(params, key), certificate }
+        Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+        }
     }
 
     fn server(&self) -> TlsIdentity {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        TlsIdentity { chain: vec![certificate.der().clone()], key: key.serialize_der().try_into().unwrap() }
+        TlsIdentity {
+            chain: vec![certificate.der().clone()],
+            key: key.serialize_der().try_into().unwrap(),
+        }
     }
 
     pub(crate) fn client(&self, jid: &str, validity: Validity) -> (CertificateDer<'static>, ClientIdentity) {
@@ -54,7 +61,9 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, "a client");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let name = OtherNameValue::Utf8String(jid.to_owned());
-        params.subject_alt_names.push(SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, 5], name)));
+        params
+            .subject_alt_names
+            .push(SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, 5], name)));
         match validity {
             Validity::Now => {}
             Validity::Expired => params.not_after = rcgen::date_time_ymd(2001, 1, 1),
@@ -70,7 +79,10 @@ impl Authority {
         let mut settings = Settings::new("localhost", self.server());
         settings.client_ca = vec![self.certificate.clone()];
         settings.users = ["user01", "user02"]
-            .map(|name| User { name: name.into(), password: Some(format!("{name}'s password")) })
+            .map(|name| User {
+                name: name.into(),
+                password: Some(format!("{name}'s password")),
+            })
             .into();
         change(&mut settings);
         Server::start(settings).await.unwrap()
@@ -88,8 +100,11 @@ impl Authority {
     }
 
     fn builder(&self, server: &Server, jid: &str, credentials: Credentials) -> Builder {
-        let config =
-            Config::builder(jid.parse().unwrap()).bosh(server.bosh_url()).credentials(credentials).build().unwrap();
+        let config = Config::builder(jid.parse().unwrap())
+            .bosh(server.bosh_url())
+            .credentials(credentials)
+            .build()
+            .unwrap();
         Client::builder(config).add_root(self.certificate.clone()).unwrap()
     }
 }
@@ -102,24 +117,24 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
 pub(crate) async fn online(client: &mut Client) -> (Jid, String) {
     within(async {
         loop {
-            match client.next().await.expect("an event") {
-                Event::Online { jid, mechanism, .. } => return (jid, mechanism),
-                Event::Offline { reason } => panic!("{reason}"),
-                _ => {}
+            let event = client.next().await.expect("an event");
+            assert!(!matches!(event, Event::Offline { .. }), "{event:?}");
+            if let Event::Online { jid, mechanism, .. } = event {
+                return (jid, mechanism);
             }
         }
     })
     .await
 }
 
-/// Waits for `Offline`.
+/// Waits for `Offline`, and never sees an `Online`.
 pub(crate) async fn offline(client: &mut Client) -> Offline {
     within(async {
         loop {
-            match client.next().await.expect("an event") {
-                Event::Offline { reason } => return reason,
-                Event::Online { jid, .. } => panic!("logged in as {jid}"),
-                _ => {}
+            let event = client.next().await.expect("an event");
+            assert!(!matches!(event, Event::Online { .. }), "{event:?}");
+            if let Event::Offline { reason } = event {
+                return reason;
             }
         }
     })
@@ -157,17 +172,37 @@ impl Log {
     pub(crate) fn on(&self, builder: Builder) -> Builder {
         let log = self.clone();
         builder.trace(move |trace| {
-            let line = match trace {
-                Trace::Output { output: Output::Post { body, .. }, .. } => format!("-> {}", String::from_utf8_lossy(body)),
-                Trace::Input { input: Input::Responded { body, .. }, .. } => format!("<- {}", String::from_utf8_lossy(body)),
-                Trace::Input { input: Input::Reading { reading, .. }, .. } => format!("reading {reading}"),
-                _ => return,
+            let line = if let Trace::Output {
+                output: Output::Post { body, .. },
+                ..
+            } = trace
+            {
+                format!("-> {}", String::from_utf8_lossy(body))
+            } else if let Trace::Input {
+                input: Input::Responded { body, .. },
+                ..
+            } = trace
+            {
+                format!("<- {}", String::from_utf8_lossy(body))
+            } else if let Trace::Input {
+                input: Input::Reading { reading, .. },
+                ..
+            } = trace
+            {
+                format!("reading {reading}")
+            } else {
+                return;
             };
             log.0.lock().unwrap().push(line);
         })
     }
 
     pub(crate) fn count(&self, needle: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|line| line.contains(needle)).count()
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.contains(needle))
+            .count()
     }
 }
