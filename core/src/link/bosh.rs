@@ -403,11 +403,13 @@ impl Bosh {
             (true, Some(since)) => {
                 self.not_reading_since = None;
                 let pause = now.since(since);
-                // What was posted meanwhile has lost less than the whole pause.
-                let latest = now + self.response_time();
+                let (response_time, connect_timeout) = (self.response_time(), self.connect_timeout);
                 for flight in self.flights.values_mut() {
+                    let creates = flight.kind == Kind::Create;
+                    let longest = if creates { connect_timeout } else { response_time };
                     if let State::Waiting { deadline, .. } = &mut flight.state {
-                        *deadline = (*deadline + pause).min(latest.max(*deadline));
+                        // What was posted meanwhile has lost less than the whole pause.
+                        *deadline = (*deadline + pause).min((now + longest).max(*deadline));
                     }
                 }
             }
