@@ -889,7 +889,8 @@ impl Bosh {
             .any(|flight| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
     }
 
-    /// Goes on behind what is missing, up to the answer that ends the session.
+    /// Goes on behind what is missing, up to the answer that ends the session: what is here is lost otherwise, for the server
+    /// takes it for delivered.
     fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let answered = |flight: &Flight| matches!(flight.state, State::Answered(_));
