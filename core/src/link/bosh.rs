@@ -409,11 +409,13 @@ impl Bosh {
             (true, Some(since)) => {
                 self.not_reading_since = None;
                 let pause = now.since(since);
-                // What was posted meanwhile has lost less than the whole pause.
-                let latest = now + self.response_time();
+                let (response_time, connect_timeout) = (self.response_time(), self.connect_timeout);
                 for flight in self.flights.values_mut() {
+                    let creates = flight.kind == Kind::Create;
+                    let longest = if creates { connect_timeout } else { response_time };
                     if let State::Waiting { deadline, .. } = &mut flight.state {
-                        *deadline = (*deadline + pause).min(latest.max(*deadline));
+                        // What was posted meanwhile has lost less than the whole pause.
+                        *deadline = (*deadline + pause).min((now + longest).max(*deadline));
                     }
                 }
             }
@@ -893,7 +895,8 @@ impl Bosh {
             .any(|flight| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
     }
 
-    /// Goes on behind what is missing, up to the answer that ends the session.
+    /// Goes on behind what is missing, up to the answer that ends the session: what is here is lost otherwise, for the server
+    /// takes it for delivered.
     fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let answered = |flight: &Flight| matches!(flight.state, State::Answered(_));

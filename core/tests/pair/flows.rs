@@ -1,7 +1,7 @@
 //! Exchanges that are known, and the rules of XEP-0124 and XEP-0206 one by one.
 
 use epode::config::Bosh;
-use epode::error::{ConnectionError, PeerIncompatible, SessionEnd, TlsError};
+use epode::error::{ConnectionError, PeerIncompatible, SessionEnd, TlsError, WaitingFor};
 use epode::{Element, Event, Failure, Input, Offline, RequestId, Stage, TlsFacts, stanza};
 
 use crate::desk::{CREATED, Desk, LINK, MECHANISMS, config, message};
@@ -401,6 +401,22 @@ fn deadlines_stand_still_while_the_host_does_not_read() {
     assert_eq!(desk.posts.len(), posts);
     desk.wait(10_000);
     assert_eq!(desk.posts.len(), posts + 2);
+}
+
+#[test]
+fn the_creation_of_a_session_stands_still_too() {
+    let link = LINK;
+    let mut desk = Desk::new(config(usual));
+    desk.wait(10_000);
+    desk.handle(Input::Reading { link, reading: false }).unwrap();
+    desk.wait(3_600_000);
+    desk.handle(Input::Reading { link, reading: true }).unwrap();
+    desk.wait(19_999);
+    assert_eq!(desk.offline(), None);
+    desk.wait(1);
+    let waiting_for = WaitingFor::Session;
+    let timeout = Offline::Connection(ConnectionError::Timeout { waiting_for });
+    assert_eq!(desk.offline(), Some(&timeout));
 }
 
 #[test]
