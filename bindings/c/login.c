@@ -310,7 +310,6 @@ static void print(const char *before, epode_slice text, const char *after) {
     fputs(before, stdout);
     for (size_t i = 0; i < text.len; i++) putchar(text.data[i] < ' ' || text.data[i] == 0x7f ? ' ' : text.data[i]);
     fputs(after, stdout);
-    fflush(stdout);
 }
 
 static void *allocated(void *memory) {
@@ -350,6 +349,7 @@ int main(int argc, char **argv) {
     }
     host.client = new_client(argv[optind], argv[optind + 1], &host);
     if (!host.client) return EXIT_FAILURE;
+    setvbuf(stdout, NULL, _IOLBF, 0); // News are news, in a pipe too.
     curl_global_init(CURL_GLOBAL_DEFAULT);
     host.multi = allocated(curl_multi_init());
     host.headers = allocated(curl_slist_append(NULL, "Content-Type: text/xml; charset=utf-8"));
