@@ -1,0 +1,283 @@
+//! The numbers that cross the border. None is ever given a second meaning; new ones are added within their range.
+
+use crate::slice::Slice;
+
+/// The version of this ABI. A host compares it with what `epode_abi_version` says at run time.
+pub const EPODE_ABI_VERSION: u32 = 1;
+
+// ---- what a function returns: 0 fine; 1-19 the arguments; 20-39 the configuration; 100-149 refused; 199 a bug of ours
+
+/// It worked.
+pub const EPODE_OK: u32 = 0;
+/// A pointer that must not be NULL is NULL.
+pub const EPODE_NULL: u32 = 1;
+/// `struct_size` is smaller than the first version of that struct: set it to `sizeof` the struct.
+pub const EPODE_STRUCT_SIZE: u32 = 2;
+/// A text is not UTF-8.
+pub const EPODE_UTF8: u32 = 3;
+/// A number is none of those listed for it, or out of range.
+pub const EPODE_VALUE: u32 = 4;
+/// A text is not a JID.
+pub const EPODE_JID: u32 = 5;
+/// A text is not one XML element, whole, with its namespaces declared.
+pub const EPODE_XML: u32 = 6;
+/// All bytes of the seed are zero: it was never filled.
+pub const EPODE_SEED: u32 = 7;
+/// The configuration has no credentials.
+pub const EPODE_CONFIG_CREDENTIALS: u32 = 20;
+/// The configuration has no transport.
+pub const EPODE_CONFIG_TRANSPORT: u32 = 21;
+/// The JID has no part before the `@`.
+pub const EPODE_CONFIG_LOCALPART: u32 = 22;
+/// The URL is not an absolute https URL.
+pub const EPODE_CONFIG_URL: u32 = 23;
+/// The URL is http, and the TLS policy asks for TLS.
+pub const EPODE_CONFIG_PLAINTEXT_URL: u32 = 24;
+/// The first request id is out of range.
+pub const EPODE_CONFIG_FIRST_RID: u32 = 25;
+/// The configuration cannot work, for another reason.
+pub const EPODE_CONFIG_OTHER: u32 = 39;
+/// `epode_start` between `epode_start` and offline.
+pub const EPODE_ALREADY_STARTED: u32 = 100;
+/// An input that a link of this kind does not have.
+pub const EPODE_NOT_FOR_THIS_TRANSPORT: u32 = 101;
+/// `epode_connected` for a link that is up.
+pub const EPODE_ALREADY_CONNECTED: u32 = 102;
+/// An answer to a request that is answered already, or never was.
+pub const EPODE_UNKNOWN_TOKEN: u32 = 103;
+/// The host broke the contract in another way.
+pub const EPODE_MISUSE: u32 = 109;
+/// The outbound queue is full: try again after `EPODE_WRITABLE`.
+pub const EPODE_FULL: u32 = 110;
+/// The stanza is larger than a server can be expected to take.
+pub const EPODE_TOO_LARGE: u32 = 111;
+/// The stanza is not one that this function takes.
+pub const EPODE_INVALID_STANZA: u32 = 112;
+/// There is no session to send on.
+pub const EPODE_NOT_STARTED: u32 = 113;
+/// Refused for another reason.
+pub const EPODE_REFUSED: u32 = 149;
+/// A bug in epode. The handle is dead: free it. Please report the message on standard error.
+pub const EPODE_PANIC: u32 = 199;
+
+// ---- yes, no, or not known: 0 is what a zeroed struct says
+
+/// Not known.
+pub const EPODE_UNKNOWN: u32 = 0;
+/// No.
+pub const EPODE_NO: u32 = 1;
+/// Yes.
+pub const EPODE_YES: u32 = 2;
+
+// ---- epode_config_set_authzid
+
+/// As XEP-0178 says: names the account only where the certificate leaves a doubt. The default.
+pub const EPODE_AUTHZID_AUTO: u32 = 0;
+/// Always names the account.
+pub const EPODE_AUTHZID_ALWAYS: u32 = 1;
+/// Never names the account.
+pub const EPODE_AUTHZID_NEVER: u32 = 2;
+
+// ---- epode_config_set_tls
+
+/// TLS with a verified server certificate. The default.
+pub const EPODE_TLS_REQUIRED: u32 = 0;
+/// Anything: for tests on one machine.
+pub const EPODE_TLS_ALLOW_PLAINTEXT: u32 = 1;
+
+// ---- epode_config_set_timeout
+
+/// For a link to come up, and a session to be created on it (30 s).
+pub const EPODE_TIMEOUT_CONNECT: u32 = 1;
+/// For each step of the negotiation (30 s).
+pub const EPODE_TIMEOUT_NEGOTIATION: u32 = 2;
+/// For the server's part of the goodbye (5 s).
+pub const EPODE_TIMEOUT_CLOSE: u32 = 3;
+/// For the answer to a request (60 s); also for the application's own answers.
+pub const EPODE_TIMEOUT_IQ: u32 = 4;
+
+// ---- epode_link_info.verified
+
+/// Nobody verified the server's certificate.
+pub const EPODE_VERIFIED_NO: u32 = 0;
+/// The host did, for `verified_name`.
+pub const EPODE_VERIFIED_HOST: u32 = 1;
+/// The platform did, unseen by the host.
+pub const EPODE_VERIFIED_PLATFORM: u32 = 2;
+
+// ---- epode_failed: how it broke
+
+/// The host name could not be resolved.
+pub const EPODE_FAILURE_DNS: u32 = 1;
+/// Nobody listens at the address.
+pub const EPODE_FAILURE_REFUSED: u32 = 2;
+/// No answer in time.
+pub const EPODE_FAILURE_TIMEOUT: u32 = 3;
+/// The connection was reset, or ended in the middle of an answer.
+pub const EPODE_FAILURE_RESET: u32 = 4;
+/// The server refused the TLS handshake with an alert (RFC 8446 section 6).
+pub const EPODE_FAILURE_TLS_ALERT: u32 = 5;
+/// The host did not accept the server's certificate.
+pub const EPODE_FAILURE_CERTIFICATE_REJECTED: u32 = 6;
+/// The answer was no HTTP, or larger than allowed.
+pub const EPODE_FAILURE_HTTP: u32 = 7;
+/// Anything else.
+pub const EPODE_FAILURE_OTHER: u32 = 8;
+
+// ---- epode_output.kind: below 100 work for the host, from 100 events for the application
+
+/// Nothing more to do. What is in `data` has no meaning.
+pub const EPODE_NONE: u32 = 0;
+/// Open a link: `data.connect`.
+pub const EPODE_CONNECT: u32 = 1;
+/// Post an HTTP request: `data.post`.
+pub const EPODE_POST: u32 = 2;
+/// Cancel an HTTP request: `data.abandon`.
+pub const EPODE_ABANDON: u32 = 3;
+/// Flush, then close the link: `data.close`.
+pub const EPODE_CLOSE: u32 = 4;
+/// Something that this version of the ABI has no words for: ignore it.
+pub const EPODE_OTHER: u32 = 99;
+/// Logged in: `data.online`.
+pub const EPODE_ONLINE: u32 = 100;
+/// Over; exactly once for each start, and the last event: `data.offline`.
+pub const EPODE_OFFLINE: u32 = 101;
+/// A message or a presence arrived: `data.stanza`.
+pub const EPODE_STANZA: u32 = 102;
+/// A request arrived that wants an answer: `data.request`.
+pub const EPODE_REQUEST: u32 = 103;
+/// A request of the application's is over: `data.iq_done`.
+pub const EPODE_IQ_DONE: u32 = 104;
+/// How far a sent stanza has come: `data.delivery`.
+pub const EPODE_DELIVERY: u32 = 105;
+/// The outbound queue has room again. No data.
+pub const EPODE_WRITABLE: u32 = 106;
+/// Something that a person should know: `data.warning`.
+pub const EPODE_WARNING: u32 = 107;
+
+// ---- epode_output_connect.endpoint
+
+/// A BOSH connection manager at `url`.
+pub const EPODE_ENDPOINT_BOSH: u32 = 1;
+
+// ---- epode_stanza.kind
+
+/// A `message`.
+pub const EPODE_MESSAGE: u32 = 1;
+/// A `presence`.
+pub const EPODE_PRESENCE: u32 = 2;
+/// An `iq`.
+pub const EPODE_IQ: u32 = 3;
+
+// ---- epode_output_offline.group: who is to blame
+
+/// The application said stop.
+pub const EPODE_OFFLINE_STOPPED: u32 = 1;
+/// The server could not be reached, or the connection broke.
+pub const EPODE_OFFLINE_CONNECTION: u32 = 2;
+/// TLS, or the lack of it.
+pub const EPODE_OFFLINE_TLS: u32 = 3;
+/// The login was refused, or cannot be done with what the application gave.
+pub const EPODE_OFFLINE_LOGIN: u32 = 4;
+/// The server lacks something that is needed.
+pub const EPODE_OFFLINE_INCOMPATIBLE: u32 = 5;
+/// The server broke the protocol.
+pub const EPODE_OFFLINE_MISBEHAVED: u32 = 6;
+/// The server ended the session and said why.
+pub const EPODE_OFFLINE_ENDED: u32 = 7;
+/// Another reason: see its sentence.
+pub const EPODE_OFFLINE_OTHER: u32 = 99;
+
+// ---- epode_output_iq_done.outcome
+
+/// The entity answered: `iq` is its result.
+pub const EPODE_IQ_RESULT: u32 = 1;
+/// The entity answered with an error: `error_type`, `condition`, `text`.
+pub const EPODE_IQ_ERROR: u32 = 2;
+/// No answer in time.
+pub const EPODE_IQ_TIMEOUT: u32 = 3;
+/// The session ended first. Whether the request was handled is not known.
+pub const EPODE_IQ_DISCONNECTED: u32 = 4;
+/// The application cancelled it.
+pub const EPODE_IQ_CANCELLED: u32 = 5;
+/// Another reason: see its sentence.
+pub const EPODE_IQ_OTHER: u32 = 99;
+
+// ---- types of stanza errors (RFC 6120 section 8.3.2)
+
+/// Retry after providing credentials.
+pub const EPODE_ERROR_AUTH: u32 = 1;
+/// Do not retry.
+pub const EPODE_ERROR_CANCEL: u32 = 2;
+/// Proceed: it was a warning.
+pub const EPODE_ERROR_CONTINUE: u32 = 3;
+/// Retry after changing what was sent.
+pub const EPODE_ERROR_MODIFY: u32 = 4;
+/// Retry after waiting.
+pub const EPODE_ERROR_WAIT: u32 = 5;
+
+// ---- epode_output_delivery.stage
+
+/// It waits in the client.
+pub const EPODE_QUEUED: u32 = 1;
+/// It has been written.
+pub const EPODE_SENT: u32 = 2;
+/// The server has acknowledged it. Final.
+pub const EPODE_ACKED: u32 = 3;
+/// It is not known to have arrived, and will not be sent again. Final.
+pub const EPODE_FAILED: u32 = 4;
+
+// ---- epode_output_warning.code
+
+/// The client certificate names nobody: the server decides whom it stands for.
+pub const EPODE_WARNING_CERTIFICATE_WITHOUT_NAME: u32 = 1;
+/// The client certificate names others than this account.
+pub const EPODE_WARNING_CERTIFICATE_NAMES_OTHERS: u32 = 2;
+/// The client certificate has a name of the wrong string type.
+pub const EPODE_WARNING_CERTIFICATE_NAME_TYPE: u32 = 3;
+/// The client certificate names several accounts, and the policy says not to choose.
+pub const EPODE_WARNING_CERTIFICATE_NAMES_SEVERAL: u32 = 4;
+/// The client certificate cannot be read.
+pub const EPODE_WARNING_CERTIFICATE_UNREADABLE: u32 = 5;
+/// An HTTP request failed and was sent again.
+pub const EPODE_WARNING_RESENT: u32 = 6;
+/// The server answers empty requests at once; they are spaced out.
+pub const EPODE_WARNING_HURRIED: u32 = 7;
+/// A received stanza was dropped: not for this account, or from an address that does not parse.
+pub const EPODE_WARNING_DROPPED: u32 = 8;
+/// Another one: see its sentence.
+pub const EPODE_WARNING_OTHER: u32 = 99;
+
+/// The `EPODE_ABI_VERSION` that the library was built with.
+#[unsafe(no_mangle)]
+pub extern "C" fn epode_abi_version() -> u32 {
+    EPODE_ABI_VERSION
+}
+
+/// A sentence for a returned code: for failures where no handle has a better one. It is valid for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn epode_code_sentence(code: u32) -> Slice {
+    Slice::new(sentence(code).as_bytes())
+}
+
+pub(crate) fn sentence(code: u32) -> &'static str {
+    match code {
+        EPODE_OK => "it worked",
+        EPODE_NULL => "a pointer that must not be NULL is NULL",
+        EPODE_STRUCT_SIZE => "struct_size is too small: set it to sizeof the struct",
+        EPODE_UTF8 => "a text is not UTF-8",
+        EPODE_VALUE => "a number is none of those listed for it, or out of range",
+        EPODE_JID => "a text is not a JID such as user@example.org",
+        EPODE_XML => "a text is not one XML element, whole, with its namespaces declared",
+        EPODE_SEED => "all bytes of the seed are zero: fill it from the system's source of randomness",
+        EPODE_CONFIG_CREDENTIALS..=EPODE_CONFIG_OTHER => "the configuration cannot work",
+        EPODE_ALREADY_STARTED..=EPODE_MISUSE => "the host broke the contract",
+        EPODE_FULL => "the outbound queue is full: try again after EPODE_WRITABLE",
+        EPODE_TOO_LARGE => "the stanza is larger than a server can be expected to take",
+        EPODE_INVALID_STANZA => "the stanza is not one that this function takes",
+        EPODE_NOT_STARTED => "there is no session to send on",
+        EPODE_REFUSED => "the input was refused",
+        EPODE_PANIC => "a bug in epode was hit: the handle is dead and can only be freed",
+        _ => "no such code",
+    }
+}

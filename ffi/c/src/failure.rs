@@ -1,0 +1,65 @@
+//! Why a call did not do what was asked: its code, and its sentence.
+
+use std::borrow::Cow;
+
+use epode::Refused;
+use epode::config::ConfigError;
+use epode::error::Misuse;
+
+use crate::code;
+
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) code: u32,
+    pub(crate) sentence: Cow<'static, str>,
+}
+
+impl Failed {
+    /// With the sentence that the code has.
+    pub(crate) fn code(code: u32) -> Self {
+        Self {
+            code,
+            sentence: code::sentence(code).into(),
+        }
+    }
+
+    pub(crate) fn new(code: u32, sentence: String) -> Self {
+        Self {
+            code,
+            sentence: sentence.into(),
+        }
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        let code = match &refused {
+            Refused::Misuse(Misuse::AlreadyStarted) => code::EPODE_ALREADY_STARTED,
+            Refused::Misuse(Misuse::NotForThisTransport) => code::EPODE_NOT_FOR_THIS_TRANSPORT,
+            Refused::Misuse(Misuse::AlreadyConnected) => code::EPODE_ALREADY_CONNECTED,
+            Refused::Misuse(Misuse::UnknownToken) => code::EPODE_UNKNOWN_TOKEN,
+            Refused::Misuse(_) => code::EPODE_MISUSE,
+            Refused::Full => code::EPODE_FULL,
+            Refused::TooLarge { .. } => code::EPODE_TOO_LARGE,
+            Refused::Invalid { .. } => code::EPODE_INVALID_STANZA,
+            Refused::NotStarted => code::EPODE_NOT_STARTED,
+            _ => code::EPODE_REFUSED,
+        };
+        Self::new(code, refused.to_string())
+    }
+}
+
+impl From<ConfigError> for Failed {
+    fn from(error: ConfigError) -> Self {
+        let code = match error {
+            ConfigError::NoCredentials => code::EPODE_CONFIG_CREDENTIALS,
+            ConfigError::NoTransport => code::EPODE_CONFIG_TRANSPORT,
+            ConfigError::NoLocalpart => code::EPODE_CONFIG_LOCALPART,
+            ConfigError::Url => code::EPODE_CONFIG_URL,
+            ConfigError::PlaintextUrl => code::EPODE_CONFIG_PLAINTEXT_URL,
+            ConfigError::FirstRid => code::EPODE_CONFIG_FIRST_RID,
+            _ => code::EPODE_CONFIG_OTHER,
+        };
+        Self::new(code, error.to_string())
+    }
+}
