@@ -81,21 +81,20 @@ mod tests {
         for (turn, (expected, answer)) in EXTERNAL.into_iter().enumerate() {
             let (mut posted, mut online) = (None, false);
             while let Some(output) = client.next() {
-                match output {
-                    Output::Post { request, body, .. } => posted = Some((request, body)),
-                    Output::Event(Event::Online {
-                        jid,
-                        mechanism,
-                        round_trips,
-                        ..
-                    }) => {
-                        online = true;
-                        assert_eq!(
-                            (jid.as_str(), mechanism.as_str(), round_trips),
-                            ("user01@debian/fe0ee6ab", "EXTERNAL", 4)
-                        );
-                    }
-                    other => panic!("turn {turn}: {other:?}"),
+                if let Output::Post { request, body, .. } = output {
+                    posted = Some((request, body));
+                } else if let Output::Event(Event::Online {
+                    jid,
+                    mechanism,
+                    round_trips,
+                    ..
+                }) = output
+                {
+                    online = true;
+                    let known = ("user01@debian/fe0ee6ab", "EXTERNAL", 4);
+                    assert_eq!((jid.as_str(), mechanism.as_str(), round_trips), known);
+                } else {
+                    panic!("turn {turn}: {output:?}");
                 }
             }
             assert_eq!(online, turn == 4);

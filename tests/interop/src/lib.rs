@@ -209,26 +209,26 @@ impl Login {
         // Far longer than any answer takes, and far shorter than the lane may.
         let offline = tokio::time::timeout(Duration::from_secs(60), async {
             while let Some(event) = client.next().await {
-                match event {
-                    Event::Online {
-                        jid,
+                if let Event::Online {
+                    jid,
+                    mechanism,
+                    server_proof,
+                    client_certificate_requested,
+                    ..
+                } = event
+                {
+                    let (account, asked) = (jid.to_bare().to_string(), client_certificate_requested);
+                    online = Some(Online {
+                        account,
                         mechanism,
-                        server_proof,
-                        client_certificate_requested,
-                        ..
-                    } => {
-                        let (account, asked) = (jid.to_bare().to_string(), client_certificate_requested);
-                        online = Some(Online {
-                            account,
-                            mechanism,
-                            proof: server_proof,
-                            asked,
-                        });
-                        client.handle().stop().await;
-                    }
-                    Event::Warning(warning) => warnings.push(warning),
-                    Event::Offline { reason } => return Some(reason),
-                    _ => {}
+                        proof: server_proof,
+                        asked,
+                    });
+                    client.handle().stop().await;
+                } else if let Event::Warning(warning) = event {
+                    warnings.push(warning);
+                } else if let Event::Offline { reason } = event {
+                    return Some(reason);
                 }
             }
             None
