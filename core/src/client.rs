@@ -523,6 +523,10 @@ impl Client {
     /// Into the link, or into the queue before it: nothing is written before a resource is bound (RFC 6120 §7.1).
     fn enqueue(&mut self, outgoing: Outgoing) {
         let Some(session) = &mut self.session else { return };
+        if session.leaving {
+            // Nothing follows a goodbye (RFC 6120 §4.4).
+            return;
+        }
         if session.jid.is_some() {
             match &mut session.link {
                 Link::Bosh(bosh) => bosh.send(outgoing),
