@@ -17,7 +17,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::certificate::ClientCertificate;
-use crate::config::Config;
+use crate::config::{Config, Credentials};
 use crate::error::{
     ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, SessionEnd, WaitingFor, Warning,
 };
@@ -249,6 +249,7 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
         (Phase::Sasl { mechanism, .. }, Event::Failure(failure)) => {
             // Nothing weaker is tried after a refusal: that would be a way to collect passwords.
             let (condition, text) = sasl1::failure(failure.root());
+            let text = text.filter(|text| !says_password(text, &facts.config.credentials));
             Err(Offline::Login(LoginError::Refused {
                 mechanism: mechanism.name().to_string(),
                 condition,
@@ -388,6 +389,16 @@ fn online(login: Login, jid: Jid, facts: &mut Facts<'_>) -> Phase {
 /// Whether `iq` answers the request `id`, from somebody who may.
 fn answers(iq: &Element, id: &str, config: &Config) -> bool {
     iq.attribute("id") == Some(id) && bind::may_answer(iq.attribute("from"), &config.account())
+}
+
+/// A server that repeats the password does not get it into a log of ours.
+fn says_password(text: &str, credentials: &Credentials) -> bool {
+    match credentials {
+        Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. } => {
+            core::str::from_utf8(password.expose()).is_ok_and(|password| text.contains(password))
+        }
+        Credentials::Certificate { .. } => false,
+    }
 }
 
 fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
