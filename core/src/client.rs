@@ -32,7 +32,7 @@ pub struct Client {
     random: Random,
     now: Instant,
     outputs: Outputs,
-    link_events: Vec<link::Event>,
+    link_events: VecDeque<link::Event>,
     session: Option<Session>,
     next_link: u64,
     next_request: u64,
@@ -68,7 +68,7 @@ impl Client {
             random: Random::new(&seed),
             now: Instant::default(),
             outputs: Outputs::default(),
-            link_events: Vec::new(),
+            link_events: VecDeque::new(),
             session: None,
             next_link: 1,
             next_request: 1,
@@ -557,18 +557,19 @@ impl Client {
 
     /// Passes what the link reported up through the layers, in order, within the same turn.
     fn drain(&mut self) {
-        while !self.link_events.is_empty() {
-            for event in core::mem::take(&mut self.link_events) {
-                match event {
-                    link::Event::Opened => self.negotiate(negotiation::Event::Opened),
-                    link::Event::Element(element) => self.element(element),
-                    link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
-                    link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                    link::Event::Closed(None) => self.finish(Offline::Stopped),
-                    link::Event::Closed(Some(reason)) => self.finish(reason),
-                }
+        // One by one: when one of them is the end, the end settles what the others say of stanzas.
+        while let Some(event) = self.link_events.pop_front() {
+            match event {
+                link::Event::Opened => self.negotiate(negotiation::Event::Opened),
+                link::Event::Element(element) => self.element(element),
+                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
+                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
+                link::Event::Closed(None) => self.finish(Offline::Stopped),
+                link::Event::Closed(Some(reason)) => self.finish(reason),
             }
         }
+        // An idle client holds no memory for a burst that is over.
+        self.link_events = VecDeque::new();
     }
 
     fn element(&mut self, element: Element) {
@@ -657,11 +658,15 @@ impl Client {
                 steps: &mut steps,
             },
         );
+        if result.is_err() {
+            self.forget_unsent();
+        }
         for step in steps {
             self.step(step);
         }
         match result {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 let step_by = self.now + self.config.timeouts.negotiation;
                 if let Some(session) = &mut self.session
                     && !session.leaving
@@ -669,7 +674,7 @@ impl Client {
                     session.timer = (!session.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
                 }
             }
-            Err(reason) => self.finish(reason),
+            Err(reason) => self.conclude(reason),
         }
     }
 
@@ -700,9 +705,30 @@ impl Client {
         }
     }
 
-    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
+    /// What was about to be said is not for a server that is being left: it may hold credentials.
+    fn forget_unsent(&mut self) {
+        if let Some(session) = &mut self.session {
+            match &mut session.link {
+                Link::Bosh(bosh) => bosh.forget_unsent(),
+            }
+        }
+    }
+
     fn finish(&mut self, reason: Offline) {
-        self.link_events.clear();
+        self.forget_unsent();
+        self.conclude(reason);
+    }
+
+    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
+    fn conclude(&mut self, reason: Offline) {
+        // In the same turn the link may have learnt how far stanzas came: that stays true.
+        for event in core::mem::take(&mut self.link_events) {
+            match event {
+                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
+                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
+                link::Event::Opened | link::Event::Element(_) | link::Event::Closed(_) => {}
+            }
+        }
         if let Some((session, mut cx)) = self.parts() {
             match &mut session.link {
                 Link::Bosh(bosh) => bosh.shut(&mut cx, deserves_goodbye(&reason)),

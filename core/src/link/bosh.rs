@@ -253,6 +253,12 @@ impl Bosh {
         true
     }
 
+    /// Drops what has not been posted, but for stanzas of the application's: they are reported as failed.
+    pub(crate) fn forget_unsent(&mut self) {
+        self.outgoing.retain(|outgoing| outgoing.token.is_some());
+        self.outgoing_bytes = self.outgoing.iter().map(|outgoing| outgoing.xml.len()).sum();
+    }
+
     /// A new stream on the same session (XEP-0206 §5).
     pub(crate) fn restart(&mut self, from: Option<String>) {
         self.restart = Some(Restart { from });

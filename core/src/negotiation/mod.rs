@@ -177,11 +177,18 @@ impl Negotiation {
         matches!(self.phase, Ok(Phase::Online))
     }
 
-    /// One turn of the table.
-    pub(crate) fn handle(&mut self, event: Event, facts: &mut Facts<'_>) -> Result<(), Offline> {
-        let phase = core::mem::replace(&mut self.phase, Ok(Phase::Online))?;
-        self.phase = transition(phase, event, facts);
-        self.phase.as_ref().map(|_| ()).map_err(Clone::clone)
+    /// One turn of the table. `Ok(false)` is an event that was ignored: it buys the server no time.
+    pub(crate) fn handle(&mut self, event: Event, facts: &mut Facts<'_>) -> Result<bool, Offline> {
+        if self
+            .phase
+            .as_ref()
+            .is_ok_and(|phase| phase.ignores(&event, facts.config))
+        {
+            return Ok(false);
+        }
+        let result = core::mem::replace(&mut self.phase, Ok(Phase::Online));
+        self.phase = result.and_then(|phase| transition(phase, event, facts));
+        self.phase.as_ref().map(|_| true).map_err(Clone::clone)
     }
 }
 
@@ -265,20 +272,12 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
         (
             Phase::Bind {
                 login,
-                id,
                 attempts,
                 session_required,
+                ..
             },
             Event::IqAnswer(iq),
         ) => {
-            if !answers(&iq, &id, facts.config) {
-                return Ok(Phase::Bind {
-                    login,
-                    id,
-                    attempts,
-                    session_required,
-                });
-            }
             if iq.attribute("type") == Some("error") {
                 let error = StanzaError::read(iq.root());
                 // RFC 6120 §7.7.2.2: the resource is taken; the server may choose another.
@@ -295,10 +294,7 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             }
             Ok(online(login, jid, facts))
         }
-        (Phase::Session { login, id, jid }, Event::IqAnswer(iq)) => {
-            if !answers(&iq, &id, facts.config) {
-                return Ok(Phase::Session { login, id, jid });
-            }
+        (Phase::Session { login, jid, .. }, Event::IqAnswer(iq)) => {
             if iq.attribute("type") == Some("error") {
                 let error = StanzaError::read(iq.root());
                 return Err(Offline::Login(LoginError::BindRefused { error }));
@@ -329,6 +325,14 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
 }
 
 impl Phase {
+    /// An answer to something that was not asked, or from somebody who was not asked, is nobody's (RFC 6120 §8.2.3).
+    fn ignores(&self, event: &Event, config: &Config) -> bool {
+        match (self, event) {
+            (Self::Bind { id, .. } | Self::Session { id, .. }, Event::IqAnswer(iq)) => !answers(iq, id, config),
+            _ => false,
+        }
+    }
+
     fn waiting_for(&self) -> WaitingFor {
         match self {
             Self::Opening => WaitingFor::Session,
