@@ -36,10 +36,10 @@ fn proved() -> (Play, Scram, String) {
 }
 
 fn error(play: &Play) -> SaslError {
-    match play.reason() {
-        Offline::Login(LoginError::Mechanism { error, .. }) => error,
-        other => panic!("{other:?}"),
-    }
+    let Offline::Login(LoginError::Mechanism { error, .. }) = play.reason() else {
+        panic!("{:?}", play.reason());
+    };
+    error
 }
 
 fn is_unexpected(play: &Play) -> bool {
@@ -55,9 +55,12 @@ fn an_honest_server_is_believed() {
     let proofs: Vec<_> = play
         .events
         .iter()
-        .filter_map(|event| match event {
-            Event::Online { server_proof, .. } => Some(*server_proof),
-            _ => None,
+        .filter_map(|event| {
+            if let Event::Online { server_proof, .. } = event {
+                Some(*server_proof)
+            } else {
+                None
+            }
         })
         .collect();
     assert_eq!(proofs, [ServerProof::Verified]);
