@@ -152,7 +152,7 @@ impl Client {
         {
             earliest.offer(Some(at), timer);
         }
-        session.iq.deadline(&mut earliest);
+        session.iq.deadline(session.not_reading_since.is_none(), &mut earliest);
         match &session.link {
             Link::Bosh(bosh) => bosh.deadline(&mut earliest),
         }
@@ -343,6 +343,7 @@ impl Client {
                 if let Some((at, Timer::Negotiation)) = &mut session.timer {
                     *at = *at + now.since(since);
                 }
+                session.iq.resumed(since, now);
             }
             (false, Some(_)) | (true, None) => {}
         }
@@ -359,7 +360,7 @@ impl Client {
         }
         self.drain();
         let Some(session) = &mut self.session else { return };
-        let (late, answers) = session.iq.expired(now);
+        let (late, answers) = session.iq.expired(now, session.not_reading_since.is_none());
         for token in late {
             self.outputs.event(Event::IqDone {
                 token,
@@ -433,7 +434,7 @@ impl Client {
         self.next_token = self.next_token.saturating_add(1);
         let deadline = self.now + timeout.unwrap_or(self.config.timeouts.iq);
         if let Some(session) = &mut self.session {
-            session.iq.asked(id, token, to, deadline);
+            session.iq.asked(id, token, to, self.now, deadline);
         }
         self.enqueue(outgoing);
         Ok(token)
@@ -506,7 +507,13 @@ impl Client {
     }
 
     fn check_room(&mut self, outgoing: &Outgoing) -> Result<(), Refused> {
-        let (bytes, maximum) = (outgoing.xml.len(), self.config.limits.outbound_stanza);
+        // What no empty queue would hold must not be tried again and again.
+        let maximum = self
+            .config
+            .limits
+            .outbound_stanza
+            .min(self.config.limits.outbound_queue);
+        let bytes = outgoing.xml.len();
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
         }
@@ -778,7 +785,10 @@ impl Session {
 fn deserves_goodbye(reason: &Offline) -> bool {
     match reason {
         Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) | Offline::Stopped => true,
-        Offline::Connection(error) => matches!(error, ConnectionError::Timeout { .. }),
+        Offline::Connection(error) => matches!(
+            error,
+            ConnectionError::Timeout { .. } | ConnectionError::RequestIdsExhausted
+        ),
         Offline::Tls(_) | Offline::Ended(_) => false,
     }
 }

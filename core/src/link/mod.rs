@@ -11,7 +11,7 @@ pub(crate) mod bosh;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
-use crate::error::{Offline, PeerMisbehaved, SessionEnd, Warning};
+use crate::error::{Offline, SessionEnd, Warning};
 use crate::input::{LinkId, RequestId, Token};
 use crate::output::{Outputs, Stage};
 use crate::random::Random;
@@ -55,10 +55,6 @@ impl Context<'_> {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.events.push_back(event);
-    }
-
-    pub(crate) fn misbehaved(&mut self, error: PeerMisbehaved) {
-        self.events.push_back(Event::Closed(Some(Offline::Misbehaved(error))));
     }
 }
 

@@ -8,10 +8,13 @@
 //! - `features.rs`: what a server offers.
 //! - `sasl1.rs`: the elements of RFC 6120 §6.
 //! - `bind.rs`: resource binding and the old session.
+//! - `tests.rs`: every pair of phase and event, as a literal table.
 
 mod bind;
 pub(crate) mod features;
 mod sasl1;
+#[cfg(test)]
+mod tests;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
