@@ -691,7 +691,11 @@ impl Client {
         let Link::Bosh(bosh) = &mut session.link;
         match step {
             Step::Send(element) => bosh.send(Outgoing::new(&element, None)),
-            Step::Restart { from } => bosh.restart(from),
+            Step::Restart { from } => {
+                // What was meant for the old stream is not said on the new one (RFC 6120 §4.3.3).
+                bosh.forget_unsent();
+                bosh.restart(from);
+            }
             Step::Warn(warning) => self.outputs.event(Event::Warning(warning)),
             Step::Authenticated => bosh.set_limits(limits),
             Step::Online { jid, mechanism, proof } => {

@@ -104,7 +104,7 @@ impl fmt::Debug for Output {
     }
 }
 
-/// A body of ours as a log may hold it (RFC 6120 §13.9.2): a password and the proof of one are left out. The first
+/// A body of ours as a log may hold it: a password and the proof of one are left out. The first
 /// message of EXTERNAL or SCRAM is no secret, only a name and a nonce.
 pub(crate) fn without_proofs(body: &[u8]) -> String {
     const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";

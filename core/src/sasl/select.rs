@@ -10,6 +10,9 @@ use crate::error::{LoginError, Warning};
 use crate::random::Random;
 use crate::secret::Secret;
 
+/// So many offered mechanisms are named in an error: more than there are, and too few to fill a log.
+const SHOWN: usize = 32;
+
 /// The chosen mechanism, and what a person should know about the choice.
 pub(crate) struct Choice {
     pub(crate) mechanism: Mechanism,
@@ -34,7 +37,7 @@ pub(crate) fn select(
     let wanted = wanted(config, connection);
     let Some(name) = wanted.iter().find(|name| offered.iter().any(|offer| offer == *name)) else {
         return Err(LoginError::NoMechanism {
-            offered: offered.to_vec(),
+            offered: offered.iter().take(SHOWN).cloned().collect(),
             wanted: wanted.into_iter().map(ToString::to_string).collect(),
             client_certificate_requested: connection.certificate_requested,
         });

@@ -169,7 +169,7 @@ impl Play {
                     }
                     self.events.push(event);
                 }
-                _ => {}
+                Output::Close { .. } | _ => {}
             }
         }
         let _ = writeln!(self.shown, "{:?} {result:?}", self.client.client());
@@ -256,9 +256,12 @@ impl Play {
     pub(crate) fn stanzas(&self) -> Vec<&Element> {
         self.events
             .iter()
-            .filter_map(|event| match event {
-                Event::Stanza { stanza } => Some(stanza),
-                _ => None,
+            .filter_map(|event| {
+                if let Event::Stanza { stanza } = event {
+                    Some(stanza)
+                } else {
+                    None
+                }
             })
             .collect()
     }

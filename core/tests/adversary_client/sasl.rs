@@ -36,10 +36,10 @@ fn proved() -> (Play, Scram, String) {
 }
 
 fn error(play: &Play) -> SaslError {
-    match play.reason() {
-        Offline::Login(LoginError::Mechanism { error, .. }) => error,
-        other => panic!("{other:?}"),
-    }
+    let Offline::Login(LoginError::Mechanism { error, .. }) = play.reason() else {
+        panic!("{:?}", play.reason());
+    };
+    error
 }
 
 fn is_unexpected(play: &Play) -> bool {
@@ -55,9 +55,12 @@ fn an_honest_server_is_believed() {
     let proofs: Vec<_> = play
         .events
         .iter()
-        .filter_map(|event| match event {
-            Event::Online { server_proof, .. } => Some(*server_proof),
-            _ => None,
+        .filter_map(|event| {
+            if let Event::Online { server_proof, .. } = event {
+                Some(*server_proof)
+            } else {
+                None
+            }
         })
         .collect();
     assert_eq!(proofs, [ServerProof::Verified]);
@@ -571,4 +574,28 @@ fn a_login_is_not_sent_to_a_server_that_has_already_misbehaved() {
     let first = Scram::answering(&play).first;
     play.answer(&format!("{}{fake}", sasl("challenge", &base64(first))));
     play.assert_refused_without_proof("after the challenge");
+}
+
+#[test]
+fn an_endless_list_of_mechanisms_cannot_fill_a_log() {
+    let names: Vec<String> = (0..1_500).map(|n| format!("MECHANISM-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let play = Play::offered(build(with_password()), &names);
+    play.assert_refused_without_proof("many");
+    assert!(play.reason().to_string().len() < 1_024);
+    // The one that counts is found all the same.
+    let with_scram = [&names[..], &["SCRAM-SHA-256"]].concat();
+    let play = Play::offered(build(with_password()), &with_scram);
+    assert_eq!(play.sent("auth").len(), 1);
+}
+
+#[test]
+fn nothing_is_left_over_for_the_stream_after_the_login() {
+    let mut play = Play::offered(build(with_certificate()), &["EXTERNAL"]);
+    // A success that does not wait for the answer to its own challenge.
+    play.answer(&format!("{}{}", sasl("challenge", ""), sasl("success", "")));
+    play.answer(BIND);
+    assert!(play.sent("response").is_empty(), "{:?}", play.posts);
+    play.answer(&bound(&play.iq_id(), "<jid>user@example.org/r</jid>"));
+    assert!(play.is_online());
 }

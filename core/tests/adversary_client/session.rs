@@ -26,9 +26,12 @@ fn asked(play: &mut Play, to: &str) -> (Token, String) {
 fn done(play: &Play) -> Vec<(Token, Result<Element, IqError>)> {
     play.events
         .iter()
-        .filter_map(|event| match event {
-            Event::IqDone { token, result } => Some((*token, result.clone())),
-            _ => None,
+        .filter_map(|event| {
+            if let Event::IqDone { token, result } = event {
+                Some((*token, result.clone()))
+            } else {
+                None
+            }
         })
         .collect()
 }
@@ -36,9 +39,12 @@ fn done(play: &Play) -> Vec<(Token, Result<Element, IqError>)> {
 fn dropped(play: &Play) -> Vec<DropReason> {
     play.events
         .iter()
-        .filter_map(|event| match event {
-            Event::Warning(Warning::Dropped { reason }) => Some(*reason),
-            _ => None,
+        .filter_map(|event| {
+            if let Event::Warning(Warning::Dropped { reason }) = event {
+                Some(*reason)
+            } else {
+                None
+            }
         })
         .collect()
 }

@@ -166,9 +166,12 @@ fn an_address_is_judged_as_it_was_meant() {
     let jids: Vec<String> = play
         .events
         .iter()
-        .filter_map(|event| match event {
-            Event::Online { jid, .. } => Some(jid.to_string()),
-            _ => None,
+        .filter_map(|event| {
+            if let Event::Online { jid, .. } = event {
+                Some(jid.to_string())
+            } else {
+                None
+            }
         })
         .collect();
     assert_eq!(jids, ["user@example.org/r&amp;"]);
