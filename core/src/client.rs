@@ -32,7 +32,7 @@ pub struct Client {
     random: Random,
     now: Instant,
     outputs: Outputs,
-    link_events: Vec<link::Event>,
+    link_events: VecDeque<link::Event>,
     session: Option<Session>,
     next_link: u64,
     next_request: u64,
@@ -68,7 +68,7 @@ impl Client {
             random: Random::new(&seed),
             now: Instant::default(),
             outputs: Outputs::default(),
-            link_events: Vec::new(),
+            link_events: VecDeque::new(),
             session: None,
             next_link: 1,
             next_request: 1,
@@ -553,18 +553,18 @@ impl Client {
 
     /// Passes what the link reported up through the layers, in order, within the same turn.
     fn drain(&mut self) {
-        while !self.link_events.is_empty() {
-            for event in core::mem::take(&mut self.link_events) {
-                match event {
-                    link::Event::Opened => self.negotiate(negotiation::Event::Opened),
-                    link::Event::Element(element) => self.element(element),
-                    link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
-                    link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                    link::Event::Closed(None) => self.finish(Offline::Stopped),
-                    link::Event::Closed(Some(reason)) => self.finish(reason),
-                }
+        // One by one: whatever ends the session has to see what is left.
+        while let Some(event) = self.link_events.pop_front() {
+            match event {
+                link::Event::Opened => self.negotiate(negotiation::Event::Opened),
+                link::Event::Element(element) => self.element(element),
+                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
+                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
+                link::Event::Closed(None) => self.finish(Offline::Stopped),
+                link::Event::Closed(Some(reason)) => self.finish(reason),
             }
         }
+        self.link_events = VecDeque::new();
     }
 
     fn element(&mut self, element: Element) {
@@ -698,7 +698,12 @@ impl Client {
 
     /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
     fn finish(&mut self, reason: Offline) {
-        self.link_events.clear();
+        // An answer further on in the same turn has settled these; nothing else in it matters any more.
+        for event in core::mem::take(&mut self.link_events) {
+            if let link::Event::Delivery(token, stage) = event {
+                self.outputs.event(Event::Delivery { token, stage });
+            }
+        }
         if let Some((session, mut cx)) = self.parts() {
             match &mut session.link {
                 Link::Bosh(bosh) => bosh.shut(&mut cx, deserves_goodbye(&reason)),
