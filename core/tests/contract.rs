@@ -116,12 +116,12 @@ mod tests {
             3,
             &format!("><stream:features>{BIND}/></stream:features></body>"),
         );
-        let id = posted.iter().find_map(|output| match output {
-            Output::Post { body, .. } => {
-                let body = String::from_utf8_lossy(body).into_owned();
-                Some(body.split(" id='").nth(1)?.split('\'').next()?.to_string())
-            }
-            _ => None,
+        let id = posted.iter().find_map(|output| {
+            let Output::Post { body, .. } = output else {
+                return None;
+            };
+            let body = String::from_utf8_lossy(body);
+            Some(body.split(" id='").nth(1)?.split('\'').next()?.to_string())
         });
         let bound = format!(
             "><iq xmlns='jabber:client' type='result' id='{}'>{BIND}><jid>user@example.org/r</jid></bind></iq></body>",
