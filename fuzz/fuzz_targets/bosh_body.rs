@@ -14,11 +14,14 @@ const PER_BYTE: usize = 512;
 // A letter for how far the login is, a letter for the HTTP status, then bodies with an empty line between them.
 fuzz_target!(|bytes: &[u8]| {
     let [state, status, bodies @ ..] = bytes else { return };
-    let mut host = Host::new(Choices {
-        login: Login::Certificate,
-        max_requests: 4,
-        ..Choices::default()
-    });
+    let mut host = Host::new(
+        Choices {
+            login: Login::Certificate,
+            max_requests: 4,
+            ..Choices::default()
+        },
+        bytes,
+    );
     log_in(&mut host, usize::from(*state) % 6);
     let ((), most) = memory::most(|| {
         for (index, body) in split(bodies).enumerate() {

@@ -29,19 +29,22 @@ fuzz_target!(|bytes: &[u8]| {
 fn run(bytes: &[u8]) -> u64 {
     let mut cursor = Cursor::new(bytes);
     let (login, options) = (cursor.byte(), cursor.byte());
-    let mut host = Host::new(Choices {
-        login: match login {
-            b'P' => Login::Password,
-            b'B' => Login::Both,
-            b'E' => Login::Certificate,
-            other => [Login::Password, Login::Both, Login::Certificate][usize::from(other) % 3],
+    let mut host = Host::new(
+        Choices {
+            login: match login {
+                b'P' => Login::Password,
+                b'B' => Login::Both,
+                b'E' => Login::Certificate,
+                other => [Login::Password, Login::Both, Login::Certificate][usize::from(other) % 3],
+            },
+            allow_plain: options & 1 != 0,
+            plaintext: options & 2 != 0,
+            small: options & 4 != 0,
+            resource: options & 8 != 0,
+            max_requests: [4, 4, 1, 2][usize::from(options >> 4) % 4],
         },
-        allow_plain: options & 1 != 0,
-        plaintext: options & 2 != 0,
-        small: options & 4 != 0,
-        resource: options & 8 != 0,
-        max_requests: [4, 4, 1, 2][usize::from(options >> 4) % 4],
-    });
+        bytes,
+    );
     for _ in 0..300 {
         if cursor.is_empty() {
             break;
