@@ -32,7 +32,7 @@ pub struct Client {
     random: Random,
     now: Instant,
     outputs: Outputs,
-    link_events: Vec<link::Event>,
+    link_events: VecDeque<link::Event>,
     session: Option<Session>,
     next_link: u64,
     next_request: u64,
@@ -68,7 +68,7 @@ impl Client {
             random: Random::new(&seed),
             now: Instant::default(),
             outputs: Outputs::default(),
-            link_events: Vec::new(),
+            link_events: VecDeque::new(),
             session: None,
             next_link: 1,
             next_request: 1,
@@ -152,7 +152,7 @@ impl Client {
         {
             earliest.offer(Some(at), timer);
         }
-        session.iq.deadline(&mut earliest);
+        session.iq.deadline(session.not_reading_since.is_none(), &mut earliest);
         match &session.link {
             Link::Bosh(bosh) => bosh.deadline(&mut earliest),
         }
@@ -343,6 +343,7 @@ impl Client {
                 if let Some((at, Timer::Negotiation)) = &mut session.timer {
                     *at = *at + now.since(since);
                 }
+                session.iq.resumed(since, now);
             }
             (false, Some(_)) | (true, None) => {}
         }
@@ -359,7 +360,7 @@ impl Client {
         }
         self.drain();
         let Some(session) = &mut self.session else { return };
-        let (late, answers) = session.iq.expired(now);
+        let (late, answers) = session.iq.expired(now, session.not_reading_since.is_none());
         for token in late {
             self.outputs.event(Event::IqDone {
                 token,
@@ -433,7 +434,7 @@ impl Client {
         self.next_token = self.next_token.saturating_add(1);
         let deadline = self.now + timeout.unwrap_or(self.config.timeouts.iq);
         if let Some(session) = &mut self.session {
-            session.iq.asked(id, token, to, deadline);
+            session.iq.asked(id, token, to, self.now, deadline);
         }
         self.enqueue(outgoing);
         Ok(token)
@@ -506,7 +507,13 @@ impl Client {
     }
 
     fn check_room(&mut self, outgoing: &Outgoing) -> Result<(), Refused> {
-        let (bytes, maximum) = (outgoing.xml.len(), self.config.limits.outbound_stanza);
+        // What no empty queue would hold must not be tried again and again.
+        let maximum = self
+            .config
+            .limits
+            .outbound_stanza
+            .min(self.config.limits.outbound_queue);
+        let bytes = outgoing.xml.len();
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
         }
@@ -523,6 +530,10 @@ impl Client {
     /// Into the link, or into the queue before it: nothing is written before a resource is bound (RFC 6120 §7.1).
     fn enqueue(&mut self, outgoing: Outgoing) {
         let Some(session) = &mut self.session else { return };
+        if session.leaving {
+            // Nothing follows a goodbye (RFC 6120 §4.4).
+            return;
+        }
         if session.jid.is_some() {
             match &mut session.link {
                 Link::Bosh(bosh) => bosh.send(outgoing),
@@ -553,18 +564,19 @@ impl Client {
 
     /// Passes what the link reported up through the layers, in order, within the same turn.
     fn drain(&mut self) {
-        while !self.link_events.is_empty() {
-            for event in core::mem::take(&mut self.link_events) {
-                match event {
-                    link::Event::Opened => self.negotiate(negotiation::Event::Opened),
-                    link::Event::Element(element) => self.element(element),
-                    link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
-                    link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                    link::Event::Closed(None) => self.finish(Offline::Stopped),
-                    link::Event::Closed(Some(reason)) => self.finish(reason),
-                }
+        // One by one: when one of them is the end, the end settles what the others say of stanzas.
+        while let Some(event) = self.link_events.pop_front() {
+            match event {
+                link::Event::Opened => self.negotiate(negotiation::Event::Opened),
+                link::Event::Element(element) => self.element(element),
+                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
+                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
+                link::Event::Closed(None) => self.finish(Offline::Stopped),
+                link::Event::Closed(Some(reason)) => self.finish(reason),
             }
         }
+        // An idle client holds no memory for a burst that is over.
+        self.link_events = VecDeque::new();
     }
 
     fn element(&mut self, element: Element) {
@@ -653,11 +665,15 @@ impl Client {
                 steps: &mut steps,
             },
         );
+        if result.is_err() {
+            self.forget_unsent();
+        }
         for step in steps {
             self.step(step);
         }
         match result {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 let step_by = self.now + self.config.timeouts.negotiation;
                 if let Some(session) = &mut self.session
                     && !session.leaving
@@ -665,7 +681,7 @@ impl Client {
                     session.timer = (!session.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
                 }
             }
-            Err(reason) => self.finish(reason),
+            Err(reason) => self.conclude(reason),
         }
     }
 
@@ -696,9 +712,30 @@ impl Client {
         }
     }
 
-    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
+    /// What was about to be said is not for a server that is being left: it may hold credentials.
+    fn forget_unsent(&mut self) {
+        if let Some(session) = &mut self.session {
+            match &mut session.link {
+                Link::Bosh(bosh) => bosh.forget_unsent(),
+            }
+        }
+    }
+
     fn finish(&mut self, reason: Offline) {
-        self.link_events.clear();
+        self.forget_unsent();
+        self.conclude(reason);
+    }
+
+    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
+    fn conclude(&mut self, reason: Offline) {
+        // In the same turn the link may have learnt how far stanzas came: that stays true.
+        for event in core::mem::take(&mut self.link_events) {
+            match event {
+                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
+                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
+                link::Event::Opened | link::Event::Element(_) | link::Event::Closed(_) => {}
+            }
+        }
         if let Some((session, mut cx)) = self.parts() {
             match &mut session.link {
                 Link::Bosh(bosh) => bosh.shut(&mut cx, deserves_goodbye(&reason)),
@@ -744,7 +781,10 @@ impl Session {
 fn deserves_goodbye(reason: &Offline) -> bool {
     match reason {
         Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) | Offline::Stopped => true,
-        Offline::Connection(error) => matches!(error, ConnectionError::Timeout { .. }),
+        Offline::Connection(error) => matches!(
+            error,
+            ConnectionError::Timeout { .. } | ConnectionError::RequestIdsExhausted
+        ),
         Offline::Tls(_) | Offline::Ended(_) => false,
     }
 }

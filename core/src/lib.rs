@@ -1,4 +1,100 @@
 //! epode: an XMPP client engine that does no I/O.
+//!
+//! A host (an application, or a driver for its language) owns the sockets, TLS, the HTTP library, the clock and the
+//! randomness. A [`Client`] does everything between them: XML, BOSH, stream negotiation, SASL, resource binding, and the
+//! bookkeeping of stanzas. Its first use is a login without a password, by TLS client certificate (SASL EXTERNAL).
+//!
+//! # The host's loop
+//!
+//! Something happened, one call, a list of things to do, and one deadline:
+//!
+//! ```
+//! use std::time::Duration;
+//! use epode::{Client, Config, Credentials, Event, Input, Instant, LinkInfo, Output};
+//! # struct Http; // Stands for an HTTPS client that presents the certificate and checks the server's.
+//! # impl Http {
+//! #     fn post(&mut self, _: epode::RequestId, _: &[u8]) {}
+//! #     fn cancel(&mut self, _: epode::RequestId) {}
+//! #     fn wait(&mut self, _: Option<Duration>) -> Option<(epode::RequestId, u16, Vec<u8>)> { None }
+//! # }
+//! # fn http(_url: &str, _identity: Option<&str>) -> Http { Http }
+//! # fn random_seed() -> [u8; 32] { [7; 32] }
+//! # fn clock() -> Instant { Instant::from_millis(120_000) }
+//! let config = Config::builder("user01@example.org".parse()?)
+//!     .bosh("https://example.org:7443/http-bind")
+//!     .credentials(Credentials::certificate("my certificate", None))
+//!     .build()?;
+//! let mut client = Client::new(config, random_seed());
+//! let mut connection = None;
+//!
+//! client.handle(clock(), Input::Start)?;
+//! 'online: loop {
+//!     // 1. Carry out what the client asks for, in order.
+//!     while let Some(output) = client.next() {
+//!         match output {
+//!             Output::Connect { link, endpoint, server_name, identity, .. } => {
+//!                 let epode::Endpoint::Bosh { url } = endpoint else { continue };
+//!                 connection = Some((link, http(&url, identity.as_deref())));
+//!                 // Say what holds for every request of this HTTP client: the server is verified, for that name.
+//!                 client.handle(clock(), Input::Connected { link, info: LinkInfo::verified(server_name) })?;
+//!             }
+//!             Output::Post { request, body, .. } => {
+//!                 if let Some((_, http)) = &mut connection { http.post(request, &body) }
+//!             }
+//!             Output::Abandon { request, .. } => {
+//!                 if let Some((_, http)) = &mut connection { http.cancel(request) }
+//!             }
+//!             Output::Close { .. } => connection = None,
+//!             Output::Event(Event::Online { jid, .. }) => println!("online as {jid}"),
+//!             Output::Event(Event::Stanza { stanza }) => println!("{}", stanza.to_xml()),
+//!             Output::Event(Event::Offline { reason }) => {
+//!                 println!("{reason}");
+//!                 break 'online;
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     // 2. Sleep until something happens, or the deadline comes.
+//!     let timeout = client.deadline().map(|(at, _)| at.since(clock()));
+//!     let Some((link, http)) = &mut connection else { continue };
+//!     let link = *link;
+//!     // 3. Say what it was.
+//!     let input = match http.wait(timeout) {
+//!         Some((request, status, body)) => {
+//!             Input::Responded { link, request, status, body: body.into(), tls: None }
+//!         }
+//!         None => Input::Tick,
+//!     };
+//!     client.handle(clock(), input)?;
+//! #   client.handle(clock(), Input::Stop)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A driver that does all of this for tokio is the crate `epode-tokio`.
+//!
+//! # The layers
+//!
+//! ```text
+//!  application   send, request, close                     Event
+//!                      |                                    ^
+//!  client        ------+------------------------------------+------  one queue, one deadline
+//!  session       stanzas: pending requests and who may answer them
+//!  negotiation   from `the link is open` to `online`: one table, which does not know the transport
+//!  link          elements <-> what the host carries: BOSH requests
+//!  xml           bytes <-> Element; the limits live here
+//!                      |                                    ^
+//!  host          Connect, Post, Abandon, Close            Connected, Responded, Failed, Tick
+//! ```
+//!
+//! # Promises
+//!
+//! - The crate does no I/O, has no clock and draws no randomness: it is `no_std`, and forbids unsafe code.
+//! - The contract is data. [`Input`] and [`Output`] are plain enums; with the feature `record` (on by default) a client's
+//!   life is a log of JSON lines that replays to the same bytes ([`record`]).
+//! - The same configuration, seed and inputs give the same outputs, to the byte.
+//! - What a peer sends never panics, is bounded by [`config::Limits`], and is never an `Err` of
+//!   [`Client::handle`]: it becomes an event.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -26,8 +122,8 @@ pub mod xml;
 
 pub use certificate::Authzid;
 pub use client::Client;
-pub use config::{Config, Credentials, TlsPolicy};
-pub use error::{Offline, Refused, Warning};
+pub use config::{Config, ConfigBuilder, ConfigError, Credentials, TlsPolicy};
+pub use error::{IqError, Offline, Refused, Warning};
 pub use input::{Failure, Input, LinkId, LinkInfo, RequestId, StanzaError, StanzaErrorType, TlsFacts, Token, Verified};
 pub use jid::{BareJid, Jid};
 pub use output::{Endpoint, Event, Output, ServerProof, Stage};

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::{IqError, Offline, Warning};
 use crate::input::{LinkId, RequestId, Token};
@@ -11,7 +12,9 @@ use crate::time::Instant;
 use crate::xml::Element;
 
 /// What the host has to do: the answer of [`Client::next`](crate::Client::next), to be carried out in order.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// `Debug` leaves out what proves the account: the texts of SASL in a body.
+#[derive(Clone, PartialEq)]
 #[cfg_attr(
     feature = "record",
     derive(serde::Serialize, serde::Deserialize),
@@ -59,6 +62,76 @@ pub enum Output {
     },
     /// Give it to the application.
     Event(Event),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect {
+                link,
+                endpoint,
+                server_name,
+                identity,
+                max_message,
+            } => f
+                .debug_struct("Connect")
+                .field("link", link)
+                .field("endpoint", endpoint)
+                .field("server_name", server_name)
+                .field("identity", identity)
+                .field("max_message", max_message)
+                .finish(),
+            Self::Post {
+                link,
+                request,
+                body,
+                deadline,
+            } => f
+                .debug_struct("Post")
+                .field("link", link)
+                .field("request", request)
+                .field("body", &without_proofs(body))
+                .field("deadline", deadline)
+                .finish(),
+            Self::Abandon { link, request } => f
+                .debug_struct("Abandon")
+                .field("link", link)
+                .field("request", request)
+                .finish(),
+            Self::Close { link } => f.debug_struct("Close").field("link", link).finish(),
+            Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
+        }
+    }
+}
+
+/// A body of ours as a log may hold it (RFC 6120 §13.9.2): a password and the proof of one are left out. The first
+/// message of EXTERNAL or SCRAM is no secret, only a name and a nonce.
+pub(crate) fn without_proofs(body: &[u8]) -> String {
+    const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+    const RESPONSE: &str = "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+    let body = String::from_utf8_lossy(body);
+    let (mut out, mut rest) = (String::with_capacity(body.len()), &*body);
+    // Our own writer made the tags, and a `<` or `>` that is no markup is escaped.
+    while let Some(at) = [AUTH, RESPONSE].iter().filter_map(|tag| rest.find(tag)).min() {
+        let Some((before, tail)) = rest.split_at_checked(at) else {
+            break;
+        };
+        let Some((tag, text)) = tail.find('>').and_then(|end| tail.split_at_checked(end + 1)) else {
+            break;
+        };
+        let harmless = tag.starts_with(AUTH)
+            && ["mechanism='EXTERNAL'", "mechanism='SCRAM-"]
+                .iter()
+                .any(|name| tag.contains(name));
+        out.extend([before, tag]);
+        rest = text;
+        if !harmless && !tag.ends_with("/>") {
+            out.push_str("secret");
+            rest = text.find('<').and_then(|end| text.get(end..)).unwrap_or_default();
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Where to connect.
@@ -228,4 +301,24 @@ fn weight(output: &Output) -> usize {
         | Output::Close { .. } => 0,
     };
     payload.saturating_add(size_of::<Output>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn debug_does_not_show_bodies() {
+        let post = Output::Post {
+            link: LinkId(1),
+            request: RequestId(2),
+            body: b"pencil".to_vec(),
+            deadline: Instant::from_millis(3),
+        };
+        assert_eq!(
+            format!("{post:?}"),
+            "Post { link: LinkId(1), request: RequestId(2), body: 6 bytes, deadline: Instant(3) }"
+        );
+    }
 }

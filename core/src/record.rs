@@ -2,11 +2,13 @@
 //!
 //! The first line is a [`Header`]; each further line is an [`Entry`], `{"now": 12, "in": ...}` or `{"out": ...}`. Bytes
 //! are `{"text": "..."}` where they are UTF-8 and `{"base64": "..."}` where they are not. A secret of the configuration is
-//! written as the placeholder `"secret"`, and has to be given again for a replay ([`Config::set_password`]).
+//! written as the placeholder `"secret"`, and has to be given again for a replay ([`Config::set_password`]); a password and
+//! the proof of one in a request to the server are left out in the same way.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,14 +16,14 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::error::Refused;
 use crate::input::{Input, Token};
-use crate::output::Output;
+use crate::output::{Output, without_proofs};
 use crate::time::Instant;
 
 /// The version of the format: a log of another version is refused.
 pub const VERSION: u32 = 1;
 
 /// The first line of a log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Header {
     /// [`VERSION`].
     pub epode: u32,
@@ -61,6 +63,16 @@ impl Header {
             return Err(ReadError::Seed);
         }
         Ok(seed)
+    }
+}
+
+/// Without the seed.
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("epode", &self.epode)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,7 +236,12 @@ impl Recorder {
     )]
     pub fn next(&mut self) -> Option<Output> {
         let out = self.client.next()?;
-        self.entries.push(Entry::Out { out: out.clone() });
+        let mut logged = out.clone();
+        if let Output::Post { body, .. } = &mut logged {
+            // The same for a recording and its replay, so that they can be compared.
+            *body = without_proofs(body).into_bytes();
+        }
+        self.entries.push(Entry::Out { out: logged });
         Some(out)
     }
 

@@ -29,8 +29,10 @@ const NS_CLIENT: &str = "jabber:client";
 const LAST_RID: u64 = (1 << 53) - 1;
 /// How often one request is sent at most, in all.
 const ATTEMPTS: u32 = 6;
-/// How often at most, where the answer was no BOSH: probably it never will be.
-const ATTEMPTS_ELSEWHERE: u32 = 3;
+/// How many answers to one request may come from elsewhere, a proxy or a portal (HTTP 4xx, no BOSH): probably all will.
+const STRANGERS: u32 = 2;
+/// How long to wait for earlier answers once one says that the session is over.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Payloads in one body: enough to empty a queue quickly, little enough for a server's limit on a request.
 const BATCH_STANZAS: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
@@ -56,11 +58,15 @@ pub(crate) struct Bosh {
     outgoing_bytes: usize,
     restart: Option<Restart>,
     goodbye: Option<Outgoing>,
+    /// What was carried by the request that was answered with an error that ends the session.
+    refused: Vec<Token>,
     server_certificate: Option<[u8; 32]>,
     certificate_requested: Option<bool>,
     pace: Pace,
     not_reading_since: Option<Instant>,
     round_trips: u32,
+    /// `Closed` was reported: nothing may follow it.
+    ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +111,6 @@ struct Restart {
 struct Pace {
     last_answer: Option<Instant>,
     last_was_empty: bool,
-    last_empty_posted: Option<Instant>,
     hurried: u32,
     told: bool,
 }
@@ -117,6 +122,8 @@ struct Flight {
     kind: Kind,
     tokens: Vec<Token>,
     attempts: u32,
+    /// How many of the attempts were answered by somebody who may not be the connection manager.
+    strangers: u32,
     posted: Instant,
     state: State,
 }
@@ -140,6 +147,8 @@ enum State {
     },
     /// It waits for the answers to earlier requests.
     Answered(Answer),
+    /// It is not under way any more, and nothing was decided yet.
+    Over,
 }
 
 #[derive(Debug)]
@@ -184,11 +193,13 @@ impl Bosh {
             outgoing_bytes: 0,
             restart: None,
             goodbye: None,
+            refused: Vec::new(),
             server_certificate: None,
             certificate_requested: None,
             pace: Pace::default(),
             not_reading_since: None,
             round_trips: 0,
+            ended: false,
         }
     }
 
@@ -253,6 +264,12 @@ impl Bosh {
         true
     }
 
+    /// Drops what has not been posted, but for stanzas of the application's: they are reported as failed.
+    pub(crate) fn forget_unsent(&mut self) {
+        self.outgoing.retain(|outgoing| outgoing.token.is_some());
+        self.outgoing_bytes = self.outgoing.iter().map(|outgoing| outgoing.xml.len()).sum();
+    }
+
     /// A new stream on the same session (XEP-0206 §5).
     pub(crate) fn restart(&mut self, from: Option<String>) {
         self.restart = Some(Restart { from });
@@ -268,9 +285,7 @@ impl Bosh {
             }
             // There is no session to end yet; the server forgets one that nobody asks for.
             Phase::Connecting | Phase::Creating => {
-                self.abandon_all(cx);
-                self.phase = Phase::Closed;
-                cx.event(Event::Closed(None));
+                self.close(cx, None);
             }
             Phase::Leaving | Phase::Closed => {}
         }
@@ -279,8 +294,10 @@ impl Bosh {
     /// Ends at once. With `tell` the server hears of it, if there is a session and it has not heard yet; its answer is not
     /// waited for.
     pub(crate) fn shut(&mut self, cx: &mut Context<'_>, tell: bool) {
-        let said = self.flights.values().any(|flight| flight.kind == Kind::Terminate);
-        let tell = tell && !said && matches!(self.phase, Phase::Open | Phase::Leaving) && self.next_rid <= LAST_RID;
+        let tell = tell
+            && !self.has_said_goodbye()
+            && matches!(self.phase, Phase::Open | Phase::Leaving)
+            && self.next_rid <= LAST_RID;
         self.abandon_all(cx);
         if tell {
             let mut body = self.open_body(self.next_rid);
@@ -307,8 +324,11 @@ impl Bosh {
         let flights = core::mem::take(&mut self.flights);
         let outgoing = core::mem::take(&mut self.outgoing);
         self.outgoing_bytes = 0;
+        let refused = core::mem::take(&mut self.refused);
         let carried = flights.into_values().flat_map(|flight| flight.tokens);
-        carried
+        refused
+            .into_iter()
+            .chain(carried)
             .chain(outgoing.into_iter().filter_map(|outgoing| outgoing.token))
             .collect()
     }
@@ -321,14 +341,12 @@ impl Bosh {
         body: &[u8],
         tls: Option<&TlsFacts>,
     ) {
-        let Some(rid) = self.rid_of(request) else { return };
+        let Some(rid) = self.over(request) else { return };
         if let Some(facts) = tls {
             // XEP-0124 §17.1: one session, one certificate.
             if let Some(digest) = facts.server_certificate_sha256 {
                 if self.server_certificate.is_some_and(|known| known != digest) {
-                    self.phase = Phase::Closed;
-                    self.abandon_all(cx);
-                    return cx.event(Event::Closed(Some(Offline::Tls(TlsError::CertificateChanged))));
+                    return self.close(cx, Some(Offline::Tls(TlsError::CertificateChanged)));
                 }
                 self.server_certificate = Some(digest);
             }
@@ -342,18 +360,24 @@ impl Bosh {
         match read_body(body, self.limits.clone()) {
             Read::Body(answer) if answer.root.attribute("type") == Some("error") => self.recover(cx, rid),
             Read::Body(answer) => {
+                // §9.3: upon reception. The answer itself may have to wait for the very one that is reported.
+                let lost = number::<u64>(answer.root.attribute("report"));
                 if let Some(flight) = self.flights.get_mut(&rid) {
                     flight.state = State::Answered(answer);
                 }
                 self.process(cx);
+                if let Some(lost) = lost {
+                    self.reported(cx, lost);
+                }
+                self.hasten(cx);
             }
             Read::Elsewhere => self.retry(cx, rid, ResendReason::NotBosh),
-            Read::Misbehaved(error) => cx.misbehaved(error),
+            Read::Misbehaved(error) => self.close(cx, Some(Offline::Misbehaved(error))),
         }
     }
 
     pub(crate) fn failed(&mut self, cx: &mut Context<'_>, request: RequestId, reason: Failure) {
-        let Some(rid) = self.rid_of(request) else { return };
+        let Some(rid) = self.over(request) else { return };
         let creating = self.phase == Phase::Creating;
         let end = match reason {
             // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
@@ -375,7 +399,7 @@ impl Bosh {
                 Offline::from_failure(reason, self.presents_certificate)
             }
         };
-        cx.event(Event::Closed(Some(end)));
+        self.close(cx, Some(end));
     }
 
     /// The application is slow, or fast again: deadlines stand still meanwhile.
@@ -385,9 +409,11 @@ impl Bosh {
             (true, Some(since)) => {
                 self.not_reading_since = None;
                 let pause = now.since(since);
+                // What was posted meanwhile has lost less than the whole pause.
+                let latest = now + self.response_time();
                 for flight in self.flights.values_mut() {
                     if let State::Waiting { deadline, .. } = &mut flight.state {
-                        *deadline = *deadline + pause;
+                        *deadline = (*deadline + pause).min(latest.max(*deadline));
                     }
                 }
             }
@@ -403,16 +429,18 @@ impl Bosh {
                 .iter()
                 .filter_map(|(rid, flight)| match flight.state {
                     State::Waiting { request, deadline } if deadline <= cx.now => Some((*rid, request)),
-                    State::Waiting { .. } | State::Resend { .. } | State::Answered(_) => None,
+                    State::Waiting { .. } | State::Resend { .. } | State::Answered(_) | State::Over => None,
                 })
                 .collect();
             for (rid, request) in late {
+                if self.over(request).is_none() {
+                    continue;
+                }
                 cx.outputs.push(Output::Abandon { link: self.id, request });
                 if self.phase == Phase::Creating {
                     let waiting_for = WaitingFor::Session;
-                    return cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::Timeout {
-                        waiting_for,
-                    }))));
+                    let timeout = ConnectionError::Timeout { waiting_for };
+                    return self.close(cx, Some(Offline::Connection(timeout)));
                 }
                 self.retry(cx, rid, ResendReason::Failed(Failure::Timeout));
             }
@@ -435,7 +463,7 @@ impl Bosh {
                     earliest.offer(Some(deadline), Timer::BoshResponse);
                 }
                 State::Resend { at } => earliest.offer(Some(at), Timer::BoshResend),
-                State::Waiting { .. } | State::Answered(_) => {}
+                State::Waiting { .. } | State::Answered(_) | State::Over => {}
             }
         }
         earliest.offer(self.poll_due(), Timer::BoshPoll);
@@ -443,15 +471,13 @@ impl Bosh {
 
     /// Posts whatever may be posted now: called at the end of every turn, when all that belongs into one body is there.
     pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
-        if !matches!(self.phase, Phase::Open | Phase::Leaving) {
+        // XEP-0124 §13: nothing follows the goodbye.
+        if !matches!(self.phase, Phase::Open | Phase::Leaving) || self.ended || self.has_said_goodbye() {
             return;
         }
         if self.next_rid >= LAST_RID {
-            self.phase = Phase::Leaving;
-            self.post_goodbye(cx);
-            return cx.event(Event::Closed(Some(Offline::Connection(
-                ConnectionError::RequestIdsExhausted,
-            ))));
+            // The last one is for the goodbye that comes with the end.
+            return self.close(cx, Some(Offline::Connection(ConnectionError::RequestIdsExhausted)));
         }
         if self.may_post()
             && let Some(restart) = self.restart.take()
@@ -464,14 +490,15 @@ impl Bosh {
             self.post(cx, body, Kind::Payload, tokens);
         }
         if self.phase == Phase::Leaving {
-            let said = self.flights.values().any(|flight| flight.kind == Kind::Terminate);
-            if self.outgoing.is_empty() && !said {
+            if self.outgoing.is_empty() {
                 self.post_goodbye(cx);
             }
-        } else if self.poll_due().is_some_and(|at| at <= cx.now) {
+            return;
+        }
+        // As many as may be held, or the deadline would lie.
+        while self.poll_due().is_some_and(|at| at <= cx.now) {
             let mut body = self.open_body(self.next_rid);
             body.push_str("/>");
-            self.pace.last_empty_posted = Some(cx.now);
             self.post(cx, body, Kind::Empty, Vec::new());
         }
     }
@@ -479,11 +506,20 @@ impl Bosh {
     // ---- sending
 
     fn may_post(&self) -> bool {
-        let window = self.session.requests.max(1);
+        // §12: a polling session has one request at a time.
+        let window = if self.session.is_polling() {
+            1
+        } else {
+            self.session.requests.max(1)
+        };
         // XEP-0124 §11 for the number; §14.2 for the distance, so that the answer to the oldest one is still buffered.
         let oldest = self.flights.keys().next().copied().unwrap_or(self.next_rid);
         self.unanswered() < window
             && usize::try_from(self.next_rid.saturating_sub(oldest)).is_ok_and(|distance| distance < window)
+    }
+
+    fn has_said_goodbye(&self) -> bool {
+        self.flights.values().any(|flight| flight.kind == Kind::Terminate)
     }
 
     fn unanswered(&self) -> usize {
@@ -509,28 +545,31 @@ impl Bosh {
             return None;
         }
         let last = self.pace.last_answer?;
-        let mut wait = Duration::ZERO;
-        if self.session.is_polling() && self.pace.last_was_empty {
-            let polling = Duration::from_secs(u64::from(self.session.polling.unwrap_or(0)).max(1));
-            let since_last_poll = self
-                .pace
-                .last_empty_posted
-                .map_or(Duration::ZERO, |posted| last.since(posted));
-            wait = polling.saturating_sub(since_last_poll);
-        }
-        if self.pace.hurried > 4 {
-            let step = Duration::from_millis(100).saturating_mul(1 << (self.pace.hurried - 5).min(6));
-            wait = wait.max(step);
-        }
         // §10: the session dies when nothing is asked for so long.
-        let alive = self
+        let inactivity = self
             .session
             .inactivity
-            .map(|seconds| Duration::from_secs(u64::from(seconds)) * 3 / 4);
+            .map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let alive = inactivity.map(|inactivity| inactivity * 3 / 4);
         if self.not_reading_since.is_some() {
             return alive.map(|alive| last + alive);
         }
-        Some(last + alive.map_or(wait, |alive| wait.min(alive)))
+        let mut wait = Duration::ZERO;
+        if self.pace.hurried > 4 {
+            wait = Duration::from_millis(100).saturating_mul(1 << (self.pace.hurried - 5).min(6));
+            wait = alive.map_or(wait, |alive| wait.min(alive));
+        }
+        if self.session.is_polling() && self.pace.last_was_empty {
+            let polling = Duration::from_secs(u64::from(self.session.polling.unwrap_or(0)).max(1));
+            // An interval longer than the session lives makes no sense: then life counts.
+            let polling = match (inactivity, alive) {
+                (Some(inactivity), Some(alive)) if polling > inactivity => alive,
+                (_, _) => polling,
+            };
+            // §11 counts from arrival to arrival. When the last one arrived is not known, but it was before its answer.
+            wait = wait.max(polling);
+        }
+        Some(last + wait)
     }
 
     fn post(&mut self, cx: &mut Context<'_>, body: String, kind: Kind, tokens: Vec<Token>) {
@@ -558,6 +597,7 @@ impl Bosh {
                 kind,
                 tokens,
                 attempts: 1,
+                strangers: 0,
                 posted: cx.now,
                 state,
             },
@@ -649,10 +689,18 @@ impl Bosh {
     }
 
     fn abandon_all(&mut self, cx: &mut Context<'_>) {
-        for flight in self.flights.values() {
+        for flight in self.flights.values_mut() {
             if let State::Waiting { request, .. } = flight.state {
+                flight.state = State::Over;
                 cx.outputs.push(Output::Abandon { link: self.id, request });
             }
+        }
+    }
+
+    /// Reports the end, once; the client then calls `shut`.
+    fn close(&mut self, cx: &mut Context<'_>, reason: Option<Offline>) {
+        if !core::mem::replace(&mut self.ended, true) {
+            cx.event(Event::Closed(reason));
         }
     }
 
@@ -667,22 +715,21 @@ impl Bosh {
             _ => None,
         };
         match (status, legacy) {
-            (_, Some(condition)) if self.session.legacy => cx.event(Event::Closed(Some(Offline::Ended(SessionEnd {
-                condition: Some(condition.to_string()),
-                text: None,
-                application: None,
-                see_other: None,
-            })))),
+            (_, Some(condition)) if self.session.legacy => {
+                let end = SessionEnd {
+                    condition: Some(condition.to_string()),
+                    text: None,
+                    application: None,
+                    see_other: None,
+                };
+                self.close(cx, Some(Offline::Ended(end)));
+            }
             _ if self.phase == Phase::Creating => {
-                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::HttpStatus(
-                    status,
-                )))));
+                self.close(cx, Some(Offline::Connection(ConnectionError::HttpStatus(status))));
             }
             // A login or a redirect is not for a program to answer with credentials in hand.
             (300..=399 | 401 | 407, _) => {
-                cx.event(Event::Closed(Some(Offline::Connection(ConnectionError::HttpStatus(
-                    status,
-                )))));
+                self.close(cx, Some(Offline::Connection(ConnectionError::HttpStatus(status))));
             }
             _ => self.retry(cx, rid, ResendReason::HttpStatus(status)),
         }
@@ -694,62 +741,53 @@ impl Bosh {
         let again: Vec<u64> = self
             .flights
             .range(..=rid)
-            .filter(|(_, flight)| !matches!(flight.state, State::Answered(_)))
+            .filter(|(_, flight)| matches!(flight.state, State::Waiting { .. } | State::Over))
             .map(|(rid, _)| *rid)
             .collect();
         for other in again {
-            if other != rid
-                && let Some(Flight {
-                    state: State::Waiting { request, .. },
-                    ..
-                }) = self.flights.get(&other)
-            {
-                cx.outputs.push(Output::Abandon {
-                    link: self.id,
-                    request: *request,
-                });
-            }
+            self.abandon(cx, other);
             self.retry(cx, other, ResendReason::Asked);
         }
     }
 
     /// Sends a request again, if it may be: at once the first time, later and later after that.
     fn retry(&mut self, cx: &mut Context<'_>, rid: u64, reason: ResendReason) {
-        if self.phase == Phase::Closed {
+        if self.ended {
             return;
         }
         // The session is over, as a later answer says: what is missing will not come any more.
-        if self
-            .flights
-            .range(rid..)
-            .any(|(_, flight)| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
-        {
-            self.skip_to_terminate(cx);
-            return;
+        if self.has_ended() {
+            return self.hasten(cx);
         }
         let Some(flight) = self.flights.get_mut(&rid) else {
             return;
         };
         if flight.kind == Kind::Terminate {
             // Nobody is there to say goodbye to.
-            self.phase = Phase::Closed;
-            return cx.event(Event::Closed(None));
+            return self.close(cx, None);
         }
+        flight.state = State::Over;
         let attempts = flight.attempts;
-        let (most, error) = match &reason {
-            ResendReason::NotBosh => (ATTEMPTS_ELSEWHERE, ConnectionError::NotBosh { status: 200 }),
-            ResendReason::HttpStatus(status @ 400..=499) => (ATTEMPTS_ELSEWHERE, ConnectionError::HttpStatus(*status)),
-            ResendReason::HttpStatus(status) => (ATTEMPTS, ConnectionError::HttpStatus(*status)),
-            ResendReason::Failed(_) | ResendReason::Asked => (ATTEMPTS, ConnectionError::GaveUp { attempts }),
+        let (stranger, error) = match &reason {
+            ResendReason::NotBosh => (true, ConnectionError::NotBosh { status: 200 }),
+            ResendReason::HttpStatus(status) => ((400..=499).contains(status), ConnectionError::HttpStatus(*status)),
+            ResendReason::Failed(_) | ResendReason::Asked => (false, ConnectionError::GaveUp { attempts }),
         };
-        let most = if flight.kind == Kind::Create { 1 } else { most };
-        if attempts >= most {
-            return cx.event(Event::Closed(Some(Offline::Connection(error))));
+        flight.strangers = flight.strangers.saturating_add(u32::from(stranger));
+        let hopeless = flight.kind == Kind::Create || flight.strangers >= STRANGERS || attempts >= ATTEMPTS;
+        if hopeless {
+            return self.close(cx, Some(Offline::Connection(error)));
         }
         let back_off = match attempts {
             1 => 0,
             _ => {
                 let longest = 1_000_u64 << (attempts - 2).min(4);
+                // §10: a session that nothing is heard of is forgotten.
+                let inactivity = self
+                    .session
+                    .inactivity
+                    .map_or(u64::MAX, |seconds| u64::from(seconds) * 500);
+                let longest = longest.min(inactivity);
                 cx.random.range(longest / 2..=longest)
             }
         };
@@ -783,18 +821,28 @@ impl Bosh {
 
     // ---- receiving
 
-    fn rid_of(&self, request: RequestId) -> Option<u64> {
-        let waiting =
-            |flight: &Flight| matches!(flight.state, State::Waiting { request: waiting, .. } if waiting == request);
-        self.flights
-            .iter()
-            .find(|(_, flight)| waiting(flight))
-            .map(|(rid, _)| *rid)
+    /// The request whose attempt this is, if it is the one under way; it is not any more then.
+    fn over(&mut self, request: RequestId) -> Option<u64> {
+        let (rid, flight) = self.flights.iter_mut().find(
+            |(_, flight)| matches!(flight.state, State::Waiting { request: waiting, .. } if waiting == request),
+        )?;
+        flight.state = State::Over;
+        Some(*rid)
+    }
+
+    /// Gives up the attempt that is under way, if one is.
+    fn abandon(&mut self, cx: &mut Context<'_>, rid: u64) {
+        if let Some(flight) = self.flights.get_mut(&rid)
+            && let State::Waiting { request, .. } = flight.state
+        {
+            flight.state = State::Over;
+            cx.outputs.push(Output::Abandon { link: self.id, request });
+        }
     }
 
     /// Processes answers in the order of their requests (XEP-0124 §14.2).
     fn process(&mut self, cx: &mut Context<'_>) {
-        while self.phase != Phase::Closed {
+        while !self.ended {
             let rid = self.next_to_process;
             match self.flights.remove(&rid) {
                 Some(Flight {
@@ -816,18 +864,44 @@ impl Bosh {
         }
     }
 
+    /// Earlier answers are given a moment when a later one says that the session is over; nothing is sent again then.
+    fn hasten(&mut self, cx: &mut Context<'_>) {
+        if self.ended || !self.has_ended() {
+            return;
+        }
+        let mut waiting = false;
+        let latest = cx.now + LAST_WORDS;
+        for flight in self.flights.values_mut() {
+            match &mut flight.state {
+                State::Waiting { deadline, .. } => {
+                    waiting = true;
+                    *deadline = latest.min(*deadline);
+                }
+                State::Resend { .. } => flight.state = State::Over,
+                State::Answered(_) | State::Over => {}
+            }
+        }
+        if !waiting {
+            self.skip_to_terminate(cx);
+        }
+    }
+
+    /// Whether an answer that waits says that the session is over.
+    fn has_ended(&self) -> bool {
+        self.flights
+            .values()
+            .any(|flight| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
+    }
+
+    /// Goes on behind what is missing, up to the answer that ends the session.
     fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
-        let last = self.flights.values_mut().find_map(|flight| match &mut flight.state {
-            State::Answered(answer) if answer.is_terminate() => Some(answer),
-            State::Answered(_) | State::Waiting { .. } | State::Resend { .. } => None,
-        });
-        let Some(last) = last else { return };
-        let payloads = core::mem::take(&mut last.payloads);
-        let answer = Answer {
-            root: last.root.clone(),
-            payloads,
-        };
-        self.terminated(cx, &answer);
+        while !self.ended {
+            let answered = |flight: &Flight| matches!(flight.state, State::Answered(_));
+            let next = self.flights.iter().find(|(_, flight)| answered(flight));
+            let Some((rid, _)) = next else { return };
+            self.next_to_process = *rid;
+            self.process(cx);
+        }
     }
 
     fn answer(
@@ -852,14 +926,24 @@ impl Bosh {
         } else if !held_back || !self.session.is_polling() {
             self.pace.hurried = 0;
         }
-        acknowledge(cx, tokens);
         if answer.is_terminate() {
-            return self.terminated(cx, answer);
+            // §17.2: an error may mean that the request was not taken; only an acknowledgement says that it was.
+            let taken =
+                number::<u64>(answer.root.attribute("ack")).is_some_and(|ack| (rid..self.next_rid).contains(&ack));
+            let known = answer.root.attribute("condition").is_none() || (taken && self.session.acknowledges);
+            if known {
+                acknowledge(cx, tokens);
+            } else {
+                self.refused = tokens;
+            }
+            self.acknowledged(cx, answer);
+            let said = kind == Kind::Terminate || self.has_said_goodbye();
+            return self.terminated(cx, answer, said);
         }
+        acknowledge(cx, tokens);
         if kind == Kind::Terminate {
             self.payloads(cx, answer);
-            self.phase = Phase::Closed;
-            return cx.event(Event::Closed(None));
+            return self.close(cx, None);
         }
         if kind == Kind::Create {
             if !self.created(cx, answer) {
@@ -869,9 +953,6 @@ impl Bosh {
             self.acknowledged(cx, answer);
         }
         self.payloads(cx, answer);
-        if let Some(lost) = number::<u64>(answer.root.attribute("report")) {
-            self.reported(cx, lost);
-        }
     }
 
     /// XEP-0124 §9.1: the server may say that it has more requests than it has answered.
@@ -891,17 +972,17 @@ impl Bosh {
         }
     }
 
-    /// XEP-0124 §9.2: the server sent an answer that we say we do not have: the request goes out again.
+    /// XEP-0124 §9.3: the server sent an answer that we say we do not have: the request goes out again. Once: a server that
+    /// says it again and again, while the answer is on its way, must not set off a storm.
     fn reported(&mut self, cx: &mut Context<'_>, rid: u64) {
         if let Some(Flight {
-            state: State::Waiting { request, .. },
+            state: State::Waiting { .. },
+            attempts: 1,
             ..
         }) = self.flights.get(&rid)
+            && !self.ended
         {
-            cx.outputs.push(Output::Abandon {
-                link: self.id,
-                request: *request,
-            });
+            self.abandon(cx, rid);
             self.retry(cx, rid, ResendReason::Asked);
         }
     }
@@ -923,15 +1004,11 @@ impl Bosh {
             None => Some(hold.saturating_add(1)),
         };
         let (Some(wait), Some(requests @ 1..)) = (wait, requests) else {
-            cx.event(Event::Closed(Some(Offline::Incompatible(
-                PeerIncompatible::SessionParameters,
-            ))));
+            self.close(cx, Some(Offline::Incompatible(PeerIncompatible::SessionParameters)));
             return false;
         };
         if sid.is_empty() {
-            cx.event(Event::Closed(Some(Offline::Incompatible(
-                PeerIncompatible::SessionParameters,
-            ))));
+            self.close(cx, Some(Offline::Incompatible(PeerIncompatible::SessionParameters)));
             return false;
         }
         self.session = Session {
@@ -960,7 +1037,7 @@ impl Bosh {
                     let _ = payload.replace_namespace(NS_HTTPBIND, NS_CLIENT);
                 } else {
                     let element = expanded_name(payload.root());
-                    return cx.misbehaved(PeerMisbehaved::BoshPayload { element });
+                    return self.close(cx, Some(Offline::Misbehaved(PeerMisbehaved::BoshPayload { element })));
                 }
             }
             cx.event(Event::Element(payload));
@@ -968,7 +1045,7 @@ impl Bosh {
     }
 
     /// The server ends the session (XEP-0124 §17.2): what it still carries comes first.
-    fn terminated(&mut self, cx: &mut Context<'_>, answer: &Answer) {
+    fn terminated(&mut self, cx: &mut Context<'_>, answer: &Answer, said_goodbye: bool) {
         let (errors, payloads): (Vec<&Element>, Vec<&Element>) = answer
             .payloads
             .iter()
@@ -978,12 +1055,15 @@ impl Bosh {
             payloads: payloads.into_iter().cloned().collect(),
         };
         self.payloads(cx, &payloads);
-        let leaving = self.phase == Phase::Leaving;
-        self.phase = Phase::Closed;
         let condition = answer.root.attribute("condition");
-        if leaving && condition.is_none() {
-            return cx.event(Event::Closed(None));
+        // After our goodbye, `other-request` is how some servers answer a request that they held, and `item-not-found` says
+        // that the answer to it was lost: the session is gone, as it should be (§17.2).
+        let after_goodbye = |condition| condition == "other-request" || said_goodbye && condition == "item-not-found";
+        if self.phase == Phase::Leaving && condition.is_none_or(after_goodbye) {
+            self.phase = Phase::Closed;
+            return self.close(cx, None);
         }
+        self.phase = Phase::Closed;
         let mut end = match errors.iter().find(|error| error.name() == "error") {
             Some(error) => stream_error(error.root()),
             None => SessionEnd {
@@ -1000,7 +1080,7 @@ impl Bosh {
                 .map(|uri| shorten(uri.text().trim()));
             end.see_other = uri.filter(|uri| uri.starts_with("https://"));
         }
-        cx.event(Event::Closed(Some(Offline::Ended(end))));
+        self.close(cx, Some(Offline::Ended(end)));
     }
 }
 

@@ -8,10 +8,10 @@
 
 pub(crate) mod bosh;
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use crate::error::{Offline, PeerMisbehaved, SessionEnd, Warning};
+use crate::error::{Offline, SessionEnd, Warning};
 use crate::input::{LinkId, RequestId, Token};
 use crate::output::{Outputs, Stage};
 use crate::random::Random;
@@ -42,7 +42,7 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) outputs: &'a mut Outputs,
     pub(crate) random: &'a mut Random,
-    pub(crate) events: &'a mut Vec<Event>,
+    pub(crate) events: &'a mut VecDeque<Event>,
     pub(crate) next_request: &'a mut u64,
 }
 
@@ -54,11 +54,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn event(&mut self, event: Event) {
-        self.events.push(event);
-    }
-
-    pub(crate) fn misbehaved(&mut self, error: PeerMisbehaved) {
-        self.events.push(Event::Closed(Some(Offline::Misbehaved(error))));
+        self.events.push_back(event);
     }
 }
 

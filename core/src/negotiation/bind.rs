@@ -41,6 +41,10 @@ pub(crate) fn bound_jid(iq: &Element, account: &BareJid) -> Result<Jid, Offline>
     let (Some(jid), None) = (jids.next(), jids.next()) else {
         return Err(misbehaved);
     };
+    if jid.children().next().is_some() {
+        // Leaving a child out would make another address of it.
+        return Err(misbehaved);
+    }
     let text = jid.text();
     let Ok(jid) = Jid::from_server(text.trim()) else {
         return Err(misbehaved);

@@ -8,16 +8,19 @@
 //! - `features.rs`: what a server offers.
 //! - `sasl1.rs`: the elements of RFC 6120 §6.
 //! - `bind.rs`: resource binding and the old session.
+//! - `tests.rs`: every pair of phase and event, as a literal table.
 
 mod bind;
 pub(crate) mod features;
 mod sasl1;
+#[cfg(test)]
+mod tests;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::certificate::ClientCertificate;
-use crate::config::Config;
+use crate::config::{Config, Credentials};
 use crate::error::{
     ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, SessionEnd, WaitingFor, Warning,
 };
@@ -177,11 +180,18 @@ impl Negotiation {
         matches!(self.phase, Ok(Phase::Online))
     }
 
-    /// One turn of the table.
-    pub(crate) fn handle(&mut self, event: Event, facts: &mut Facts<'_>) -> Result<(), Offline> {
-        let phase = core::mem::replace(&mut self.phase, Ok(Phase::Online))?;
-        self.phase = transition(phase, event, facts);
-        self.phase.as_ref().map(|_| ()).map_err(Clone::clone)
+    /// One turn of the table. `Ok(false)` is an event that was ignored: it buys the server no time.
+    pub(crate) fn handle(&mut self, event: Event, facts: &mut Facts<'_>) -> Result<bool, Offline> {
+        if self
+            .phase
+            .as_ref()
+            .is_ok_and(|phase| phase.ignores(&event, facts.config))
+        {
+            return Ok(false);
+        }
+        let result = core::mem::replace(&mut self.phase, Ok(Phase::Online));
+        self.phase = result.and_then(|phase| transition(phase, event, facts));
+        self.phase.as_ref().map(|_| true).map_err(Clone::clone)
     }
 }
 
@@ -249,6 +259,7 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
         (Phase::Sasl { mechanism, .. }, Event::Failure(failure)) => {
             // Nothing weaker is tried after a refusal: that would be a way to collect passwords.
             let (condition, text) = sasl1::failure(failure.root());
+            let text = text.filter(|text| !says_password(text, &facts.config.credentials));
             Err(Offline::Login(LoginError::Refused {
                 mechanism: mechanism.name().to_string(),
                 condition,
@@ -264,20 +275,12 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
         (
             Phase::Bind {
                 login,
-                id,
                 attempts,
                 session_required,
+                ..
             },
             Event::IqAnswer(iq),
         ) => {
-            if !answers(&iq, &id, facts.config) {
-                return Ok(Phase::Bind {
-                    login,
-                    id,
-                    attempts,
-                    session_required,
-                });
-            }
             if iq.attribute("type") == Some("error") {
                 let error = StanzaError::read(iq.root());
                 // RFC 6120 §7.7.2.2: the resource is taken; the server may choose another.
@@ -294,10 +297,7 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             }
             Ok(online(login, jid, facts))
         }
-        (Phase::Session { login, id, jid }, Event::IqAnswer(iq)) => {
-            if !answers(&iq, &id, facts.config) {
-                return Ok(Phase::Session { login, id, jid });
-            }
+        (Phase::Session { login, jid, .. }, Event::IqAnswer(iq)) => {
             if iq.attribute("type") == Some("error") {
                 let error = StanzaError::read(iq.root());
                 return Err(Offline::Login(LoginError::BindRefused { error }));
@@ -328,6 +328,14 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
 }
 
 impl Phase {
+    /// An answer to something that was not asked, or from somebody who was not asked, is nobody's (RFC 6120 §8.2.3).
+    fn ignores(&self, event: &Event, config: &Config) -> bool {
+        match (self, event) {
+            (Self::Bind { id, .. } | Self::Session { id, .. }, Event::IqAnswer(iq)) => !answers(iq, id, config),
+            _ => false,
+        }
+    }
+
     fn waiting_for(&self) -> WaitingFor {
         match self {
             Self::Opening => WaitingFor::Session,
@@ -388,6 +396,16 @@ fn online(login: Login, jid: Jid, facts: &mut Facts<'_>) -> Phase {
 /// Whether `iq` answers the request `id`, from somebody who may.
 fn answers(iq: &Element, id: &str, config: &Config) -> bool {
     iq.attribute("id") == Some(id) && bind::may_answer(iq.attribute("from"), &config.account())
+}
+
+/// A server that repeats the password does not get it into a log of ours.
+fn says_password(text: &str, credentials: &Credentials) -> bool {
+    match credentials {
+        Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. } => {
+            core::str::from_utf8(password.expose()).is_ok_and(|password| text.contains(password))
+        }
+        Credentials::Certificate { .. } => false,
+    }
 }
 
 fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {

@@ -24,6 +24,7 @@ pub(crate) struct IqTable {
 struct Ours {
     token: Token,
     to: Option<Jid>,
+    asked: Instant,
     deadline: Instant,
 }
 
@@ -54,8 +55,21 @@ impl IqTable {
     }
 
     /// Remembers a request of ours.
-    pub(crate) fn asked(&mut self, id: String, token: Token, to: Option<Jid>, deadline: Instant) {
-        self.ours.insert(id, Ours { token, to, deadline });
+    pub(crate) fn asked(&mut self, id: String, token: Token, to: Option<Jid>, asked: Instant, deadline: Instant) {
+        let ours = Ours {
+            token,
+            to,
+            asked,
+            deadline,
+        };
+        self.ours.insert(id, ours);
+    }
+
+    /// The host reads again, for the first time since `since`: answers could not arrive meanwhile.
+    pub(crate) fn resumed(&mut self, since: Instant, now: Instant) {
+        for ours in self.ours.values_mut() {
+            ours.deadline = ours.deadline + now.since(since.max(ours.asked));
+        }
     }
 
     /// Forgets a request of ours, if it is pending.
@@ -143,14 +157,18 @@ impl IqTable {
     }
 
     /// What has run out of time: tokens of ours, and answers to send for the application.
-    pub(crate) fn expired(&mut self, now: Instant) -> (Vec<Token>, Vec<Element>) {
-        let late: Vec<Token> = self
+    ///
+    /// What waits for others has all the time in the world while the host does not read.
+    pub(crate) fn expired(&mut self, now: Instant, reading: bool) -> (Vec<Token>, Vec<Element>) {
+        let is_late = |ours: &Ours| reading && ours.deadline <= now;
+        let mut late: Vec<Token> = self
             .ours
             .values()
-            .filter(|ours| ours.deadline <= now)
+            .filter(|ours| is_late(ours))
             .map(|ours| ours.token)
             .collect();
-        self.ours.retain(|_, ours| ours.deadline > now);
+        late.sort_unstable();
+        self.ours.retain(|_, ours| !is_late(ours));
         let unanswered: Vec<Token> = self
             .theirs
             .iter()
@@ -165,8 +183,9 @@ impl IqTable {
         (late, answers)
     }
 
-    pub(crate) fn deadline(&self, earliest: &mut Earliest) {
-        earliest.offer(self.ours.values().map(|ours| ours.deadline).min(), Timer::IqTimeout);
+    pub(crate) fn deadline(&self, reading: bool, earliest: &mut Earliest) {
+        let ours = self.ours.values().map(|ours| ours.deadline).min();
+        earliest.offer(ours.filter(|_| reading), Timer::IqTimeout);
         earliest.offer(self.theirs.values().map(|theirs| theirs.deadline).min(), Timer::IqReply);
     }
 

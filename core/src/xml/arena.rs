@@ -315,7 +315,11 @@ impl Arena {
     }
 
     /// The first attribute found that has the same expanded name as another one. `order` is scratch space that is overwritten.
-    pub(super) fn duplicate_attribute(&self, attributes: &[AttributeData], order: &mut Vec<u32>) -> Option<Span> {
+    pub(super) fn duplicate_attribute(
+        &self,
+        attributes: &[AttributeData],
+        order: &mut Vec<(u64, u32)>,
+    ) -> Option<Span> {
         // Comparing every pair is cheapest for the few attributes that real elements have; sorting keeps many from being quadratic.
         if attributes.len() <= 8 {
             let pairs = attributes
@@ -327,14 +331,37 @@ impl Arena {
                 .find(|(left, right)| self.compare_attributes(left, right).is_eq())
                 .map(|(left, _)| left.name);
         }
-        let at = |index: u32| attributes.get(index as usize).copied().unwrap_or_default();
         order.clear();
-        order.extend(0..to_u32(attributes.len()));
-        order.sort_unstable_by(|left, right| self.compare_attributes(&at(*left), &at(*right)));
-        let mut neighbours = order.iter().zip(order.iter().skip(1));
-        neighbours
-            .find(|(left, right)| self.compare_attributes(&at(**left), &at(**right)).is_eq())
-            .map(|(left, _)| at(*left).name)
+        order.extend(
+            attributes
+                .iter()
+                .enumerate()
+                .map(|(index, attribute)| (self.fingerprint(attribute), to_u32(index))),
+        );
+        order.sort_unstable();
+        // Equal attributes are now next to each other, maybe with some that only have the same fingerprint between them.
+        let at = |entry: &(u64, u32)| attributes.get(entry.1 as usize).copied().unwrap_or_default();
+        for alike in order
+            .chunk_by_mut(|left, right| left.0 == right.0)
+            .filter(|alike| alike.len() > 1)
+        {
+            alike.sort_unstable_by(|left, right| self.compare_attributes(&at(left), &at(right)));
+            let mut neighbours = alike.iter().zip(alike.iter().skip(1));
+            if let Some((left, _)) =
+                neighbours.find(|(left, right)| self.compare_attributes(&at(left), &at(right)).is_eq())
+            {
+                return Some(at(left).name);
+            }
+        }
+        None
+    }
+
+    /// The same for equal attributes, and almost always different for others (FNV-1a). Who finds collisions makes us sort by name instead,
+    /// nothing worse.
+    fn fingerprint(&self, attribute: &AttributeData) -> u64 {
+        let start = 0xcbf2_9ce4_8422_2325 ^ u64::from(attribute.namespace.length);
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        self.get(attribute.name).bytes().fold(start, mix)
     }
 
     /// Whether two elements are the same tree: names, namespaces, text, and attributes as a set.

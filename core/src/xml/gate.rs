@@ -46,6 +46,17 @@ pub(super) struct Rules {
 const DECLARATION_BYTES: usize = 256;
 
 impl Gate {
+    /// How many of the bytes are white space that changes nothing.
+    pub(super) fn blank(&self, bytes: &[u8], rules: Rules) -> usize {
+        if rules.strict || !matches!(self, Self::Blank) {
+            return 0;
+        }
+        bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+            .count()
+    }
+
     pub(super) fn take(&mut self, byte: u8, rules: Rules) -> Result<Verdict, XmlError> {
         match self {
             Self::Start | Self::Blank => {
@@ -96,7 +107,7 @@ fn misplaced(byte: u8, first: bool, rules: Rules) -> XmlError {
     match byte {
         // The first bytes of UTF-16, with a byte order mark or without. A UTF-8 mark is text before the root (RFC 6120 §11.6).
         0xFE | 0xFF | 0 if first => XmlError::UnsupportedEncoding,
-        0..0x20 => XmlError::fault(Fault::InvalidCharacter),
+        0..=8 | 0xB | 0xC | 0xE..0x20 => XmlError::fault(Fault::InvalidCharacter),
         _ if rules.in_root => XmlError::BadFormat,
         _ => XmlError::fault(Fault::OutsideRoot),
     }

@@ -73,7 +73,8 @@ pub struct Reader {
     /// Bytes since the `<` of the top-level element, and of the whole document.
     element_bytes: usize,
     document_bytes: usize,
-    order: Vec<u32>,
+    /// Scratch space for finding duplicate attributes.
+    order: Vec<(u64, u32)>,
     error: Option<XmlError>,
 }
 
@@ -251,7 +252,8 @@ impl Reader {
         let Place::Outside(gate) = &mut self.place else {
             return Ok(0);
         };
-        for (position, byte) in bytes.iter().enumerate() {
+        let blank = gate.blank(bytes, rules);
+        for (position, byte) in bytes.iter().enumerate().skip(blank) {
             match gate.take(*byte, rules)? {
                 Verdict::Stay => {}
                 Verdict::Markup => {

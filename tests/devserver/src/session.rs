@@ -321,8 +321,11 @@ impl Session {
             .is_some_and(|last| now.duration_since(last) + PACE_TOLERANCE < self.terms.polling);
         let polls = self.terms.hold == 0 || self.terms.wait.is_zero() || self.terms.requests == 1;
         let twice = self.last_was_empty && self.last_answer_was_empty;
+        // One that later ones have overtaken was sent before them: it is not the client that hurried.
+        let overtaken = self.early.keys().any(|rid| *rid > request.rid);
         request.is_empty()
             && soon
+            && !overtaken
             && if polls {
                 twice
             } else {

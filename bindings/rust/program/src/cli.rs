@@ -1,0 +1,305 @@
+//! What can be typed: every subcommand, its options and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use epode::jid::{BareJid, Jid};
+
+use crate::{account::AccountArgs, exit};
+
+/// An XMPP client that logs in with a certificate instead of a password.
+#[derive(Debug, Parser)]
+#[command(name = "epode", version, propagate_version = true, arg_required_else_help = true, after_help = exit::HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See a login happen on this machine: no server, no network and no set-up are needed
+    Demo(DemoArgs),
+    /// Log in to a server, show how it went, and print what arrives until Ctrl-C
+    Login(LoginArgs),
+    /// Log in, send one message and say goodbye
+    Send(SendArgs),
+    /// Make certificates for passwordless login, and see what is wrong with one
+    Cert {
+        /// Which.
+        #[command(subcommand)]
+        command: CertCommand,
+    },
+}
+
+/// The subcommands of `cert`.
+#[derive(Debug, Subcommand)]
+pub enum CertCommand {
+    /// Make a client certificate that names an account
+    New(CertNewArgs),
+    /// Make a certificate authority that signs client certificates
+    Ca(CertCaArgs),
+    /// Show what a certificate says, and what is wrong with it
+    Show(CertShowArgs),
+}
+
+/// Options of `cert new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It writes NAME.crt (the certificate), NAME.key (its private key, unencrypted, for
+your eyes only) and NAME.p12 (both, locked by a pass phrase, for browsers, phones and
+`epode login --cert`), and says how to make a server trust them. The pass phrase comes
+from a prompt, or from the environment variable EPODE_CERT_PASSPHRASE.
+
+Examples:
+  epode cert new user01@example.org
+        signs itself: the server must be given this certificate
+  epode cert ca
+  epode cert new user01@example.org --ca ca.crt --ca-key ca.key
+        signed by an authority of your own: the server is given the authority once
+  epode cert new user01@example.org --legacy --days 365 --out certs")]
+pub struct CertNewArgs {
+    /// The account, such as user01@example.org
+    #[arg(value_name = "JID", value_parser = parse_account)]
+    pub jid: BareJid,
+    /// The certificate of the authority that signs (PEM); without it, the certificate signs itself
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    pub ca: Option<PathBuf>,
+    /// The private key of the authority (PEM)
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    pub ca_key: Option<PathBuf>,
+    /// The folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// The name of the files (if not given: the part of the address before the '@')
+    #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
+    pub name: Option<String>,
+    /// How long it is valid; never longer than its authority
+    #[arg(long, value_name = "N", default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: u32,
+    /// Lock the PKCS#12 file as old devices want it (3DES and SHA-1); weaker, so choose a long pass phrase
+    #[arg(long)]
+    pub legacy: bool,
+    /// Replace files that are already there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Options of `cert ca`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It writes NAME.crt, which servers are given, and NAME.key, which must stay secret:
+whoever has it can make a certificate for any account.
+
+Example:
+  epode cert ca --title \"Example clients\" --out certs")]
+pub struct CertCaArgs {
+    /// What the authority calls itself
+    #[arg(long, value_name = "TEXT", default_value = "epode client certificates", value_parser = parse_title)]
+    pub title: String,
+    /// The folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// The name of the files
+    #[arg(long, value_name = "NAME", default_value = "ca", value_parser = parse_file_name)]
+    pub name: String,
+    /// How long it is valid
+    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub days: u32,
+    /// Replace files that are already there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Options of `cert show`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+FILE is PEM, DER or PKCS#12; the pass phrase of PKCS#12 comes from a prompt, or from the
+environment variable EPODE_CERT_PASSPHRASE. The exit status is 0 if nothing is wrong and
+1 if something is.
+
+Examples:
+  epode cert show user01.p12
+  epode cert show user01.crt --key user01.key
+  epode cert show user01.crt --json")]
+pub struct CertShowArgs {
+    /// The certificate
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Also say whether this private key (PEM) belongs to it
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// How the result is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It makes a certificate authority and certificates in memory, starts a small server on a free loopback port, and shows two clients log in \
+and talk, with every message that travels. Session ids and what proves a password are not shown. The exit status is 0 only if all of it \
+happened.")]
+pub struct DemoArgs {
+    /// Log in with a password (SCRAM) instead of a certificate
+    #[arg(long, conflicts_with = "both")]
+    pub password: bool,
+    /// Show a certificate and a password together: two factors
+    #[arg(long)]
+    pub both: bool,
+    /// No colours
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// Options of `login`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --cert it logs in by the certificate alone (EXTERNAL), with --two-factors by both, and without --cert by a password (SCRAM). Secrets \
+come from a prompt, or from EPODE_PASSWORD and EPODE_CERT_PASSPHRASE, never from an argument. Without --ca the authorities of this system \
+are trusted.
+
+Examples:
+  epode login user01@example.org --bosh https://example.org:7443/http-bind --cert user01.p12 --ca ca.crt
+  epode login user01@example.org --bosh https://example.org:5281/http-bind --once --json")]
+pub struct LoginArgs {
+    /// The account, such as user01@example.org, or with a resource: user01@example.org/phone
+    #[arg(value_name = "JID", value_parser = parse_jid)]
+    pub jid: Jid,
+    /// The server and the credentials.
+    #[command(flatten)]
+    pub account: AccountArgs,
+    /// Say goodbye at once after the login
+    #[arg(long)]
+    pub once: bool,
+    /// How the result is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `send`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The account is the one that the certificate names; --account says it where there is no certificate, or where that names several. The exit \
+status is 0 if the server has taken the message and did not send it back.
+
+Examples:
+  epode send user02@example.org \"See you at noon\" --bosh https://example.org:7443/http-bind --cert user01.p12
+  epode send user02@example.org \"See you at noon\" --account user01@example.org --bosh https://example.org:5281/http-bind")]
+pub struct SendArgs {
+    /// To whom
+    #[arg(value_name = "JID", value_parser = parse_jid)]
+    pub to: Jid,
+    /// What to say
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// Your own account (if not given: the address in the certificate)
+    #[arg(long = "account", value_name = "JID", value_parser = parse_jid)]
+    pub jid: Option<Jid>,
+    /// The server and the credentials.
+    #[command(flatten)]
+    pub account: AccountArgs,
+    /// How the result is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How the result is written.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OutputArgs {
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// No colours
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// An address as clap wants it: the error is the sentence that the user sees.
+///
+/// # Errors
+/// What is wrong with the address.
+pub fn parse_jid(text: &str) -> Result<Jid, String> {
+    Jid::parse(text).map_err(|error| error.to_string())
+}
+
+/// The address of an account: with a part before the `@`, without a resource.
+fn parse_account(text: &str) -> Result<BareJid, String> {
+    let jid = parse_jid(text)?;
+    if let Some(resource) = jid.resource() {
+        return Err(format!(
+            "a certificate names an account, not one of its devices: leave out '/{}'",
+            crate::terminal::visible(resource)
+        ));
+    }
+    if jid.local().is_none() {
+        return Err("this is the address of a server; an account looks like user01@example.org".into());
+    }
+    Ok(jid.to_bare())
+}
+
+fn parse_file_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with(['.', '-']) || text.contains(['/', '\\', '\0']) {
+        return Err("it must be the name of a file without its ending, not a path; use --out for the folder".into());
+    }
+    Ok(text.into())
+}
+
+fn parse_title(text: &str) -> Result<String, String> {
+    // RFC 5280 Appendix A.1: ub-common-name.
+    if text.is_empty() || text.chars().count() > 64 {
+        return Err("it must have 1 to 64 characters".into());
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn login_takes_the_documented_options() {
+        let line = "epode login user01@example.org/phone --bosh https://h:7443/http-bind --cert a.p12 --ca ca.crt --once --json --plain";
+        let Command::Login(login) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not login")
+        };
+        assert_eq!(login.jid.as_str(), "user01@example.org/phone");
+        assert!(login.once && login.output.json && login.output.plain);
+        assert!(Cli::try_parse_from(["epode", "login", "user01@example.org", "--bosh", "ftp://h/"]).is_err());
+        assert!(
+            Cli::try_parse_from([
+                "epode",
+                "login",
+                "user01@example.org",
+                "--bosh",
+                "https://h/",
+                "--key",
+                "a"
+            ])
+            .is_err()
+        );
+        assert!(Cli::try_parse_from(["epode", "demo", "--password", "--both"]).is_err());
+        assert!(Cli::try_parse_from(["epode", "send", "user02@example.org", "hello", "--bosh", "https://h/"]).is_ok());
+    }
+
+    #[test]
+    fn an_account_has_a_name_and_no_device() {
+        assert_eq!(
+            parse_account("User01@Example.org").unwrap().as_str(),
+            "user01@example.org"
+        );
+        assert!(
+            parse_account("user01@example.org/phone")
+                .unwrap_err()
+                .contains("leave out '/phone'")
+        );
+        assert!(parse_account("example.org").unwrap_err().contains("server"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The rooms of the program `epode`.
+//!
+//! [`cli`] says what can be typed, [`exit`] what comes back to the shell, [`terminal`] how text looks. [`cert`] makes and judges
+//! certificates; it and the demo stand on [`pki`], which makes them in memory. [`account`] holds the options that name an account and
+//! its credentials; [`identity`] reads certificates and keys from files, [`prompt`] asks for secrets.
+//!
+//! [`demo`], [`login`] and [`send`] are the commands that go online; [`show`] prints what travels.
+//!
+//! It is a library so that tests and the demo can use the rooms without the command line. It promises no stable API.
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod cert;
+pub mod cli;
+mod connect;
+pub mod demo;
+pub mod exit;
+pub mod identity;
+pub mod login;
+pub mod pki;
+pub mod prompt;
+pub mod send;
+pub mod show;
+pub mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Reads the command line, does what it says, and returns the status for the shell (see [`exit::Exit`]).
+pub fn run() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no error. A closed pipe is no reason to say more.
+            let _ = error.print();
+            return if error.use_stderr() {
+                exit::Exit::Usage.into()
+            } else {
+                exit::Exit::Fine.into()
+            };
+        }
+    };
+    let done = match cli.command {
+        cli::Command::Cert { command } => cert::run(&command),
+        cli::Command::Demo(args) => demo::run(&args),
+        cli::Command::Login(args) => login::run(&args),
+        cli::Command::Send(args) => send::run(&args),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("epode: {failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Secrets come from a prompt or from the environment, never from an argument, which every user of the machine could read.
+
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+
+/// A pass phrase or a password; zeroised when dropped.
+pub type SecretText = Zeroizing<String>;
+
+/// The environment variable with the pass phrase of a key file.
+pub const PASSPHRASE_VARIABLE: &str = "EPODE_CERT_PASSPHRASE";
+/// The environment variable with the password of an account.
+pub const PASSWORD_VARIABLE: &str = "EPODE_PASSWORD";
+
+/// The pass phrase that opens `file`, from [`PASSPHRASE_VARIABLE`] or a prompt. It may be empty: some files were made so.
+///
+/// # Errors
+/// There is no terminal to ask at, or the variable is no Unicode.
+pub fn passphrase_of(file: &str) -> Result<SecretText, Failure> {
+    match from_environment(PASSPHRASE_VARIABLE)? {
+        Some(secret) => Ok(secret),
+        None => ask(&format!("Pass phrase of {file}: "), PASSPHRASE_VARIABLE),
+    }
+}
+
+/// A pass phrase for a new file, from [`PASSPHRASE_VARIABLE`] or a prompt that asks twice.
+///
+/// # Errors
+/// As [`passphrase_of`]; or the two answers differ; or it is empty: an empty one protects nothing, and importers disagree on what it is.
+pub fn new_passphrase(file: &str) -> Result<SecretText, Failure> {
+    let secret = match from_environment(PASSPHRASE_VARIABLE)? {
+        Some(secret) => secret,
+        None => {
+            let first = ask(&format!("New pass phrase for {file}: "), PASSPHRASE_VARIABLE)?;
+            // An empty one is refused below; asking for it again would be rude.
+            if !first.is_empty() && ask("The same again: ", PASSPHRASE_VARIABLE)? != first {
+                return Err(Failure::usage("the two pass phrases differ; nothing was written"));
+            }
+            first
+        }
+    };
+    if secret.is_empty() {
+        return Err(Failure::usage(format!(
+            "an empty pass phrase protects nothing, and not every browser and phone imports such a file; \
+             nothing was written; choose a pass phrase (at the prompt, or in {PASSPHRASE_VARIABLE})"
+        )));
+    }
+    Ok(secret)
+}
+
+/// The password of `account`, from [`PASSWORD_VARIABLE`] or a prompt.
+///
+/// # Errors
+/// There is no terminal to ask at, the variable is no Unicode, or the password is empty.
+pub fn password_of(account: &str) -> Result<SecretText, Failure> {
+    let secret = match from_environment(PASSWORD_VARIABLE)? {
+        Some(secret) => secret,
+        None => ask(&format!("Password of {account}: "), PASSWORD_VARIABLE)?,
+    };
+    if secret.is_empty() {
+        return Err(Failure::usage(format!("the password of {account} may not be empty")));
+    }
+    Ok(secret)
+}
+
+fn from_environment(variable: &str) -> Result<Option<SecretText>, Failure> {
+    match std::env::var(variable) {
+        Ok(value) => Ok(Some(Zeroizing::new(value))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{variable} is not valid UTF-8"))),
+    }
+}
+
+fn ask(question: &str, variable: &str) -> Result<SecretText, Failure> {
+    rpassword::prompt_password(question)
+        .map(Zeroizing::new)
+        .map_err(|error| {
+            Failure::usage(format!(
+                "there is no terminal to ask at ({error}); set {variable} instead"
+            ))
+        })
+}

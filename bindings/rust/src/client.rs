@@ -1,0 +1,435 @@
+//! What an application holds: the builder, the client with its events, and handles for other tasks.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use epode::error::IqError;
+use epode::{Config, Element, Event, Input, Instant, Offline, Output, Refused, StanzaError, Token};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::actor::{Actor, Command};
+use crate::tls::{self, ClientIdentity, IdentityError};
+
+/// Events that wait for the application in the channel; when it is full, nothing more is read from the server.
+const EVENTS: usize = 64;
+
+/// Calls that wait for the task that owns the engine.
+const COMMANDS: usize = 16;
+
+/// Bytes of events that [`Client::request`] sets aside while it waits (4 MiB, as the engine's own queue).
+const SET_ASIDE: usize = 4 * 1024 * 1024;
+
+/// One line of a client's life, for a log or for people.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Trace<'a> {
+    /// This goes into the engine.
+    Input {
+        /// When, since the client was made.
+        now: Instant,
+        /// What.
+        input: &'a Input<'a>,
+    },
+    /// This came out of it, and is carried out now.
+    Output {
+        /// When.
+        now: Instant,
+        /// What.
+        output: &'a Output,
+    },
+}
+
+pub(crate) type Tracer = Box<dyn FnMut(Trace<'_>) + Send + 'static>;
+
+/// Says with what to connect; made by [`Client::builder`].
+#[must_use]
+pub struct Builder {
+    config: Config,
+    identities: HashMap<String, ClientIdentity>,
+    roots: Option<RootCertStore>,
+    allow_invalid_certificate: bool,
+    seed: Option<[u8; 32]>,
+    trace: Option<Tracer>,
+}
+
+impl Builder {
+    /// The client certificate that the configuration's credentials know as `label`.
+    pub fn identity(mut self, label: impl Into<String>, identity: ClientIdentity) -> Self {
+        self.identities.insert(label.into(), identity);
+        self
+    }
+
+    /// Trusts exactly these authorities to sign a server's certificate, instead of the system's.
+    pub fn roots(mut self, roots: RootCertStore) -> Self {
+        self.roots = Some(roots);
+        self
+    }
+
+    /// Trusts this authority (DER), and no longer the system's.
+    ///
+    /// # Errors
+    /// It is no certificate of an authority.
+    pub fn add_root(mut self, authority: CertificateDer<'_>) -> Result<Self, ConnectError> {
+        let roots = self.roots.get_or_insert_with(RootCertStore::empty);
+        roots.add(authority.into_owned()).map_err(|error| ConnectError::Root { reason: error.to_string() })?;
+        Ok(self)
+    }
+
+    /// Presents a client certificate that has expired or is not valid yet, to see what a server makes of it.
+    pub fn allow_invalid_certificate(mut self, allow: bool) -> Self {
+        self.allow_invalid_certificate = allow;
+        self
+    }
+
+    /// The engine's seed, for a run that can be repeated. By default it is 32 bytes of the system's randomness.
+    ///
+    /// Whoever knows it knows every nonce: never use one twice but in a test.
+    pub fn seed(mut self, seed: [u8; 32]) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Shows every input and output to `trace`, in order, from the task that owns the engine: it must not block.
+    ///
+    /// It sees everything that travels, session ids and login payloads included. They are secrets.
+    pub fn trace(mut self, trace: impl FnMut(Trace<'_>) + Send + 'static) -> Self {
+        self.trace = Some(Box::new(trace));
+        self
+    }
+
+    /// Starts the client. The login goes on in the background: [`Event::Online`] or [`Event::Offline`] tells how it ended.
+    ///
+    /// # Errors
+    /// The client certificate is missing or not valid today; nothing was sent then.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        if let Some(label) = self.config.credentials().identity() {
+            let Some(identity) = self.identities.get(label) else {
+                return Err(ConnectError::NoIdentity { label: label.to_owned() });
+            };
+            if !self.allow_invalid_certificate {
+                identity.check_time().map_err(ConnectError::Identity)?;
+            }
+        }
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => tls::random_seed().ok_or(ConnectError::Randomness)?,
+        };
+        let roots = match self.roots {
+            Some(roots) => roots,
+            // Some hundred files: not on the thread that runs everybody's tasks.
+            None => tokio::task::spawn_blocking(tls::system_roots)
+                .await
+                .map_err(|error| ConnectError::Root { reason: error.to_string() })?,
+        };
+        let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls { reason: error.to_string() })?;
+        let (command_sender, commands) = mpsc::channel(COMMANDS);
+        let (event_sender, events) = mpsc::channel(EVENTS);
+        let engine = epode::Client::new(self.config, seed);
+        tokio::spawn(Actor::new(engine, self.identities, tls, self.trace, commands, event_sender).run());
+        let mut client = Client {
+            handle: Handle { commands: command_sender },
+            events,
+            set_aside: VecDeque::new(),
+            set_aside_bytes: 0,
+            last: None,
+        };
+        // A new client takes its first `Start`.
+        let _ = client.start().await;
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("identities", &self.identities.keys()).finish_non_exhaustive()
+    }
+}
+
+/// A client: take its events with [`next`](Self::next), and give it stanzas.
+///
+/// One that is dropped says goodbye in the background. Events have to be taken: when 64 wait, the client stops reading
+/// from the server, and with it everything stands still but what was already under way.
+#[derive(Debug)]
+pub struct Client {
+    handle: Handle,
+    events: mpsc::Receiver<Event>,
+    set_aside: VecDeque<Event>,
+    set_aside_bytes: usize,
+    /// Why the client is offline, once the application has been told.
+    last: Option<Offline>,
+}
+
+impl Client {
+    /// Says with what to connect.
+    pub fn builder(config: Config) -> Builder {
+        Builder {
+            config,
+            identities: HashMap::new(),
+            roots: None,
+            allow_invalid_certificate: false,
+            seed: None,
+            trace: None,
+        }
+    }
+
+    /// The next event; `None` after [`Event::Offline`], until [`start`](Self::start). Cancel safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        if self.last.is_some() {
+            return None;
+        }
+        let event = match self.set_aside.pop_front() {
+            Some(event) => {
+                self.set_aside_bytes = self.set_aside_bytes.saturating_sub(weight(&event));
+                event
+            }
+            None => self.events.recv().await?,
+        };
+        if let Event::Offline { reason } = &event {
+            self.last = Some(reason.clone());
+        }
+        Some(event)
+    }
+
+    /// Goes online again after [`Event::Offline`].
+    ///
+    /// # Errors
+    /// The client was not offline.
+    pub async fn start(&mut self) -> Result<(), CallError> {
+        self.handle.call(|reply| Command::Start { reply }).await??;
+        self.last = None;
+        Ok(())
+    }
+
+    /// Says goodbye, and waits until it is said: at most the time that the configuration gives to it. Returns why the
+    /// client is offline. Events that were not taken are lost.
+    pub async fn stop(&mut self) -> Offline {
+        self.handle.stop().await;
+        while self.next().await.is_some() {}
+        self.last.clone().unwrap_or(Offline::Stopped)
+    }
+
+    /// Sends a message or a presence. Its token returns in [`Event::Delivery`].
+    ///
+    /// # Errors
+    /// The stanza cannot be sent, the queue is full, or the client is offline.
+    pub async fn send(&self, stanza: Element) -> Result<Token, CallError> {
+        self.handle.send(stanza).await
+    }
+
+    /// Sends an `iq` and waits for its result. Other events that arrive meanwhile are kept for [`next`](Self::next), up to
+    /// 4 MiB of them; after that the request is given up, for a client that takes no events cannot hear the answer.
+    ///
+    /// # Errors
+    /// The `iq` cannot be sent, or there is no result.
+    pub async fn request(&mut self, iq: Element) -> Result<Element, RequestError> {
+        self.request_within(iq, None).await
+    }
+
+    /// As [`request`](Self::request), with its own patience.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn request_within(&mut self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
+        let (token, mut answer) = self.handle.begin_request(iq, timeout).await?;
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer.unwrap_or(Err(IqError::Disconnected)).map_err(RequestError::Iq),
+                event = self.events.recv(), if self.set_aside_bytes < SET_ASIDE => match event {
+                    Some(event) => {
+                        self.set_aside_bytes = self.set_aside_bytes.saturating_add(weight(&event));
+                        self.set_aside.push_back(event);
+                        if self.set_aside_bytes >= SET_ASIDE {
+                            self.handle.cancel(token).await;
+                        }
+                    }
+                    None => return Err(RequestError::Iq(IqError::Disconnected)),
+                },
+            }
+        }
+    }
+
+    /// Answers an [`Event::Request`].
+    ///
+    /// # Errors
+    /// It was answered already.
+    pub async fn respond(&self, token: Token, result: Result<Option<Element>, StanzaError>) -> Result<(), CallError> {
+        self.handle.respond(token, result).await
+    }
+
+    /// A handle for other tasks.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+/// Memory of what an event carries, roughly.
+fn weight(event: &Event) -> usize {
+    let payload = match event {
+        Event::Stanza { stanza } | Event::Request { iq: stanza, .. } | Event::IqDone { result: Ok(stanza), .. } => {
+            stanza.memory_size()
+        }
+        // Not an enum of this crate: whatever else there may be carries no stanza.
+        _ => 0,
+    };
+    payload.saturating_add(size_of::<Event>())
+}
+
+/// Sends for a client from another task. It keeps working until the [`Client`] is dropped.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Handle {
+    /// As [`Client::send`].
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn send(&self, stanza: Element) -> Result<Token, CallError> {
+        let stanza = Box::new(stanza);
+        Ok(self.call(|reply| Command::Send { stanza, reply }).await??)
+    }
+
+    /// As [`Client::request`]; the events meanwhile are the owner's to take.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn request(&self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
+        let (_, answer) = self.begin_request(iq, timeout).await?;
+        answer.await.unwrap_or(Err(IqError::Disconnected)).map_err(RequestError::Iq)
+    }
+
+    /// As [`Client::respond`].
+    ///
+    /// # Errors
+    /// As [`Client::respond`].
+    pub async fn respond(&self, token: Token, result: Result<Option<Element>, StanzaError>) -> Result<(), CallError> {
+        let result = Box::new(result);
+        Ok(self.call(|reply| Command::Respond { token, result, reply }).await??)
+    }
+
+    /// Gives up on a request, or on a stanza that was not written yet.
+    pub async fn cancel(&self, token: Token) {
+        // Without a task there is nothing left to cancel.
+        let _ = self.commands.send(Command::Cancel { token }).await;
+    }
+
+    /// Says goodbye; [`Event::Offline`] is the end.
+    pub async fn stop(&self) {
+        // Without a task the client is offline already.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    async fn begin_request(
+        &self,
+        iq: Element,
+        timeout: Option<Duration>,
+    ) -> Result<(Token, oneshot::Receiver<Result<Element, IqError>>), CallError> {
+        let (answer, receiver) = oneshot::channel();
+        let iq = Box::new(iq);
+        let token = self.call(|reply| Command::Request { iq, timeout, answer, reply }).await??;
+        Ok((token, receiver))
+    }
+
+    async fn call<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, CallError> {
+        let (reply, receiver) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| CallError::Gone)?;
+        receiver.await.map_err(|_| CallError::Gone)
+    }
+}
+
+/// A client that cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The credentials name a client certificate that the builder was not given.
+    NoIdentity {
+        /// Its label.
+        label: String,
+    },
+    /// The client certificate cannot be used.
+    Identity(IdentityError),
+    /// An authority cannot be trusted.
+    Root {
+        /// Why.
+        reason: String,
+    },
+    /// TLS cannot be set up.
+    Tls {
+        /// Why.
+        reason: String,
+    },
+    /// The system gave no random bytes.
+    Randomness,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoIdentity { label } => write!(f, "no client certificate was given for the label {label:?}"),
+            Self::Identity(error) => error.fmt(f),
+            Self::Root { reason } => write!(f, "the authority to be trusted cannot be used: {reason}"),
+            Self::Tls { reason } => write!(f, "TLS cannot be set up: {reason}"),
+            Self::Randomness => f.write_str("the system gave no random bytes: without them no login is safe"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// A call that the client did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The engine refused it; nothing was sent. [`Refused::Full`] also when too many events wait for the application.
+    Refused(Refused),
+    /// The [`Client`] was dropped.
+    Gone,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Gone => f.write_str("the client is gone"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<Refused> for CallError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// A request without a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// It was never sent.
+    Call(CallError),
+    /// The entity refused it, or there was no answer.
+    Iq(IqError),
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(error) => error.fmt(f),
+            Self::Iq(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+impl From<CallError> for RequestError {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}

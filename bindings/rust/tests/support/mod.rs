@@ -1,0 +1,173 @@
+//! Certificates made at run time, the dev server with two users, and clients that log in to it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use epode::{Config, Credentials, Element, Event, Input, Jid, Offline, Output};
+use epode_devserver::{Server, Settings, TlsIdentity, User};
+use epode_tokio::{Builder, Client, ClientIdentity, Trace};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, OtherNameValue, SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// No step on loopback takes so long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One authority that signs the server's certificate and the clients'.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) certificate: CertificateDer<'static>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Validity {
+    Now,
+    Expired,
+    NotYet,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        Self::called("test authority")
+    }
+
+    pub(crate) fn called(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    fn server(&self) -> TlsIdentity {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        TlsIdentity { chain: vec![certificate.der().clone()], key: key.serialize_der().try_into().unwrap() }
+    }
+
+    pub(crate) fn client(&self, jid: &str, validity: Validity) -> (CertificateDer<'static>, ClientIdentity) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "a client");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let name = OtherNameValue::Utf8String(jid.to_owned());
+        params.subject_alt_names.push(SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, 5], name)));
+        match validity {
+            Validity::Now => {}
+            Validity::Expired => params.not_after = rcgen::date_time_ymd(2001, 1, 1),
+            Validity::NotYet => params.not_before = rcgen::date_time_ymd(3000, 1, 1),
+        }
+        let leaf = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        let key: PrivateKeyDer<'static> = key.serialize_der().try_into().unwrap();
+        (leaf.clone(), ClientIdentity::new(vec![leaf], key).unwrap())
+    }
+
+    /// A server with user01 and user02, whose passwords are their names with "'s password".
+    pub(crate) async fn serve(&self, change: impl FnOnce(&mut Settings)) -> Server {
+        let mut settings = Settings::new("localhost", self.server());
+        settings.client_ca = vec![self.certificate.clone()];
+        settings.users = ["user01", "user02"]
+            .map(|name| User { name: name.into(), password: Some(format!("{name}'s password")) })
+            .into();
+        change(&mut settings);
+        Server::start(settings).await.unwrap()
+    }
+
+    pub(crate) fn by_certificate(&self, server: &Server, name: &str, validity: Validity) -> Builder {
+        let jid = format!("{name}@localhost");
+        let (leaf, identity) = self.client(&jid, validity);
+        let credentials = Credentials::certificate("mine", Some(leaf.to_vec()));
+        self.builder(server, &jid, credentials).identity("mine", identity)
+    }
+
+    pub(crate) fn by_password(&self, server: &Server, name: &str, password: &str) -> Builder {
+        self.builder(server, &format!("{name}@localhost"), Credentials::password(password))
+    }
+
+    fn builder(&self, server: &Server, jid: &str, credentials: Credentials) -> Builder {
+        let config =
+            Config::builder(jid.parse().unwrap()).bosh(server.bosh_url()).credentials(credentials).build().unwrap();
+        Client::builder(config).add_root(self.certificate.clone()).unwrap()
+    }
+}
+
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it hangs")
+}
+
+/// Waits for `Online`; the JID and the mechanism.
+pub(crate) async fn online(client: &mut Client) -> (Jid, String) {
+    within(async {
+        loop {
+            match client.next().await.expect("an event") {
+                Event::Online { jid, mechanism, .. } => return (jid, mechanism),
+                Event::Offline { reason } => panic!("{reason}"),
+                _ => {}
+            }
+        }
+    })
+    .await
+}
+
+/// Waits for `Offline`.
+pub(crate) async fn offline(client: &mut Client) -> Offline {
+    within(async {
+        loop {
+            match client.next().await.expect("an event") {
+                Event::Offline { reason } => return reason,
+                Event::Online { jid, .. } => panic!("logged in as {jid}"),
+                _ => {}
+            }
+        }
+    })
+    .await
+}
+
+/// The text of the next message.
+pub(crate) async fn message(client: &mut Client) -> String {
+    within(async {
+        loop {
+            if let Event::Stanza { stanza } = client.next().await.expect("an event") {
+                if let Some(body) = stanza.child("jabber:client", "body") {
+                    return body.text().into_owned();
+                }
+            }
+        }
+    })
+    .await
+}
+
+pub(crate) fn chat(to: &Jid, text: &str) -> Element {
+    Element::builder("jabber:client", "message")
+        .attr("to", to.as_str())
+        .attr("type", "chat")
+        .child(Element::builder("jabber:client", "body").text(text))
+        .build()
+        .unwrap()
+}
+
+/// Everything that went over the wire, and what the driver said about reading.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn on(&self, builder: Builder) -> Builder {
+        let log = self.clone();
+        builder.trace(move |trace| {
+            let line = match trace {
+                Trace::Output { output: Output::Post { body, .. }, .. } => format!("-> {}", String::from_utf8_lossy(body)),
+                Trace::Input { input: Input::Responded { body, .. }, .. } => format!("<- {}", String::from_utf8_lossy(body)),
+                Trace::Input { input: Input::Reading { reading, .. }, .. } => format!("reading {reading}"),
+                _ => return,
+            };
+            log.0.lock().unwrap().push(line);
+        })
+    }
+
+    pub(crate) fn count(&self, needle: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(needle)).count()
+    }
+}

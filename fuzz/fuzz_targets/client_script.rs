@@ -1,0 +1,286 @@
+//! A whole life of a client: an application, a host and a server that do anything at all, in any order, while the clock runs.
+#![no_main]
+
+use std::time::Duration;
+
+use epode::xml::Element;
+use epode::{Failure, Input, LinkId, LinkInfo, RequestId, StanzaError, Token, Verified, stanza};
+use epode_fuzz::cursor::Cursor;
+use epode_fuzz::host::{Choices, DOMAIN, Host, Login};
+use epode_fuzz::server::{self, STATUSES};
+use epode_fuzz::{grammar, memory};
+use libfuzzer_sys::fuzz_target;
+
+/// Nothing here makes a client keep more: the answers are short, and the queues of a patient application are bounded.
+const MEMORY: usize = 8 * 1024 * 1024;
+
+// Two letters for the configuration, then a letter for each thing that happens, with its arguments behind it: see `act`.
+fuzz_target!(|bytes: &[u8]| {
+    let held = memory::now();
+    let (digest, most) = memory::most(|| run(bytes));
+    assert!(most <= MEMORY, "{most} bytes of memory");
+    assert_eq!(memory::now(), held, "memory is left behind");
+    // The same inputs give the same outputs.
+    if bytes.len() % 8 == 0 {
+        assert_eq!(run(bytes), digest, "another run went another way");
+    }
+});
+
+fn run(bytes: &[u8]) -> u64 {
+    let mut cursor = Cursor::new(bytes);
+    let (login, options) = (cursor.byte(), cursor.byte());
+    let mut host = Host::new(Choices {
+        login: match login {
+            b'P' => Login::Password,
+            b'B' => Login::Both,
+            b'E' => Login::Certificate,
+            other => [Login::Password, Login::Both, Login::Certificate][usize::from(other) % 3],
+        },
+        allow_plain: options & 1 != 0,
+        plaintext: options & 2 != 0,
+        small: options & 4 != 0,
+        resource: options & 8 != 0,
+        max_requests: [4, 4, 1, 2][usize::from(options >> 4) % 4],
+    });
+    for _ in 0..300 {
+        if cursor.is_empty() {
+            break;
+        }
+        act(&mut host, &mut cursor);
+    }
+    host.wind_up();
+    host.digest()
+}
+
+fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
+    match cursor.byte() {
+        // The host.
+        b'S' => drop(host.feed(Input::Start)),
+        b'C' => drop(host.connect(LinkInfo::verified(DOMAIN))),
+        b'U' => drop(host.connect(odd_link(cursor))),
+        b'f' => {
+            let request = host.outstanding(cursor.below(8)).map(|(request, _)| request);
+            host.fail(request, failure(cursor));
+        }
+        b'F' => host.fail(None, failure(cursor)),
+        b'e' => drop(host.feed(Input::Ended { link: host.link() })),
+        b'd' => {
+            if host.is_started() {
+                host.server.paused = true;
+            }
+            let (link, reading) = (host.link(), false);
+            let _ = host.feed(Input::Reading { link, reading });
+        }
+        b'D' => {
+            host.server.paused = false;
+            let (link, reading) = (host.link(), true);
+            let _ = host.feed(Input::Reading { link, reading });
+        }
+        b'l' => late(host, cursor),
+
+        // The clock.
+        b'k' => drop(host.tick_at_deadline()),
+        b'w' => {
+            host.advance(u64::from(cursor.byte()) * 97);
+            host.tick();
+        }
+        b'v' => host.advance(u64::from(cursor.byte()) * 8),
+        b'z' => host.tick_in_the_past(),
+
+        // The application.
+        b'x' => drop(host.feed(Input::Stop)),
+        b's' => {
+            let text = "y".repeat(cursor.below(256) * 4);
+            if let Ok(stanza) = stanza::chat(&"a@b/c".parse().expect("a JID"), &text) {
+                let _ = host.feed(Input::Send { stanza });
+            }
+        }
+        b'p' => {
+            if let Ok(stanza) = stanza::available() {
+                let _ = host.feed(Input::Send { stanza });
+            }
+        }
+        b'q' => {
+            let to = cursor.pick(&[None, Some("a@b/c"), Some("example.org"), Some("user@example.org")]);
+            let to = to.map(|to| to.parse().expect("a JID"));
+            let timeout = cursor.pick(&[
+                None,
+                Some(Duration::from_secs(5)),
+                Some(Duration::ZERO),
+                Some(Duration::MAX),
+            ]);
+            if let Ok(iq) = stanza::get(to.as_ref(), Element::builder("urn:q", "query")) {
+                let _ = host.feed(Input::Request { iq, timeout });
+            }
+        }
+        b'g' => anything(host, cursor),
+        b'c' => {
+            let token = token(&host.tokens, cursor);
+            let _ = host.feed(Input::Cancel { token });
+        }
+        b'R' => {
+            let token = token(&host.asked, cursor);
+            let result = match cursor.byte() % 4 {
+                0 => Ok(None),
+                1 => Ok(Element::builder("urn:answered", "done").build().ok()),
+                2 => Err(StanzaError::service_unavailable()),
+                _ => Err(StanzaError {
+                    condition: String::from("no name"),
+                    ..StanzaError::service_unavailable()
+                }),
+            };
+            let _ = host.feed(Input::Respond { token, result });
+        }
+
+        // The server.
+        b'a' => proper(host, 0, cursor, false),
+        b'A' => proper(host, 1, cursor, false),
+        b'b' => proper(host, 0, cursor, true),
+        b't' => {
+            let index = cursor.below(5);
+            if let Some((request, posted)) = host.outstanding(index) {
+                let mut body = server::made_up(cursor, &posted);
+                if cursor.one_in(8) {
+                    server::break_up(cursor, &mut body);
+                }
+                host.answer(request, 200, &body);
+            }
+        }
+        b'h' => {
+            if let Some((request, posted)) = host.outstanding(cursor.below(5)) {
+                let status = cursor.pick(&STATUSES);
+                let body = server::made_up(cursor, &posted);
+                host.answer(request, status, &body);
+            }
+        }
+        b'r' => {
+            if let Some((request, _)) = host.outstanding(0) {
+                host.answer(request, 200, cursor.bytes());
+            }
+        }
+        // Any other letter: the login goes on, which most scripts should.
+        other => {
+            if !host.is_started() {
+                let _ = host.feed(Input::Start);
+                let _ = host.connect(LinkInfo::verified(DOMAIN));
+            } else {
+                proper(host, usize::from(other) % 2, cursor, false);
+            }
+        }
+    }
+}
+
+fn proper(host: &mut Host, index: usize, cursor: &mut Cursor<'_>, broken: bool) {
+    if let Some((request, posted)) = host.outstanding(index) {
+        let mut body = host.server.proper(&posted);
+        if broken {
+            server::break_up(cursor, &mut body);
+        }
+        host.answer(request, 200, &body);
+    }
+}
+
+/// Inputs about things that are gone, or never were.
+fn late(host: &mut Host, cursor: &mut Cursor<'_>) {
+    let link = LinkId(host.link().0.wrapping_add(u64::from(cursor.byte() % 3)).wrapping_sub(1));
+    let request = RequestId(u64::from(cursor.byte()));
+    if link == host.link() && host.is_outstanding(request) {
+        return;
+    }
+    let input = match cursor.byte() % 5 {
+        0 => Input::Responded {
+            link,
+            request,
+            status: 200,
+            body: b"<body xmlns='http://jabber.org/protocol/httpbind' type='terminate'/>"[..].into(),
+            tls: None,
+        },
+        1 => Input::Failed {
+            link,
+            request: Some(request),
+            reason: Failure::Reset,
+        },
+        2 if link != host.link() => Input::Ended { link },
+        3 if link != host.link() => Input::Connected {
+            link,
+            info: LinkInfo::verified(DOMAIN),
+        },
+        _ => Input::Cancel {
+            token: Token(request.0),
+        },
+    };
+    let _ = host.feed(input);
+}
+
+/// Stanzas that are none, and stanzas in the wrong input.
+fn anything(host: &mut Host, cursor: &mut Cursor<'_>) {
+    let kind = cursor.byte();
+    let Ok(mut element) = grammar::element(cursor).build() else {
+        return;
+    };
+    if kind & 1 != 0 {
+        let attribute = cursor.pick(&["to", "from", "id", "type"]);
+        let value = cursor.pick(&[
+            "user@example.org",
+            "a@b/c",
+            "@@",
+            "set",
+            "get",
+            "result",
+            "subscribe",
+            "x'y<z&",
+        ]);
+        let name = cursor.pick(&["message", "presence", "iq"]);
+        let Ok(stanza) = Element::builder("jabber:client", name)
+            .attr(attribute, value)
+            .element(&element)
+            .build()
+        else {
+            return;
+        };
+        element = stanza;
+    }
+    let _ = match kind & 2 {
+        0 => host.feed(Input::Send { stanza: element }),
+        _ => host.feed(Input::Request {
+            iq: element,
+            timeout: None,
+        }),
+    };
+}
+
+fn odd_link(cursor: &mut Cursor<'_>) -> LinkInfo {
+    let name = cursor.pick(&["other.example", DOMAIN, "", "EXAMPLE.org"]).to_string();
+    LinkInfo {
+        encrypted: cursor.byte() & 1 != 0,
+        verified: match cursor.byte() % 3 {
+            0 => Verified::No,
+            1 => Verified::Host { name },
+            _ => Verified::Platform { name },
+        },
+        client_certificate: cursor.one_in(2).then(|| cursor.bytes().to_vec()),
+        ..LinkInfo::default()
+    }
+}
+
+fn failure(cursor: &mut Cursor<'_>) -> Failure {
+    match cursor.byte() % 7 {
+        0 => Failure::Reset,
+        1 => Failure::Timeout,
+        2 => Failure::TlsAlert(cursor.byte()),
+        3 => Failure::Dns,
+        4 => Failure::Refused,
+        5 => Failure::CertificateRejected {
+            reason: String::from("expired"),
+        },
+        _ => Failure::Http {
+            reason: String::from("garbage"),
+        },
+    }
+}
+
+fn token(known: &[Token], cursor: &mut Cursor<'_>) -> Token {
+    let index = cursor.below(16);
+    let from_end = known.len().checked_sub(index + 1).and_then(|index| known.get(index));
+    from_end.copied().unwrap_or(Token(u64::from(cursor.byte())))
+}
