@@ -24,12 +24,12 @@ prepare_metadata_for_build_editable = maturin.prepare_metadata_for_build_editabl
 
 def build_wheel(*arguments: Any) -> str:
     with _generator():
-        return maturin.build_wheel(*arguments)
+        return str(maturin.build_wheel(*arguments))
 
 
 def build_editable(*arguments: Any) -> str:
     with _generator():
-        return maturin.build_editable(*arguments)
+        return str(maturin.build_editable(*arguments))
 
 
 @contextmanager

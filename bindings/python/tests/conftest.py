@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def server(pki: Path) -> Iterator[Server]:
     program = TARGET / "debug" / "epode-devserver"
     subprocess.run(["cargo", "build", "--locked", "--quiet", "-p", "epode-devserver"], cwd=REPOSITORY, check=True)
     users = [argument for user in ("user01", "user02", "user03") for argument in ("--user", user)]
-    command = [program, "--cert", "localhost.crt", "--key", "localhost.key", "--client-ca", "ca.crt", *users]
+    command = [str(program), "--cert", "localhost.crt", "--key", "localhost.key", "--client-ca", "ca.crt", *users]
     environment = {**os.environ, "EPODE_DEVSERVER_PASSWORD": PASSWORD}
     with subprocess.Popen(command, cwd=pki, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -76,7 +77,8 @@ def server(pki: Path) -> Iterator[Server]:
             assert url.startswith("https://"), url
             yield Server(url, pki)
         finally:
-            process.terminate()
+            # Its last words are what clients did that they must not.
+            process.send_signal(signal.SIGINT)
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

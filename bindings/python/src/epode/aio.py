@@ -270,8 +270,9 @@ class Client:
             raise
         if answer is not None and step.token is not None:
             self._answers[step.token] = answer
+        token: int | None = step.token
         self._carry_out(step)
-        return step.token
+        return token
 
     def _answered(self, link: int, request: int, outcome: HttpAnswer | _native.Failure) -> None:
         if self._offline is not None:
