@@ -153,8 +153,9 @@ impl Session {
         if request.rid < self.next || self.early.contains_key(&request.rid) {
             return self.repeat(request, now);
         }
-        // XEP-0124 §11: a terminate or a pause may be one more than `requests`.
-        let limit = self.terms.requests + usize::from(request.is_terminate() || request.pause().is_some());
+        // XEP-0124 §11: a terminate or a pause may be one more than `requests`; it may also have overtaken this one.
+        let one_more = |request: &Request| request.is_terminate() || request.pause().is_some();
+        let limit = self.terms.requests + usize::from(one_more(&request) || self.early.values().any(one_more));
         // XEP-0124 §14.2: rids outside the window are not the client's to use.
         if request.rid - self.next >= limit as u64 {
             self.violations.push(format!(

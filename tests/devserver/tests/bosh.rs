@@ -56,6 +56,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_terminate_may_overtake_the_requests_before_it() {
+        let authority = Authority::new();
+        let server = server(&authority).await;
+        let mut client = Client::online(&server, &authority, "user01", "a").await;
+        let (poll, message) = (client.body("", ""), client.body("", &ping("one")));
+        let goodbye = client.body("type='terminate'", "");
+        let mut late = Vec::new();
+        // XEP-0124 §11: with two requests allowed, the goodbye is the third.
+        for body in [poll, goodbye] {
+            let mut other = Connection::open(&server, &authority, None).await;
+            late.push(tokio::spawn(async move { other.post(&body).await }));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        client.connection.post(&message).await;
+        for answer in late {
+            assert!(!answer.await.unwrap().contains("condition="));
+        }
+        assert_eq!(server.violations(), [""; 0]);
+    }
+
+    #[tokio::test]
     async fn a_held_request_delivers_what_another_user_sends() {
         let authority = Authority::new();
         let server = server(&authority).await;

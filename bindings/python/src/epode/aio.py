@@ -1,0 +1,471 @@
+"""The asyncio driver: it owns the connections and the clock, feeds the engine, and carries out what it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from epode import _convert, _native
+from epode._http import Answer as HttpAnswer
+from epode._http import Link
+from epode.errors import ConfigurationError, EpodeError, NotOnline, RequestFailed, RequestTimedOut, went_offline
+from epode.events import Answer, Delivery, Event, Message, Offline, Online, Presence, Request
+
+_IDENTITY: Final = "certificate"
+
+#: Stanzas that may wait for the application before the driver stops reading from the server; it goes on at half of it.
+_BACKLOG: Final = 1_000
+
+#: Longer than the engine waits for the goodbye, which is the real limit (5 s).
+_GOODBYE: Final = 10.0
+
+#: The event loop's clock stands still while a device sleeps; the engine's does not. An early Tick is harmless.
+_LONGEST_SLEEP: Final = 30.0
+
+
+def connect(
+    jid: str,
+    *,
+    bosh: str,
+    certificate: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    key_password: str | bytes | None = None,
+    password: str | bytes | None = None,
+    ca: str | os.PathLike[str] | None = None,
+    allow_plain: bool = False,
+    answers: Iterable[str] = (),
+    available: bool = True,
+) -> Client:
+    """A client for the account ``jid``, to be used with ``async with``, which logs in and at the end says goodbye.
+
+    ``bosh`` is the URL of the server's BOSH service (https). ``certificate`` and ``key`` are PEM files (the key may be in the first),
+    ``password`` is the account's: a certificate alone logs in by SASL EXTERNAL, a password alone by SCRAM, both by SCRAM on a connection
+    that presents the certificate. ``ca`` is a PEM file of the authorities that may vouch for the server; without it, the system's.
+
+    ``allow_plain`` also allows SASL PLAIN, which shows the server the password. ``answers`` are the namespaces of requests that the
+    application answers. ``available`` sends initial presence, without which servers route no messages to the account.
+
+    Raises :class:`ConfigurationError` for what cannot work. Nothing is sent yet.
+    """
+    context = _tls_context(ca)
+    der = None
+    if certificate is not None:
+        der = _load_identity(context, Path(certificate), key, key_password)
+    elif key is not None:
+        raise ConfigurationError("a key was given without a certificate")
+    secret = password.encode() if isinstance(password, str) else password
+    credentials: _native.Credentials
+    if der is not None and secret is not None:
+        credentials = _native.Credentials.CERTIFICATE_AND_PASSWORD(_IDENTITY, secret)
+    elif der is not None:
+        credentials = _native.Credentials.CERTIFICATE(_IDENTITY, der)
+    elif secret is not None:
+        credentials = _native.Credentials.PASSWORD(secret)
+    else:
+        raise ConfigurationError("no credentials were given: a certificate, a password, or both are needed")
+    config = _native.Config(
+        jid=jid,
+        credentials=credentials,
+        bosh=_native.Bosh(url=bosh),
+        mechanisms=_native.Mechanisms(allow_plain=allow_plain),
+        answers=list(answers),
+    )
+    try:
+        engine = _native.Client(config, os.urandom(32))
+    except _native.Refused as error:
+        raise _convert.refused(error) from None
+    return Client(engine, context, available=available)
+
+
+class Client:
+    """One session with a server. Made by :func:`connect`; it belongs to the event loop that enters it.
+
+    Iterate over it for events: :class:`Online` is the first, :class:`Offline` the last.
+    """
+
+    def __init__(self, engine: _native.Client, context: ssl.SSLContext, *, available: bool) -> None:
+        self._engine = engine
+        self._context = context
+        self._available = available
+        self._outputs: deque[_native.Output] = deque()
+        self._working = False
+        self._links: dict[int, Link] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._events: deque[Event] = deque()
+        self._stanzas_waiting = 0
+        self._news = asyncio.Event()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._writable = asyncio.Event()
+        self._own: set[int] = set()
+        self._answers: dict[int, asyncio.Future[_native.IqResult]] = {}
+        self._started = False
+        self._online: Online | None = None
+        self._offline: Offline | None = None
+        self._changed = asyncio.Event()
+
+    # ---- life
+
+    async def __aenter__(self) -> Self:
+        """Logs in. Raises a :class:`WentOffline` that says who is to blame."""
+        if self._started:
+            raise EpodeError("a client is used once: make a new one with connect()")
+        self._started = True
+        try:
+            self._feed(_native.Input.START())
+            while self._online is None and self._offline is None:
+                await self._wait(self._changed)
+        except BaseException:
+            # Cancelled in the middle of a login: the server may hold half a session.
+            await self.close()
+            raise
+        if self._offline is not None:
+            await self.close()
+            raise went_offline(self._offline)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Says goodbye and closes the connections; events that were not read yet can still be. Doing it twice is harmless."""
+        self._may_read.set()
+        try:
+            if self._started and self._offline is None:
+                self._feed(_native.Input.STOP())
+                try:
+                    async with asyncio.timeout(_GOODBYE):
+                        while self._offline is None:
+                            await self._wait(self._changed)
+                except TimeoutError:
+                    pass
+            if self._closing:
+                await asyncio.wait(list(self._closing))
+        finally:
+            self._end(Offline("stopped", "stopped", "offline, as asked"))
+            for task in list(self._closing):
+                task.cancel()
+            links = list(self._links.values())
+            self._links.clear()
+            await asyncio.gather(*(link.close(0) for link in links), *self._closing, return_exceptions=True)
+
+    @property
+    def jid(self) -> str | None:
+        """The full JID, while online."""
+        return self._online.jid if self._online is not None and self._offline is None else None
+
+    @property
+    def offline(self) -> Offline | None:
+        """Why the session is over, once it is."""
+        return self._offline
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            if self._offline is not None:
+                raise StopAsyncIteration
+            await self._wait(self._news)
+        event = self._events.popleft()
+        if isinstance(event, Message | Presence | Request):
+            self._stanzas_waiting -= 1
+            self._judge_reading()
+        return event
+
+    # ---- what an application asks for
+
+    async def send_message(self, to: str, text: str) -> int:
+        """Sends a chat message. The token names it in :class:`Delivery` events. Waits while the outbound queue is full."""
+        try:
+            xml = _native.chat(to, text)
+        except _native.Refused as error:
+            raise _convert.refused(error) from None
+        return await self.send(xml)
+
+    async def send(self, xml: str | bytes) -> int:
+        """Sends a ``<message/>`` or ``<presence/>``; one without a namespace is in ``jabber:client``. As :meth:`send_message`."""
+        return await self._when_room(_native.Input.SEND(_bytes(xml)))
+
+    async def request(self, xml: str | bytes, *, timeout: float | None = None) -> Answer:
+        """Sends an ``<iq/>`` of type ``get`` or ``set`` and waits for its answer, by default for 60 seconds.
+
+        Its ``id`` is replaced by one that nobody can guess. Raises :class:`RequestFailed` for an error of the entity's,
+        :class:`RequestTimedOut`, or :class:`NotOnline` where the session ended first: whether the request was handled is not known then.
+        """
+        timeout_ms = None if timeout is None else max(0, int(timeout * 1000))
+        answer = asyncio.get_running_loop().create_future()
+        token = await self._when_room(_native.Input.REQUEST(_bytes(xml), timeout_ms), answer)
+        try:
+            result: _native.IqResult = await answer
+        except asyncio.CancelledError:
+            if self._offline is None:
+                self._feed(_native.Input.CANCEL(token))
+            raise
+        finally:
+            self._answers.pop(token, None)
+        if isinstance(result, _native.IqResult.ANSWER):
+            return _convert.answer(result.iq)
+        if isinstance(result, _native.IqResult.ERROR):
+            error = result.error
+            raise RequestFailed(error.condition, _convert.ERROR_TYPE_NAMES[error.kind], error.text)
+        if isinstance(result, _native.IqResult.TIMEOUT):
+            raise RequestTimedOut("the request was not answered in time")
+        raise NotOnline("the session ended before the answer came: whether the request was handled is not known")
+
+    def respond(self, request: Request, payload: str | bytes | None = None) -> None:
+        """Answers a request with a ``result``, and the payload if there is one."""
+        self._reply(request, _native.Reply.RESULT(None if payload is None else _bytes(payload)))
+
+    def refuse(
+        self, request: Request, condition: str = "service-unavailable", *, type: str = "cancel", text: str | None = None
+    ) -> None:
+        """Answers a request with an error (RFC 6120 §8.3.3)."""
+        kind = _convert.ERROR_TYPES.get(type)
+        if kind is None:
+            raise InvalidStanzaType(type)
+        self._reply(request, _native.Reply.ERROR(_native.StanzaError(kind=kind, condition=condition, text=text)))
+
+    # ---- the loop
+
+    def _reply(self, request: Request, reply: _native.Reply) -> None:
+        self._feed(_native.Input.RESPOND(request.token, reply))
+
+    async def _when_room(
+        self, input: _native.Input, answer: asyncio.Future[_native.IqResult] | None = None
+    ) -> int:
+        while True:
+            self._writable.clear()
+            try:
+                token = self._feed(input, answer)
+            except _Full:
+                await self._wait(self._writable)
+                continue
+            if token is None:
+                raise NotOnline("not online: the session has not begun, or is over")
+            return token
+
+    def _feed(self, input: _native.Input, answer: asyncio.Future[_native.IqResult] | None = None) -> int | None:
+        """One turn: the input goes in, and all that comes out is carried out."""
+        if not self._started or self._offline is not None:
+            raise NotOnline("not online: the session has not begun, or is over")
+        try:
+            step = self._engine.handle(_now(), input)
+        except _native.Refused.Full:
+            raise _Full from None
+        except _native.Refused as error:
+            raise _convert.refused(error) from None
+        except _native.InternalError as error:
+            self._die(error)
+            raise
+        if answer is not None and step.token is not None:
+            self._answers[step.token] = answer
+        token: int | None = step.token
+        self._carry_out(step)
+        return token
+
+    def _answered(self, link: int, request: int, outcome: HttpAnswer | _native.Failure) -> None:
+        if self._offline is not None:
+            return
+        try:
+            if isinstance(outcome, HttpAnswer):
+                # The body is borrowed for the call, not copied.
+                step = self._engine.responded(_now(), link, request, outcome.status, outcome.body, outcome.tls)
+            else:
+                step = self._engine.handle(_now(), _native.Input.FAILED(link, request, outcome))
+        except (_native.Refused, _native.InternalError) as error:
+            self._die(error)
+            return
+        self._carry_out(step)
+
+    def _carry_out(self, step: _native.Step) -> None:
+        self._outputs.extend(step.outputs)
+        deadline = step.deadline
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and self._offline is None:
+            delay = min(max(0, deadline.at_ms - _now()) / 1000, _LONGEST_SLEEP)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+        # An output may cause an input, whose outputs come after those that wait already.
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._outputs:
+                self._do(self._outputs.popleft())
+        finally:
+            self._working = False
+
+    def _do(self, output: _native.Output) -> None:
+        if isinstance(output, _native.Output.EVENT):
+            self._happened(output.event)
+        elif isinstance(output, _native.Output.POST):
+            if link := self._links.get(output.link):
+                link.post(output.request, output.body)
+        elif isinstance(output, _native.Output.ABANDON):
+            if link := self._links.get(output.link):
+                link.abandon(output.request)
+        elif isinstance(output, _native.Output.CONNECT):
+            self._open(output.link, output.endpoint.url, output.server_name, output.max_message)
+        elif isinstance(output, _native.Output.CLOSE) and (link := self._links.pop(output.link, None)):
+            closing = asyncio.get_running_loop().create_task(link.close(_GOODBYE / 2))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def _open(self, link: int, url: str, server_name: str, max_message: int) -> None:
+        def deliver(request: int, outcome: HttpAnswer | _native.Failure) -> None:
+            self._answered(link, request, outcome)
+
+        self._links[link] = Link(url, self._context, max_message, self._may_read, deliver)
+        # The context verifies the server's certificate for the URL's host on every connection, or the request fails.
+        info = _native.LinkInfo(encrypted=True, verified=_native.Verified.HOST(server_name))
+        self._feed(_native.Input.CONNECTED(link, info))
+
+    def _happened(self, native: _native.Event) -> None:
+        if isinstance(native, _native.Event.IQ_DONE):
+            answer = self._answers.pop(native.token, None)
+            if answer is not None and not answer.done():
+                answer.set_result(native.result)
+            return
+        if isinstance(native, _native.Event.WRITABLE):
+            self._writable.set()
+            return
+        event = _convert.event(native)
+        if event is None or (isinstance(event, Delivery) and event.token in self._own):
+            return
+        if isinstance(event, Offline):
+            self._end(event)
+            return
+        self._events.append(event)
+        self._news.set()
+        if isinstance(event, Online):
+            self._online = event
+            self._changed.set()
+            if self._available:
+                self._announce()
+        elif isinstance(event, Message | Presence | Request):
+            self._stanzas_waiting += 1
+            self._judge_reading()
+
+    def _announce(self) -> None:
+        token = self._feed(_native.Input.SEND(b"<presence xmlns='jabber:client'/>"))
+        if token is not None:
+            # Its delivery is nobody's business; the events of it that wait already are among the outputs still to come.
+            self._own.add(token)
+
+    def _judge_reading(self) -> None:
+        """A slow application makes the driver stop reading, and the engine stop its clocks, or the server would look dead."""
+        if self._offline is not None:
+            return
+        reading = self._may_read.is_set()
+        if reading and self._stanzas_waiting >= _BACKLOG:
+            self._may_read.clear()
+        elif not reading and self._stanzas_waiting <= _BACKLOG // 2:
+            self._may_read.set()
+        else:
+            return
+        for link in list(self._links):
+            self._feed(_native.Input.READING(link, not reading))
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._offline is None:
+            self._feed(_native.Input.TICK())
+
+    def _end(self, reason: Offline) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._offline is not None:
+            return
+        self._offline = reason
+        self._events.append(reason)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(_native.IqResult.DISCONNECTED())
+        for waited_for in (self._news, self._changed, self._writable, self._may_read):
+            waited_for.set()
+
+    def _die(self, error: Exception) -> None:
+        """The engine panicked: nothing that it would say can be relied on."""
+        self._outputs.clear()
+        self._end(Offline("stopped", "fault", f"a fault of epode's own, please report it: {error}"))
+
+    async def _wait(self, event: asyncio.Event) -> None:
+        await event.wait()
+        if self._offline is None:
+            event.clear()
+
+
+class InvalidStanzaType(ConfigurationError):
+    """An error type that RFC 6120 §8.3.2 does not have."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__(f"{type!r} is not one of {', '.join(_convert.ERROR_TYPES)}")
+
+
+class _Full(Exception):
+    """The outbound queue is full."""
+
+
+def _now() -> int:
+    """Milliseconds on a clock that never runs backwards and counts the time that a device sleeps, where there is one."""
+    # macOS: CLOCK_MONOTONIC counts it. Windows has no clock_gettime.
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    if hasattr(time, "clock_gettime_ns"):
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1_000_000
+    return time.monotonic_ns() // 1_000_000
+
+
+def _bytes(xml: str | bytes) -> bytes:
+    return xml.encode() if isinstance(xml, str) else xml
+
+
+def _tls_context(ca: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"the file of authorities {os.fspath(ca or '')!r} cannot be used: {_why(error)}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _load_identity(
+    context: ssl.SSLContext,
+    certificate: Path,
+    key: str | os.PathLike[str] | None,
+    key_password: str | bytes | None,
+) -> bytes:
+    """Loads certificate and key, and gives the certificate's DER encoding: the engine reads the names in it (XEP-0178)."""
+    # Without a password OpenSSL would ask on the terminal, and an event loop would wait for a person.
+    password = b"" if key_password is None else key_password
+    try:
+        context.load_cert_chain(certificate, key, password)
+        text = certificate.read_text(encoding="ascii", errors="replace")
+        begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+        first = text[text.index(begin) : text.index(end) + len(end)]
+        return ssl.PEM_cert_to_DER_cert(first)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigurationError(f"the certificate {os.fspath(certificate)!r} cannot be used: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is not the one of the certificate"
+        return "no PEM in it, or the wrong pass phrase" if error.reason is None else error.reason.lower().replace("_", " ")
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,305 @@
+//! What an application decides before it starts, as records with defaults.
+
+use std::time::Duration;
+
+use epode::config;
+
+use crate::Refused;
+
+/// One account and how to reach it.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Config {
+    /// The account, as `user01@example.org`. A resource, if it has one, is asked for at binding.
+    pub jid: String,
+    /// How the account is proved.
+    pub credentials: Credentials,
+    /// The BOSH connection manager.
+    pub bosh: Bosh,
+    /// When SASL EXTERNAL names the account.
+    #[uniffi(default = None)]
+    pub authzid: Option<Authzid>,
+    /// Takes links without TLS, for tests on one machine.
+    #[uniffi(default = false)]
+    pub allow_plaintext: bool,
+    /// Which SASL mechanisms may be used.
+    #[uniffi(default = None)]
+    pub mechanisms: Option<Mechanisms>,
+    /// Bounds on what a peer may cost.
+    #[uniffi(default = None)]
+    pub limits: Option<Limits>,
+    /// How long to wait.
+    #[uniffi(default = None)]
+    pub timeouts: Option<Timeouts>,
+    /// The default language of what is sent (RFC 6120 §4.7.4).
+    #[uniffi(default = "en")]
+    pub language: String,
+    /// Namespaces of `iq` payloads that the application answers; all other requests are refused for it.
+    #[uniffi(default = [])]
+    pub answers: Vec<String>,
+}
+
+/// How the account is proved. Explicit: what is not given is never tried.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
+pub enum Credentials {
+    /// A TLS client certificate: SASL EXTERNAL (XEP-0178).
+    Certificate {
+        /// The label by which the host knows the certificate and its key. The client never sees a key.
+        identity: String,
+        /// The certificate (DER), where the host can show it.
+        der: Option<Vec<u8>>,
+    },
+    /// A password: SCRAM, or PLAIN where the policy allows it. As bytes, so that a host can wipe its copy.
+    Password {
+        /// The password, in UTF-8.
+        password: Vec<u8>,
+    },
+    /// Two factors: SCRAM on a link that presents the certificate; never EXTERNAL.
+    CertificateAndPassword {
+        /// The label by which the host knows the certificate and its key.
+        identity: String,
+        /// The password, in UTF-8.
+        password: Vec<u8>,
+    },
+}
+
+/// A BOSH connection manager, and what to ask of it.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Bosh {
+    /// Where requests are posted to: an `https` URL.
+    pub url: String,
+    /// The longest time, in seconds, that the connection manager may hold a request.
+    #[uniffi(default = 60)]
+    pub wait: u16,
+    /// How many requests the connection manager may hold; 0 asks for a polling session.
+    #[uniffi(default = 1)]
+    pub hold: u8,
+    /// Acknowledge answers (XEP-0124 §9.2).
+    #[uniffi(default = true)]
+    pub ack: bool,
+    /// The first request id: for a vector. By default it is drawn at random.
+    #[uniffi(default = None)]
+    pub first_rid: Option<u64>,
+    /// How many requests may be open at once, whatever the server allows.
+    #[uniffi(default = 4)]
+    pub max_requests: u8,
+}
+
+/// When SASL EXTERNAL names the account (XEP-0178 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Authzid {
+    /// As XEP-0178 wants it, by what the certificate says.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Which SASL mechanisms may be used, of those that the credentials allow.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Mechanisms {
+    /// PLAIN shows the password to the server. It is used over verified TLS only, and only if this is set.
+    #[uniffi(default = false)]
+    pub allow_plain: bool,
+    /// Only these, if set.
+    #[uniffi(default = None)]
+    pub only: Option<Vec<String>>,
+    /// The fewest iterations of SCRAM that are accepted (RFC 5802 §5.1).
+    #[uniffi(default = 4096)]
+    pub scram_min: u32,
+    /// The most.
+    #[uniffi(default = 2000000)]
+    pub scram_max: u32,
+}
+
+/// How long to wait, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct Timeouts {
+    /// For a link to come up, and for a session to be created on it.
+    #[uniffi(default = 30000)]
+    pub connect: u64,
+    /// For each step of the negotiation.
+    #[uniffi(default = 30000)]
+    pub negotiation: u64,
+    /// For the server's part of the goodbye.
+    #[uniffi(default = 5000)]
+    pub close: u64,
+    /// For the answer to a request that names no time of its own.
+    #[uniffi(default = 60000)]
+    pub iq: u64,
+}
+
+/// Bounds on what a peer, or the application itself, may cost. Sizes are in bytes; what is `None` keeps the core's value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+pub struct Limits {
+    /// One top-level element before authentication.
+    #[uniffi(default = None)]
+    pub element_before_login: Option<u64>,
+    /// One top-level element afterwards.
+    #[uniffi(default = None)]
+    pub element: Option<u64>,
+    /// One BOSH body.
+    #[uniffi(default = None)]
+    pub bosh_body: Option<u64>,
+    /// Nesting below the top-level element.
+    #[uniffi(default = None)]
+    pub depth: Option<u64>,
+    /// Attributes of one element.
+    #[uniffi(default = None)]
+    pub attributes: Option<u64>,
+    /// Namespace declarations in scope.
+    #[uniffi(default = None)]
+    pub namespaces: Option<u64>,
+    /// One attribute value.
+    #[uniffi(default = None)]
+    pub attribute_value: Option<u64>,
+    /// One stanza of the application's.
+    #[uniffi(default = None)]
+    pub outbound_stanza: Option<u64>,
+    /// Stanzas that wait to be sent.
+    #[uniffi(default = None)]
+    pub outbound_queue: Option<u64>,
+    /// Output that the host has not taken.
+    #[uniffi(default = None)]
+    pub inbound_queue: Option<u64>,
+    /// Requests without an answer yet, in each direction.
+    #[uniffi(default = None)]
+    pub pending_requests: Option<u64>,
+}
+
+impl Config {
+    /// A configuration with the usual values for all else.
+    #[must_use]
+    pub fn new(jid: &str, credentials: Credentials, bosh: Bosh) -> Self {
+        Self {
+            jid: jid.to_owned(),
+            credentials,
+            bosh,
+            authzid: None,
+            allow_plaintext: false,
+            mechanisms: None,
+            limits: None,
+            timeouts: None,
+            language: "en".to_owned(),
+            answers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn build(self) -> Result<config::Config, Refused> {
+        let jid = epode::Jid::parse(&self.jid).map_err(Refused::jid)?;
+        let mut builder = config::Config::builder(jid)
+            .credentials(self.credentials.into_core())
+            .transport(config::Transport::Bosh(self.bosh.into_core()))
+            .language(self.language);
+        if let Some(authzid) = self.authzid {
+            builder = builder.authzid(match authzid {
+                Authzid::Auto => epode::Authzid::Auto,
+                Authzid::Always => epode::Authzid::Always,
+                Authzid::Never => epode::Authzid::Never,
+            });
+        }
+        if self.allow_plaintext {
+            builder = builder.tls(config::TlsPolicy::AllowPlaintext);
+        }
+        if let Some(mechanisms) = self.mechanisms {
+            builder = builder.mechanisms(config::MechanismPolicy {
+                allow_plain: mechanisms.allow_plain,
+                only: mechanisms.only,
+                scram: config::ScramIterations {
+                    min: mechanisms.scram_min,
+                    max: mechanisms.scram_max,
+                },
+            });
+        }
+        if let Some(limits) = self.limits {
+            builder = builder.limits(limits.into_core());
+        }
+        if let Some(timeouts) = self.timeouts {
+            builder = builder.timeouts(config::Timeouts {
+                connect: Duration::from_millis(timeouts.connect),
+                negotiation: Duration::from_millis(timeouts.negotiation),
+                close: Duration::from_millis(timeouts.close),
+                iq: Duration::from_millis(timeouts.iq),
+            });
+        }
+        for namespace in self.answers {
+            builder = builder.answers(namespace);
+        }
+        builder
+            .build()
+            .map_err(|error| Refused::Configuration { why: error.to_string() })
+    }
+}
+
+impl Credentials {
+    fn into_core(self) -> config::Credentials {
+        match self {
+            Self::Certificate { identity, der } => config::Credentials::Certificate { identity, der },
+            Self::Password { password } => config::Credentials::password(password),
+            Self::CertificateAndPassword { identity, password } => {
+                config::Credentials::certificate_and_password(identity, password)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    /// Never the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Certificate { .. } => "Certificate",
+            Self::Password { .. } => "Password(redacted)",
+            Self::CertificateAndPassword { .. } => "CertificateAndPassword(redacted)",
+        })
+    }
+}
+
+impl Bosh {
+    /// The usual parameters.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        let usual = config::Bosh::new(url);
+        Self {
+            url: usual.url,
+            wait: usual.wait,
+            hold: usual.hold,
+            ack: usual.ack,
+            first_rid: usual.first_rid,
+            max_requests: usual.max_requests,
+        }
+    }
+
+    fn into_core(self) -> config::Bosh {
+        config::Bosh {
+            url: self.url,
+            wait: self.wait,
+            hold: self.hold,
+            ack: self.ack,
+            first_rid: self.first_rid,
+            max_requests: self.max_requests,
+        }
+    }
+}
+
+impl Limits {
+    fn into_core(self) -> config::Limits {
+        let mut limits = config::Limits::default();
+        let set = |place: &mut usize, value: Option<u64>| {
+            if let Some(value) = value {
+                *place = usize::try_from(value).unwrap_or(usize::MAX);
+            }
+        };
+        set(&mut limits.element_before_login, self.element_before_login);
+        set(&mut limits.element, self.element);
+        set(&mut limits.bosh_body, self.bosh_body);
+        set(&mut limits.depth, self.depth);
+        set(&mut limits.attributes, self.attributes);
+        set(&mut limits.namespaces, self.namespaces);
+        set(&mut limits.attribute_value, self.attribute_value);
+        set(&mut limits.outbound_stanza, self.outbound_stanza);
+        set(&mut limits.outbound_queue, self.outbound_queue);
+        set(&mut limits.inbound_queue, self.inbound_queue);
+        set(&mut limits.pending_requests, self.pending_requests);
+        limits
+    }
+}

@@ -1,0 +1,189 @@
+//! epode's client for Swift, Kotlin and Python: the contract of the crate `epode`, through UniFFI.
+//!
+//! One turn of a host's loop is one crossing. Something happened: [`Client::handle`] it, or [`Client::responded`] for an HTTP answer,
+//! whose body is borrowed rather than copied. The [`Step`] that comes back holds all that there is to do, in order, and the one deadline.
+//!
+//! How it differs from the Rust contract, and why:
+//!
+//! - Outputs come back in a batch: over UniFFI a call costs more than what it does.
+//! - A stanza is a flat record with its XML as bytes: a recursive record would be copied field by field, wanted or not.
+//! - Errors and warnings that a person reads come with their sentence, since `Display` does not cross.
+//! - A client may be called from any thread, one at a time: it is behind a lock. After a panic, which would be a fault of epode's, it is
+//!   [`Refused::Closed`] for ever.
+//!
+//! How the files fit: `config`, `input` and `output` mirror the modules of those names in the core; `refused` is what may be thrown.
+#![forbid(unsafe_code)]
+
+mod config;
+mod input;
+mod output;
+mod refused;
+
+use std::borrow::Cow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use config::{Authzid, Bosh, Config, Credentials, Limits, Mechanisms, Timeouts};
+use epode::Instant;
+pub use input::{Failure, Input, LinkInfo, Reply, StanzaError, StanzaErrorType, TlsFacts, Verified};
+pub use output::{
+    Blame, Deadline, Endpoint, Event, IqResult, OfflineReason, Output, ServerProof, Stage, Stanza, StanzaKind, Step,
+};
+pub use refused::Refused;
+
+uniffi::setup_scaffolding!("epode");
+
+/// The version of the library. A binding compares it with its own: UniFFI checks less than it seems to in some languages.
+#[uniffi::export]
+#[must_use]
+pub fn epode_version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The XML of a chat message with a text (RFC 6121 §5), for [`Input::Send`].
+#[uniffi::export]
+pub fn chat(to: &str, text: &str) -> Result<Vec<u8>, Refused> {
+    let to = epode::Jid::parse(to).map_err(Refused::jid)?;
+    let message = epode::stanza::chat(&to, text).map_err(|error| Refused::Xml { why: error.to_string() })?;
+    Ok(message.to_xml().into_bytes())
+}
+
+/// One account, and one session at a time with its server. It does no I/O.
+#[derive(Debug, uniffi::Object)]
+pub struct Client {
+    engine: Mutex<epode::Client>,
+}
+
+#[uniffi::export]
+impl Client {
+    /// A client that is offline. The seed is 32 bytes from the system's generator of randomness, for this client alone.
+    #[uniffi::constructor]
+    pub fn new(config: Config, seed: &[u8]) -> Result<Self, Refused> {
+        let seed = <[u8; 32]>::try_from(seed).map_err(|_| Refused::Configuration {
+            why: format!("the seed has {} bytes; 32 are needed", seed.len()),
+        })?;
+        Ok(Self {
+            engine: Mutex::new(epode::Client::new(config.build()?, seed)),
+        })
+    }
+
+    /// Takes any input. `now` is in milliseconds, on a clock that never runs backwards and counts the time that a device sleeps.
+    pub fn handle(&self, now: u64, input: Input) -> Result<Step, Refused> {
+        let mut engine = self.lock()?;
+        let token = engine.handle(Instant::from_millis(now), input.into_core()?)?;
+        Ok(Step::drain(&mut engine, token))
+    }
+
+    /// Takes one HTTP answer, as [`Input::Responded`] would, without a copy of its body.
+    pub fn responded(
+        &self,
+        now: u64,
+        link: u64,
+        request: u64,
+        status: u16,
+        body: &[u8],
+        tls: Option<TlsFacts>,
+    ) -> Result<Step, Refused> {
+        let tls = tls.map(TlsFacts::into_core).transpose()?;
+        let mut engine = self.lock()?;
+        let input = epode::Input::Responded {
+            link: epode::LinkId(link),
+            request: epode::RequestId(request),
+            status,
+            body: Cow::Borrowed(body),
+            tls,
+        };
+        let token = engine.handle(Instant::from_millis(now), input)?;
+        Ok(Step::drain(&mut engine, token))
+    }
+
+    /// The full JID, while online.
+    pub fn jid(&self) -> Result<Option<String>, Refused> {
+        Ok(self.lock()?.jid().map(ToString::to_string))
+    }
+}
+
+impl Client {
+    /// A poisoned lock means that the engine panicked half-way through a turn: nothing that it says can be relied on.
+    fn lock(&self) -> Result<MutexGuard<'_, epode::Client>, Refused> {
+        self.engine.lock().map_err(|_: PoisonError<_>| Refused::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(
+            "user01@localhost",
+            Credentials::Password {
+                password: b"pencil".to_vec(),
+            },
+            Bosh::new("https://localhost/http-bind"),
+        )
+    }
+
+    #[test]
+    fn a_seed_of_another_size_is_refused() {
+        let refused = Client::new(config(), &[0; 31]).unwrap_err();
+        assert_eq!(refused.to_string(), "the seed has 31 bytes; 32 are needed");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_a_sentence() {
+        let mut config = config();
+        config.bosh.url = "http://localhost/".to_owned();
+        let refused = Client::new(config, &[0; 32]).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the address is http: credentials travel over https only"
+        );
+    }
+
+    #[test]
+    fn after_a_panic_the_client_is_closed() {
+        let client = Client::new(config(), &[0; 32]).unwrap();
+        std::thread::scope(|scope| {
+            let panicked = scope.spawn(|| {
+                let _guard = client.engine.lock().unwrap();
+                panic!("on purpose");
+            });
+            assert!(panicked.join().is_err());
+        });
+        assert_eq!(client.handle(0, Input::Start).unwrap_err(), Refused::Closed);
+    }
+
+    #[test]
+    fn a_stanza_without_a_namespace_is_in_jabber_client() {
+        let client = Client::new(config(), &[0; 32]).unwrap();
+        client.handle(0, Input::Start).unwrap();
+        let send = |xml: &str| {
+            client.handle(
+                0,
+                Input::Send {
+                    xml: xml.as_bytes().to_vec(),
+                },
+            )
+        };
+        assert!(
+            send("<message to='user02@localhost'><body>hi</body></message>")
+                .unwrap()
+                .token
+                .is_some()
+        );
+        assert_eq!(
+            send("<message xmlns='jabber:server'/>").unwrap_err(),
+            Refused::Invalid {
+                why: "Send takes a <message/> or a <presence/> in jabber:client".to_owned()
+            }
+        );
+        assert!(matches!(send("<message>"), Err(Refused::Xml { .. })));
+    }
+
+    #[test]
+    fn a_message_is_escaped() {
+        let xml = String::from_utf8(chat("user02@localhost", "a < b & c").unwrap()).unwrap();
+        assert!(xml.ends_with("<body>a &lt; b &amp; c</body></message>"), "{xml}");
+        assert!(matches!(chat("@", ""), Err(Refused::Jid { .. })));
+    }
+}
