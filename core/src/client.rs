@@ -159,10 +159,9 @@ impl Client {
         earliest.get()
     }
 
-    /// Whether the host should go on reading from its links. `false` when outputs pile up, or answers cannot leave.
+    /// Whether the host should go on reading from its links. `false` when outputs that it has not taken pile up.
     pub fn wants_read(&self) -> bool {
-        let outbound = self.session.as_ref().map_or(0, Session::outbound_bytes);
-        self.outputs.bytes() <= self.config.limits.inbound_queue && outbound <= self.config.limits.outbound_queue
+        self.outputs.bytes() <= self.config.limits.inbound_queue
     }
 
     /// The configuration that it was made with.

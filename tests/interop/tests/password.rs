@@ -94,10 +94,10 @@ mod tests {
 
     async fn online(client: &mut Client) {
         while let Some(event) = client.next().await {
-            match event {
-                Event::Online { .. } => return,
-                Event::Offline { reason } => panic!("{reason}"),
-                _ => {}
+            if let Event::Offline { reason } = event {
+                panic!("{reason}");
+            } else if let Event::Online { .. } = event {
+                return;
             }
         }
         panic!("no Online");
@@ -142,18 +142,12 @@ mod tests {
                 alice.handle().stop().await;
                 let mut acked = 0;
                 while let Some(event) = alice.next().await {
-                    match event {
-                        Event::Delivery {
-                            stage: Stage::Acked, ..
-                        } => acked += 1,
-                        Event::Delivery {
-                            stage: Stage::Failed, ..
-                        } => panic!("{server}: a message failed"),
-                        Event::Offline { reason } => {
-                            assert_eq!(reason, Offline::Stopped, "{server}");
-                            break;
-                        }
-                        _ => {}
+                    if let Event::Delivery { stage, .. } = event {
+                        assert_ne!(stage, Stage::Failed, "{server}");
+                        acked += usize::from(stage == Stage::Acked);
+                    } else if let Event::Offline { reason } = event {
+                        assert_eq!(reason, Offline::Stopped, "{server}");
+                        break;
                     }
                 }
                 assert_eq!(acked, MESSAGES, "{server}");
