@@ -105,11 +105,16 @@ static void carry_out(struct host *host) {
         case EPODE_POST: post(host, &output.data.post); break;
         case EPODE_ABANDON: abandon(host, output.data.abandon.request); break;
         case EPODE_CLOSE: break; // What is still to go out goes in flush(), and the connections are closed at the end.
-        case EPODE_ONLINE: online(host, &output.data.online); break;
+        case EPODE_ONLINE:
+            online(host, &output.data.online);
+            // The goodbye comes after what is queued, and makes the server answer all that it holds, which is how a delivery is known:
+            // one that does not acknowledge (XEP-0124 section 9) may otherwise hold the message's own request for a minute.
+            leave = host->to && !host->stay;
+            break;
         case EPODE_OFFLINE:
             host->offline = true;
             print("offline: ", output.data.offline.sentence, "\n");
-            if (output.data.offline.group != EPODE_OFFLINE_STOPPED) host->acked = false;
+            host->acked = host->acked && output.data.offline.group == EPODE_OFFLINE_STOPPED;
             break;
         case EPODE_STANZA: {
             const epode_stanza *stanza = &output.data.stanza;
@@ -118,17 +123,15 @@ static void carry_out(struct host *host) {
             size_t len = strlen(host->text);
             if (stanza->kind == EPODE_MESSAGE && stanza->body.len == len && !memcmp(stanza->body.data, host->text, len)) {
                 host->arrived = true;
-                leave |= host->acked && !host->stay;
+                leave |= !host->stay;
             }
             break;
         }
         case EPODE_DELIVERY:
             if (output.data.delivery.token != host->token) break;
-            if (output.data.delivery.stage == EPODE_FAILED) leave = true;
-            if (output.data.delivery.stage != EPODE_ACKED) break;
-            printf("delivered\n");
-            host->acked = true;
-            leave |= (host->to || host->arrived) && !host->stay;
+            if (output.data.delivery.stage == EPODE_FAILED) printf("not delivered\n");
+            if (output.data.delivery.stage == EPODE_ACKED) printf("delivered\n");
+            host->acked = output.data.delivery.stage == EPODE_ACKED;
             break;
         case EPODE_WARNING: print("warning: ", output.data.warning.sentence, "\n"); break;
         default: break; // EPODE_WRITABLE, or what a newer library may say.

@@ -88,7 +88,14 @@ mod tests {
                     body,
                     ..
                 } => epode_responded(client, now, link.0, request.0, u32::from(*status), slice(body), null()),
-                other => panic!("no transcript has this input yet: {other:?}"),
+                other @ (Input::Failed { .. }
+                | Input::Ended { .. }
+                | Input::Reading { .. }
+                | Input::Send { .. }
+                | Input::Request { .. }
+                | Input::Respond { .. }
+                | Input::Cancel { .. }
+                | _) => panic!("no transcript has this input yet: {other:?}"),
             }
         };
         assert_eq!(code, EPODE_OK, "{input:?}");
@@ -182,7 +189,9 @@ mod tests {
                     assert_eq!(shown.data.offline.group, EPODE_OFFLINE_STOPPED);
                     assert_eq!(text(shown.data.offline.sentence).unwrap(), reason.to_string());
                 }
-                other => panic!("no transcript has this output yet: {other:?}"),
+                other @ (epode::Output::Connect { .. } | epode::Output::Event(_) | _) => {
+                    panic!("no transcript has this output yet: {other:?}")
+                }
             }
         }
     }
