@@ -131,3 +131,8 @@ pub use secret::Secret;
 pub use session::stanza;
 pub use time::{Instant, Timer};
 pub use xml::{Element, ElementBuilder, ElementRef};
+
+/// The examples of the project's own page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;

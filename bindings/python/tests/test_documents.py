@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import PASSWORD, Server
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -22,8 +24,9 @@ def python(server: Server, *arguments: str | Path, password: str | None = None) 
     return subprocess.run(command, cwd=server.folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_the_readme(server: Server) -> None:
-    text = (PACKAGE / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [PACKAGE / "README.md", PACKAGE.parents[1] / "README.md"], ids=["package", "project"])
+def test_the_readme(server: Server, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert "https://localhost:7443/http-bind" in block
     done = python(server, "-c", block.replace("https://localhost:7443/http-bind", server.url))
