@@ -104,36 +104,6 @@ impl fmt::Debug for Output {
     }
 }
 
-/// A body of ours as a log may hold it: a password and the proof of one are left out. The first
-/// message of EXTERNAL or SCRAM is no secret, only a name and a nonce.
-pub(crate) fn without_proofs(body: &[u8]) -> String {
-    const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
-    const RESPONSE: &str = "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
-    let body = String::from_utf8_lossy(body);
-    let (mut out, mut rest) = (String::with_capacity(body.len()), &*body);
-    // Our own writer made the tags, and a `<` or `>` that is no markup is escaped.
-    while let Some(at) = [AUTH, RESPONSE].iter().filter_map(|tag| rest.find(tag)).min() {
-        let Some((before, tail)) = rest.split_at_checked(at) else {
-            break;
-        };
-        let Some((tag, text)) = tail.find('>').and_then(|end| tail.split_at_checked(end + 1)) else {
-            break;
-        };
-        let harmless = tag.starts_with(AUTH)
-            && ["mechanism='EXTERNAL'", "mechanism='SCRAM-"]
-                .iter()
-                .any(|name| tag.contains(name));
-        out.extend([before, tag]);
-        rest = text;
-        if !harmless && !tag.ends_with("/>") {
-            out.push_str("secret");
-            rest = text.find('<').and_then(|end| text.get(end..)).unwrap_or_default();
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(

@@ -4,40 +4,42 @@
 //! request that failed is sent again, byte for byte the same, so that the connection manager can tell; and a new one
 //! goes out only while the oldest one without an answer is less than a window away, so that the connection manager
 //! still has what it answered to it.
+//!
+//! - `mod.rs`: requests and their answers.
+//! - `recovery.rs`: requests that fail, and a session that ends with answers missing.
+//! - `session.rs`: what the connection manager granted.
+//! - `pace.rs`: when to ask again.
+//! - `body.rs`: the texts.
+
+mod body;
+mod pace;
+mod recovery;
+mod session;
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
 use core::time::Duration;
 
-use super::{Context, Event, NS_STREAM, Outgoing, expanded_name, shorten, stream_error};
+use self::body::{Answer, NS_HTTPBIND, Read, number, read_body};
+use self::pace::Pace;
+use self::session::Session;
+use super::{Context, Event, NS_STREAM, Outgoing, expanded_name};
 use crate::config::Bosh as Settings;
 use crate::error::{
-    ConnectionError, Offline, PeerIncompatible, PeerMisbehaved, ResendReason, SessionEnd, TlsError, WaitingFor, Warning,
+    ConnectionError, Offline, PeerIncompatible, PeerMisbehaved, ResendReason, TlsError, WaitingFor, Warning,
 };
 use crate::input::{Failure, LinkId, RequestId, TlsFacts, Token};
 use crate::output::{Output, Stage};
+use crate::session::NS_CLIENT;
 use crate::time::{Earliest, Instant, Timer};
-use crate::xml::{Element, Framing, Reader, XmlEvent, XmlLimits, escape_attribute};
-
-const NS_HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
-const NS_XBOSH: &str = "urn:xmpp:xbosh";
-const NS_CLIENT: &str = "jabber:client";
+use crate::xml::{Element, XmlLimits};
 
 /// XEP-0124 §14.1: no rid may pass 2^53 - 1. The last one is kept for the goodbye.
 const LAST_RID: u64 = (1 << 53) - 1;
-/// How often one request is sent at most, in all.
-const ATTEMPTS: u32 = 6;
-/// How many answers to one request may come from elsewhere, a proxy or a portal (HTTP 4xx, no BOSH): probably all will.
-const STRANGERS: u32 = 2;
-/// How long to wait for earlier answers once one says that the session is over.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Payloads in one body: enough to empty a queue quickly, little enough for a server's limit on a request.
 const BATCH_STANZAS: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
-/// An empty request that is answered sooner than this, with nothing in it, was not held.
-const HURRIED: Duration = Duration::from_secs(1);
 
 /// One BOSH session.
 #[derive(Debug)]
@@ -79,40 +81,9 @@ enum Phase {
     Closed,
 }
 
-/// What the connection manager said when it created the session (XEP-0124 §7.2).
-#[derive(Debug, Default)]
-struct Session {
-    sid: String,
-    wait: u16,
-    hold: u8,
-    requests: usize,
-    inactivity: Option<u16>,
-    polling: Option<u16>,
-    /// It acknowledges requests (§9.1).
-    acknowledges: bool,
-    /// It speaks a version from before 1.6, when HTTP statuses carried meaning (§17.1).
-    legacy: bool,
-}
-
-impl Session {
-    /// XEP-0124 §12: nothing is held, so the client has to ask again and again.
-    fn is_polling(&self) -> bool {
-        self.hold == 0 || self.wait == 0 || self.requests <= 1
-    }
-}
-
 #[derive(Debug)]
 struct Restart {
     from: Option<String>,
-}
-
-/// When the next empty request may go out.
-#[derive(Debug, Default)]
-struct Pace {
-    last_answer: Option<Instant>,
-    last_was_empty: bool,
-    hurried: u32,
-    told: bool,
 }
 
 /// A request that is under way.
@@ -149,18 +120,6 @@ enum State {
     Answered(Answer),
     /// It is not under way any more, and nothing was decided yet.
     Over,
-}
-
-#[derive(Debug)]
-struct Answer {
-    root: Element,
-    payloads: Vec<Element>,
-}
-
-impl Answer {
-    fn is_terminate(&self) -> bool {
-        self.root.attribute("type") == Some("terminate")
-    }
 }
 
 /// What `Bosh::new` needs to know.
@@ -243,7 +202,7 @@ impl Bosh {
         self.next_rid = rid;
         self.next_to_process = rid;
         self.phase = Phase::Creating;
-        let body = self.creation_body(rid);
+        let body = body::creation(&self.settings, &self.domain, &self.language, rid);
         self.post(cx, body, Kind::Create, Vec::new());
     }
 
@@ -300,7 +259,7 @@ impl Bosh {
             && self.next_rid <= LAST_RID;
         self.abandon_all(cx);
         if tell {
-            let mut body = self.open_body(self.next_rid);
+            let mut body = self.open_body();
             body.push_str(" type='terminate'>");
             // Such as the word that a login was broken off; stanzas of the application's are reported as failed instead.
             for last in self.outgoing.iter().filter(|outgoing| outgoing.token.is_none()) {
@@ -308,7 +267,7 @@ impl Bosh {
             }
             body.push_str("</body>");
             let request = cx.request_id();
-            let deadline = cx.now + self.response_time();
+            let deadline = cx.now + self.session.response_time();
             cx.outputs.push(Output::Post {
                 link: self.id,
                 request,
@@ -409,7 +368,7 @@ impl Bosh {
             (true, Some(since)) => {
                 self.not_reading_since = None;
                 let pause = now.since(since);
-                let (response_time, connect_timeout) = (self.response_time(), self.connect_timeout);
+                let (response_time, connect_timeout) = (self.session.response_time(), self.connect_timeout);
                 for flight in self.flights.values_mut() {
                     let creates = flight.kind == Kind::Create;
                     let longest = if creates { connect_timeout } else { response_time };
@@ -484,7 +443,8 @@ impl Bosh {
         if self.may_post()
             && let Some(restart) = self.restart.take()
         {
-            let body = self.restart_body(&restart);
+            let mut body = self.open_body();
+            body::restart(&mut body, &self.domain, restart.from.as_deref(), &self.language);
             self.post(cx, body, Kind::Payload, Vec::new());
         }
         while self.restart.is_none() && !self.outgoing.is_empty() && self.may_post() {
@@ -499,7 +459,7 @@ impl Bosh {
         }
         // As many as may be held, or the deadline would lie.
         while self.poll_due().is_some_and(|at| at <= cx.now) {
-            let mut body = self.open_body(self.next_rid);
+            let mut body = self.open_body();
             body.push_str("/>");
             self.post(cx, body, Kind::Empty, Vec::new());
         }
@@ -508,12 +468,7 @@ impl Bosh {
     // ---- sending
 
     fn may_post(&self) -> bool {
-        // §12: a polling session has one request at a time.
-        let window = if self.session.is_polling() {
-            1
-        } else {
-            self.session.requests.max(1)
-        };
+        let window = self.session.window();
         // XEP-0124 §11 for the number; §14.2 for the distance, so that the answer to the oldest one is still buffered.
         let oldest = self.flights.keys().next().copied().unwrap_or(self.next_rid);
         self.unanswered() < window
@@ -531,47 +486,14 @@ impl Bosh {
             .count()
     }
 
-    /// When the next empty request is due, if one is (XEP-0124 §8.3, §10, §12).
+    /// When the next empty request is due, if one is.
     fn poll_due(&self) -> Option<Instant> {
-        let wanted = if self.session.is_polling() {
-            1
-        } else {
-            // Never the last free slot: a stanza of ours must be able to go out at once, and an empty request in the
-            // last slot is over-activity (§11).
-            usize::from(self.session.hold)
-                .min(self.session.requests.saturating_sub(1))
-                .max(1)
-        };
         let nothing_else = self.outgoing.is_empty() && self.restart.is_none();
-        if self.phase != Phase::Open || !nothing_else || self.unanswered() >= wanted || !self.may_post() {
+        let room = self.unanswered() < self.session.wanted() && self.may_post();
+        if self.phase != Phase::Open || !nothing_else || !room {
             return None;
         }
-        let last = self.pace.last_answer?;
-        // §10: the session dies when nothing is asked for so long.
-        let inactivity = self
-            .session
-            .inactivity
-            .map(|seconds| Duration::from_secs(u64::from(seconds)));
-        let alive = inactivity.map(|inactivity| inactivity * 3 / 4);
-        if self.not_reading_since.is_some() {
-            return alive.map(|alive| last + alive);
-        }
-        let mut wait = Duration::ZERO;
-        if self.pace.hurried > 4 {
-            wait = Duration::from_millis(100).saturating_mul(1 << (self.pace.hurried - 5).min(6));
-            wait = alive.map_or(wait, |alive| wait.min(alive));
-        }
-        if self.session.is_polling() && self.pace.last_was_empty {
-            let polling = Duration::from_secs(u64::from(self.session.polling.unwrap_or(0)).max(1));
-            // An interval longer than the session lives makes no sense: then life counts.
-            let polling = match (inactivity, alive) {
-                (Some(inactivity), Some(alive)) if polling > inactivity => alive,
-                (_, _) => polling,
-            };
-            // §11 counts from arrival to arrival. When the last one arrived is not known, but it was before its answer.
-            wait = wait.max(polling);
-        }
-        Some(last + wait)
+        self.pace.due(&self.session, self.not_reading_since.is_none())
     }
 
     fn post(&mut self, cx: &mut Context<'_>, body: String, kind: Kind, tokens: Vec<Token>) {
@@ -582,7 +504,7 @@ impl Bosh {
             + if kind == Kind::Create {
                 self.connect_timeout
             } else {
-                self.response_time()
+                self.session.response_time()
             };
         let body = body.into_bytes();
         cx.outputs.push(Output::Post {
@@ -606,60 +528,16 @@ impl Bosh {
         );
     }
 
-    /// How long an answer may take: the server's `wait`, and some time for the way (XEP-0124 §8.1).
-    fn response_time(&self) -> Duration {
-        let wait = Duration::from_secs(u64::from(self.session.wait));
-        wait + Duration::from_secs(10).max(wait / 10)
-    }
-
-    fn open_body(&self, rid: u64) -> String {
-        let mut body = String::with_capacity(192);
-        // Writing to a String cannot fail.
-        let _ = write!(body, "<body xmlns='{NS_HTTPBIND}' rid='{rid}' sid='");
-        escape_attribute(&mut body, &self.session.sid);
-        body.push('\'');
-        // XEP-0124 §9.2: only while some earlier answer is missing.
-        if self.settings.ack && !self.flights.is_empty() {
-            let _ = write!(body, " ack='{}'", self.next_to_process.saturating_sub(1));
-        }
-        body
-    }
-
-    fn creation_body(&self, rid: u64) -> String {
-        let mut body = String::with_capacity(384);
-        let _ = write!(body, "<body xmlns='{NS_HTTPBIND}' rid='{rid}' to='");
-        escape_attribute(&mut body, &self.domain);
-        body.push_str("' xml:lang='");
-        escape_attribute(&mut body, &self.language);
-        let (wait, hold) = (self.settings.wait, self.settings.hold);
-        let _ = write!(
-            body,
-            "' wait='{wait}' hold='{hold}' content='text/xml; charset=utf-8' ver='1.6'"
-        );
-        if self.settings.ack {
-            body.push_str(" ack='1'");
-        }
-        let _ = write!(body, " xmpp:version='1.0' xmlns:xmpp='{NS_XBOSH}'/>");
-        body
-    }
-
-    fn restart_body(&self, restart: &Restart) -> String {
-        let mut body = self.open_body(self.next_rid);
-        body.push_str(" to='");
-        escape_attribute(&mut body, &self.domain);
-        if let Some(from) = &restart.from {
-            body.push_str("' from='");
-            escape_attribute(&mut body, from);
-        }
-        body.push_str("' xml:lang='");
-        escape_attribute(&mut body, &self.language);
-        let _ = write!(body, "' xmpp:restart='true' xmlns:xmpp='{NS_XBOSH}'/>");
-        body
+    /// The start tag of the next request, without its `>`.
+    fn open_body(&self) -> String {
+        let ack = self.settings.ack && !self.flights.is_empty();
+        let ack = ack.then(|| self.next_to_process.saturating_sub(1));
+        body::open(self.next_rid, &self.session.sid, ack)
     }
 
     /// A body with as much of the queue as belongs into one.
     fn payload_body(&mut self) -> (String, Vec<Token>) {
-        let mut body = self.open_body(self.next_rid);
+        let mut body = self.open_body();
         body.push('>');
         let mut tokens = Vec::new();
         for count in 0..BATCH_STANZAS {
@@ -677,7 +555,7 @@ impl Bosh {
     }
 
     fn post_goodbye(&mut self, cx: &mut Context<'_>) {
-        let mut body = self.open_body(self.next_rid);
+        let mut body = self.open_body();
         body.push_str(" type='terminate'");
         match self.goodbye.take() {
             Some(last) => {
@@ -706,121 +584,6 @@ impl Bosh {
         }
     }
 
-    // ---- failures
-
-    fn http_error(&mut self, cx: &mut Context<'_>, rid: u64, status: u16) {
-        // XEP-0124 §17.1: what the statuses meant before 1.6, when there were no conditions.
-        let legacy = match status {
-            400 => Some("bad-request"),
-            403 => Some("policy-violation"),
-            404 => Some("item-not-found"),
-            _ => None,
-        };
-        match (status, legacy) {
-            (_, Some(condition)) if self.session.legacy => {
-                let end = SessionEnd {
-                    condition: Some(condition.to_string()),
-                    text: None,
-                    application: None,
-                    see_other: None,
-                };
-                self.close(cx, Some(Offline::Ended(end)));
-            }
-            _ if self.phase == Phase::Creating => {
-                self.close(cx, Some(Offline::Connection(ConnectionError::HttpStatus(status))));
-            }
-            // A login or a redirect is not for a program to answer with credentials in hand.
-            (300..=399 | 401 | 407, _) => {
-                self.close(cx, Some(Offline::Connection(ConnectionError::HttpStatus(status))));
-            }
-            _ => self.retry(cx, rid, ResendReason::HttpStatus(status)),
-        }
-    }
-
-    /// A recoverable binding condition: that request, and every earlier one without an answer, goes out again
-    /// (XEP-0124 §17.3).
-    fn recover(&mut self, cx: &mut Context<'_>, rid: u64) {
-        let again: Vec<u64> = self
-            .flights
-            .range(..=rid)
-            .filter(|(_, flight)| matches!(flight.state, State::Waiting { .. } | State::Over))
-            .map(|(rid, _)| *rid)
-            .collect();
-        for other in again {
-            self.abandon(cx, other);
-            self.retry(cx, other, ResendReason::Asked);
-        }
-    }
-
-    /// Sends a request again, if it may be: at once the first time, later and later after that.
-    fn retry(&mut self, cx: &mut Context<'_>, rid: u64, reason: ResendReason) {
-        if self.ended {
-            return;
-        }
-        // The session is over, as a later answer says: what is missing will not come any more.
-        if self.has_ended() {
-            return self.hasten(cx);
-        }
-        let Some(flight) = self.flights.get_mut(&rid) else {
-            return;
-        };
-        if flight.kind == Kind::Terminate {
-            // Nobody is there to say goodbye to.
-            return self.close(cx, None);
-        }
-        flight.state = State::Over;
-        let attempts = flight.attempts;
-        let (stranger, error) = match &reason {
-            ResendReason::NotBosh => (true, ConnectionError::NotBosh { status: 200 }),
-            ResendReason::HttpStatus(status) => ((400..=499).contains(status), ConnectionError::HttpStatus(*status)),
-            ResendReason::Failed(_) | ResendReason::Asked => (false, ConnectionError::GaveUp { attempts }),
-        };
-        flight.strangers = flight.strangers.saturating_add(u32::from(stranger));
-        let hopeless = flight.kind == Kind::Create || flight.strangers >= STRANGERS || attempts >= ATTEMPTS;
-        if hopeless {
-            return self.close(cx, Some(Offline::Connection(error)));
-        }
-        let back_off = match attempts {
-            1 => 0,
-            _ => {
-                let longest = 1_000_u64 << (attempts - 2).min(4);
-                // §10: a session that nothing is heard of is forgotten.
-                let inactivity = self
-                    .session
-                    .inactivity
-                    .map_or(u64::MAX, |seconds| u64::from(seconds) * 500);
-                let longest = longest.min(inactivity);
-                cx.random.range(longest / 2..=longest)
-            }
-        };
-        flight.state = State::Resend {
-            at: cx.now + Duration::from_millis(back_off),
-        };
-        cx.event(Event::Warning(Warning::Resent {
-            attempt: attempts,
-            reason,
-        }));
-        if back_off == 0 {
-            self.resend(cx, rid);
-        }
-    }
-
-    fn resend(&mut self, cx: &mut Context<'_>, rid: u64) {
-        let request = cx.request_id();
-        let deadline = cx.now + self.response_time();
-        let Some(flight) = self.flights.get_mut(&rid) else {
-            return;
-        };
-        flight.attempts += 1;
-        flight.state = State::Waiting { request, deadline };
-        cx.outputs.push(Output::Post {
-            link: self.id,
-            request,
-            body: flight.body.clone(),
-            deadline,
-        });
-    }
-
     // ---- receiving
 
     /// The request whose attempt this is, if it is the one under way; it is not any more then.
@@ -830,16 +593,6 @@ impl Bosh {
         )?;
         flight.state = State::Over;
         Some(*rid)
-    }
-
-    /// Gives up the attempt that is under way, if one is.
-    fn abandon(&mut self, cx: &mut Context<'_>, rid: u64) {
-        if let Some(flight) = self.flights.get_mut(&rid)
-            && let State::Waiting { request, .. } = flight.state
-        {
-            flight.state = State::Over;
-            cx.outputs.push(Output::Abandon { link: self.id, request });
-        }
     }
 
     /// Processes answers in the order of their requests (XEP-0124 §14.2).
@@ -866,47 +619,6 @@ impl Bosh {
         }
     }
 
-    /// Earlier answers are given a moment when a later one says that the session is over; nothing is sent again then.
-    fn hasten(&mut self, cx: &mut Context<'_>) {
-        if self.ended || !self.has_ended() {
-            return;
-        }
-        let mut waiting = false;
-        let latest = cx.now + LAST_WORDS;
-        for flight in self.flights.values_mut() {
-            match &mut flight.state {
-                State::Waiting { deadline, .. } => {
-                    waiting = true;
-                    *deadline = latest.min(*deadline);
-                }
-                State::Resend { .. } => flight.state = State::Over,
-                State::Answered(_) | State::Over => {}
-            }
-        }
-        if !waiting {
-            self.skip_to_terminate(cx);
-        }
-    }
-
-    /// Whether an answer that waits says that the session is over.
-    fn has_ended(&self) -> bool {
-        self.flights
-            .values()
-            .any(|flight| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
-    }
-
-    /// Goes on behind what is missing, up to the answer that ends the session: what is here is lost otherwise, for the server
-    /// takes it for delivered.
-    fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
-        while !self.ended {
-            let answered = |flight: &Flight| matches!(flight.state, State::Answered(_));
-            let next = self.flights.iter().find(|(_, flight)| answered(flight));
-            let Some((rid, _)) = next else { return };
-            self.next_to_process = *rid;
-            self.process(cx);
-        }
-    }
-
     fn answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -917,17 +629,11 @@ impl Bosh {
         tokens: Vec<Token>,
     ) {
         self.round_trips = self.round_trips.saturating_add(1);
-        self.pace.last_answer = Some(cx.now);
-        self.pace.last_was_empty = answer.payloads.is_empty();
         // Only a request that nothing followed can have been held: a later one makes the server answer it.
-        let held_back = kind == Kind::Empty && answer.payloads.is_empty() && rid.saturating_add(1) == self.next_rid;
-        if held_back && cx.now.since(posted) < HURRIED && !self.session.is_polling() {
-            self.pace.hurried = self.pace.hurried.saturating_add(1);
-            if self.pace.hurried > 4 && !core::mem::replace(&mut self.pace.told, true) {
-                cx.event(Event::Warning(Warning::Hurried));
-            }
-        } else if !held_back || !self.session.is_polling() {
-            self.pace.hurried = 0;
+        let held = kind == Kind::Empty && rid.saturating_add(1) == self.next_rid;
+        let empty = answer.payloads.is_empty();
+        if self.pace.answered(cx.now, empty, held.then_some(posted), &self.session) {
+            cx.event(Event::Warning(Warning::Hurried));
         }
         if answer.is_terminate() {
             // §17.2: an error may mean that the request was not taken; only an acknowledgement says that it was.
@@ -949,9 +655,13 @@ impl Bosh {
             return self.close(cx, None);
         }
         if kind == Kind::Create {
-            if !self.created(cx, answer) {
-                return;
-            }
+            let Some(session) = Session::read(&answer.root, &self.settings) else {
+                let missing = Offline::Incompatible(PeerIncompatible::SessionParameters);
+                return self.close(cx, Some(missing));
+            };
+            self.session = session;
+            self.phase = Phase::Open;
+            cx.event(Event::Opened);
         } else {
             self.acknowledged(cx, answer);
         }
@@ -975,60 +685,6 @@ impl Bosh {
         }
     }
 
-    /// XEP-0124 §9.3: the server sent an answer that we say we do not have: the request goes out again. Once: a server that
-    /// says it again and again, while the answer is on its way, must not set off a storm.
-    fn reported(&mut self, cx: &mut Context<'_>, rid: u64) {
-        if let Some(Flight {
-            state: State::Waiting { .. },
-            attempts: 1,
-            ..
-        }) = self.flights.get(&rid)
-            && !self.ended
-        {
-            self.abandon(cx, rid);
-            self.retry(cx, rid, ResendReason::Asked);
-        }
-    }
-
-    /// Reads the session creation response (XEP-0124 §7.2). Whether there is a session now.
-    fn created(&mut self, cx: &mut Context<'_>, answer: &Answer) -> bool {
-        let root = &answer.root;
-        let sid = root.attribute("sid").unwrap_or_default();
-        // 0 requests is no session; absent means no limit, which ours is smaller than.
-        let hold = number::<u8>(root.attribute("hold"))
-            .unwrap_or(self.settings.hold)
-            .min(self.settings.hold);
-        let wait = match root.attribute("wait") {
-            Some(wait) => number::<u16>(Some(wait)),
-            None => Some(self.settings.wait),
-        };
-        let requests = match root.attribute("requests") {
-            Some(requests) => number::<u8>(Some(requests)),
-            None => Some(hold.saturating_add(1)),
-        };
-        let (Some(wait), Some(requests @ 1..)) = (wait, requests) else {
-            self.close(cx, Some(Offline::Incompatible(PeerIncompatible::SessionParameters)));
-            return false;
-        };
-        if sid.is_empty() {
-            self.close(cx, Some(Offline::Incompatible(PeerIncompatible::SessionParameters)));
-            return false;
-        }
-        self.session = Session {
-            sid: sid.to_string(),
-            wait: wait.min(self.settings.wait),
-            hold,
-            requests: usize::from(requests.min(self.settings.max_requests.max(1))),
-            inactivity: number::<u16>(root.attribute("inactivity")).filter(|seconds| *seconds > 0),
-            polling: number::<u16>(root.attribute("polling")),
-            acknowledges: root.attribute("ack").is_some(),
-            legacy: root.attribute("ver").is_none(),
-        };
-        self.phase = Phase::Open;
-        cx.event(Event::Opened);
-        true
-    }
-
     /// Hands up what a body carries, in order.
     fn payloads(&mut self, cx: &mut Context<'_>, answer: &Answer) {
         for payload in &answer.payloads {
@@ -1049,13 +705,10 @@ impl Bosh {
 
     /// The server ends the session (XEP-0124 §17.2): what it still carries comes first.
     fn terminated(&mut self, cx: &mut Context<'_>, answer: &Answer, said_goodbye: bool) {
-        let (errors, payloads): (Vec<&Element>, Vec<&Element>) = answer
-            .payloads
-            .iter()
-            .partition(|payload| payload.is(NS_STREAM, "error") || payload.is(NS_HTTPBIND, "uri"));
+        let last_words = |payload: &&Element| !payload.is(NS_STREAM, "error") && !payload.is(NS_HTTPBIND, "uri");
         let payloads = Answer {
             root: answer.root.clone(),
-            payloads: payloads.into_iter().cloned().collect(),
+            payloads: answer.payloads.iter().filter(last_words).cloned().collect(),
         };
         self.payloads(cx, &payloads);
         let condition = answer.root.attribute("condition");
@@ -1067,23 +720,7 @@ impl Bosh {
             return self.close(cx, None);
         }
         self.phase = Phase::Closed;
-        let mut end = match errors.iter().find(|error| error.name() == "error") {
-            Some(error) => stream_error(error.root()),
-            None => SessionEnd {
-                condition: condition.map(known_condition),
-                text: None,
-                application: None,
-                see_other: None,
-            },
-        };
-        if condition == Some("see-other-uri") {
-            let uri = errors
-                .iter()
-                .find(|error| error.name() == "uri")
-                .map(|uri| shorten(uri.text().trim()));
-            end.see_other = uri.filter(|uri| uri.starts_with("https://"));
-        }
-        self.close(cx, Some(Offline::Ended(end)));
+        self.close(cx, Some(Offline::Ended(answer.end())));
     }
 }
 
@@ -1093,71 +730,4 @@ fn acknowledge(cx: &mut Context<'_>, tokens: Vec<Token>) {
         cx.event(Event::Delivery(token, Stage::Sent));
         cx.event(Event::Delivery(token, Stage::Acked));
     }
-}
-
-enum Read {
-    Body(Answer),
-    /// It comes from somebody who does not speak BOSH: a proxy, a captive portal.
-    Elsewhere,
-    Misbehaved(PeerMisbehaved),
-}
-
-fn read_body(bytes: &[u8], limits: XmlLimits) -> Read {
-    let mut reader = Reader::new(Framing::Stream, limits);
-    // Some connection managers use the prefix without declaring it (XEP-0206 §2).
-    reader.predeclare("stream", NS_STREAM);
-    let mut events = Vec::new();
-    let result = reader.feed(bytes, &mut events).and_then(|()| reader.finish());
-    let mut events = events.into_iter();
-    let root = match events.next() {
-        Some(XmlEvent::Open(root)) if root.is(NS_HTTPBIND, "body") => root,
-        _ => return Read::Elsewhere,
-    };
-    match result {
-        Ok(()) => {}
-        // Cut off, as by a connection that broke: it is asked for again.
-        Err(error) if error.is_incomplete() => return Read::Elsewhere,
-        Err(error) => return Read::Misbehaved(PeerMisbehaved::Xml(error)),
-    }
-    let payloads = events
-        .filter_map(|event| match event {
-            XmlEvent::Element(element) => Some(element),
-            XmlEvent::Open(_) | XmlEvent::Close => None,
-        })
-        .collect();
-    Read::Body(Answer { root, payloads })
-}
-
-/// XEP-0124 §17.2; what is not listed there is not repeated, whatever it says.
-fn known_condition(condition: &str) -> String {
-    const CONDITIONS: [&str; 11] = [
-        "bad-request",
-        "host-gone",
-        "host-unknown",
-        "improper-addressing",
-        "internal-server-error",
-        "item-not-found",
-        "other-request",
-        "policy-violation",
-        "remote-connection-failed",
-        "see-other-uri",
-        "system-shutdown",
-    ];
-    let known = CONDITIONS.into_iter().find(|known| *known == condition);
-    known
-        .unwrap_or(if condition == "remote-stream-error" {
-            "remote-stream-error"
-        } else {
-            "undefined-condition"
-        })
-        .to_string()
-}
-
-/// A decimal number without sign or spaces; anything else is as if it were not there (XEP-0124 §7.2).
-fn number<N: core::str::FromStr>(value: Option<&str>) -> Option<N> {
-    let value = value?;
-    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    value.parse().ok()
 }
