@@ -9,7 +9,8 @@ use core::time::Duration;
 use crate::certificate::ClientCertificate;
 use crate::config::{Config, Credentials, TlsPolicy, Transport};
 use crate::error::{
-    ConnectionError, DropReason, IqError, Misuse, Offline, PeerMisbehaved, Refused, TlsError, WaitingFor, Warning,
+    ConnectionError, DropReason, InvalidStanza, IqError, Misuse, Offline, PeerMisbehaved, Refused, TlsError,
+    WaitingFor, Warning,
 };
 use crate::input::{Failure, Input, LinkId, LinkInfo, RequestId, StanzaError, TlsFacts, Token, Verified};
 use crate::jid::Jid;
@@ -147,10 +148,11 @@ impl Client {
         }
         let session = self.session.as_ref()?;
         let mut earliest = Earliest::default();
-        if let Some((at, timer)) = session.timer
-            && (session.not_reading_since.is_none() || timer != Timer::Negotiation)
-        {
-            earliest.offer(Some(at), timer);
+        match session.timer {
+            // The server's part stands still while nobody reads.
+            Some((_, Timer::Negotiation)) if session.not_reading_since.is_some() => {}
+            Some((at, timer)) => earliest.offer(Some(at), timer),
+            None => {}
         }
         session.iq.deadline(session.not_reading_since.is_none(), &mut earliest);
         match &session.link {
@@ -361,6 +363,8 @@ impl Client {
         let Some(session) = &mut self.session else { return };
         let (late, answers) = session.iq.expired(now, session.not_reading_since.is_none());
         for token in late {
+            // Nobody waits for the answer: then the question need not go out.
+            session.take_back(token);
             self.outputs.event(Event::IqDone {
                 token,
                 result: Err(IqError::Timeout),
@@ -380,9 +384,20 @@ impl Client {
                 session.timer = None;
                 self.negotiate(negotiation::Event::Timeout);
             }
-            Some((at, Timer::Close)) if at <= now => self.finish(Offline::Stopped),
+            Some((at, Timer::Close)) if at <= now => self.close_late(),
             Some(_) | None => {}
         }
+    }
+
+    /// The goodbye was not answered in time: what did arrive still counts.
+    fn close_late(&mut self) {
+        if let Some((session, mut cx)) = self.parts() {
+            match &mut session.link {
+                Link::Bosh(bosh) => bosh.give_up(&mut cx),
+            }
+        }
+        self.drain();
+        self.finish(Offline::Stopped);
     }
 
     fn send(&mut self, mut stanza: Element) -> Result<Token, Refused> {
@@ -412,7 +427,7 @@ impl Client {
     }
 
     fn request(&mut self, mut iq: Element, timeout: Option<Duration>) -> Result<Token, Refused> {
-        let Some(session) = &self.session else {
+        let Some(session) = &mut self.session else {
             return Err(Refused::NotStarted);
         };
         let me = session.jid.as_ref().unwrap_or(&self.config.jid);
@@ -421,15 +436,16 @@ impl Client {
             return Err(Refused::NotStarted);
         }
         if session.iq.ours() >= self.config.limits.pending_requests {
+            session.full = true;
             return Err(Refused::Full);
         }
         let id = self.random.id();
         // Hexadecimal digits are XML in any place.
         let _ = iq.set_attribute("id", &id);
         let to = iq.attribute("to").and_then(|to| Jid::from_server(to).ok());
-        let outgoing = Outgoing::new(&iq, None);
-        self.check_room(&outgoing)?;
         let token = Token(self.next_token);
+        let outgoing = Outgoing::request(&iq, token);
+        self.check_room(&outgoing)?;
         self.next_token = self.next_token.saturating_add(1);
         let deadline = self.now + timeout.unwrap_or(self.config.timeouts.iq);
         if let Some(session) = &mut self.session {
@@ -444,41 +460,37 @@ impl Client {
         let Some(session) = &mut self.session else {
             return Err(unknown);
         };
-        match session.iq.respond(token, result) {
-            Some(Ok(answer)) => {
-                self.enqueue(Outgoing::new(&answer, None));
-                Ok(())
-            }
-            // A condition that is no XML name: the request stays, to be answered better.
-            Some(Err(_)) => Err(Refused::Invalid {
-                why: crate::error::InvalidStanza::ErrorCondition,
-            }),
-            None => Err(unknown),
+        if session.leaving {
+            return Err(Refused::NotStarted);
         }
+        let Some(answer) = session.iq.answer(token, result) else {
+            return Err(unknown);
+        };
+        // Where the answer is refused, the request stays, to be answered better.
+        let Ok(answer) = answer else {
+            return Err(Refused::Invalid {
+                why: InvalidStanza::ErrorCondition,
+            });
+        };
+        let outgoing = Outgoing::new(&answer, None);
+        let (bytes, maximum) = (outgoing.xml.len(), self.config.limits.outbound_stanza);
+        if bytes > maximum {
+            return Err(Refused::TooLarge { bytes, maximum });
+        }
+        session.iq.answered_theirs(token);
+        self.enqueue(outgoing);
+        Ok(())
     }
 
     fn cancel(&mut self, token: Token) {
         let Some(session) = &mut self.session else { return };
+        let unwritten = session.take_back(token);
         if session.iq.cancel(token) {
-            return self.outputs.event(Event::IqDone {
+            self.outputs.event(Event::IqDone {
                 token,
                 result: Err(IqError::Cancelled),
             });
-        }
-        let waiting = session
-            .waiting
-            .iter()
-            .position(|outgoing| outgoing.token == Some(token));
-        let found = match waiting.and_then(|index| session.waiting.remove(index)) {
-            Some(outgoing) => {
-                session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
-                true
-            }
-            None => match &mut session.link {
-                Link::Bosh(bosh) => bosh.cancel(token),
-            },
-        };
-        if found {
+        } else if unwritten {
             self.outputs.event(Event::Delivery {
                 token,
                 stage: Stage::Failed,
@@ -552,10 +564,9 @@ impl Client {
         }
         self.drain();
         let half = self.config.limits.outbound_queue / 2;
-        if let Some(session) = &mut self.session
-            && session.full
-            && session.outbound_bytes() <= half
-        {
+        let pending = self.config.limits.pending_requests / 2;
+        let Some(session) = &mut self.session else { return };
+        if session.full && session.outbound_bytes() <= half && session.iq.ours() <= pending {
             session.full = false;
             self.outputs.event(Event::Writable);
         }
@@ -633,7 +644,8 @@ impl Client {
                     }
                     Reaction::Answer(_) if session.leaving => {}
                     // Whoever asks faster than answers can leave must not make us remember them all.
-                    Reaction::Answer(_) if session.outbound_bytes() > limit => {
+                    // The application's own stanzas may fill the queue once; what is more than that is answers.
+                    Reaction::Answer(_) if session.outbound_bytes() > limit.saturating_mul(2) => {
                         self.finish(Offline::Misbehaved(PeerMisbehaved::TooManyRequests));
                     }
                     Reaction::Answer(answer) => self.enqueue(Outgoing::new(&answer, None)),
@@ -674,9 +686,8 @@ impl Client {
             Ok(false) => {}
             Ok(true) => {
                 let step_by = self.now + self.config.timeouts.negotiation;
-                if let Some(session) = &mut self.session
-                    && !session.leaving
-                {
+                let Some(session) = &mut self.session else { return };
+                if !session.leaving {
                     session.timer = (!session.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
                 }
             }
@@ -771,6 +782,20 @@ impl Client {
 }
 
 impl Session {
+    /// Takes back what `token` was given for, if it has not been written yet.
+    fn take_back(&mut self, token: Token) -> bool {
+        let waiting = self.waiting.iter().position(|outgoing| outgoing.is(token));
+        match waiting.and_then(|index| self.waiting.remove(index)) {
+            Some(outgoing) => {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(outgoing.xml.len());
+                true
+            }
+            None => match &mut self.link {
+                Link::Bosh(bosh) => bosh.cancel(token),
+            },
+        }
+    }
+
     fn outbound_bytes(&self) -> usize {
         let link = match &self.link {
             Link::Bosh(bosh) => bosh.pending_bytes(),

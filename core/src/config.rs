@@ -478,6 +478,8 @@ impl Limits {
     pub(crate) fn before_login(&self) -> XmlLimits {
         XmlLimits {
             element_bytes: self.element_before_login,
+            // Features and one SASL element, with room for more.
+            document_bytes: Some(self.element_before_login.saturating_mul(4).min(self.bosh_body)),
             ..self.after_login()
         }
     }

@@ -3,7 +3,8 @@
 //! The first line is a [`Header`]; each further line is an [`Entry`], `{"now": 12, "in": ...}` or `{"out": ...}`. Bytes
 //! are `{"text": "..."}` where they are UTF-8 and `{"base64": "..."}` where they are not. A secret of the configuration is
 //! written as the placeholder `"secret"`, and has to be given again for a replay ([`Config::set_password`]); a password and
-//! the proof of one in a request to the server are left out in the same way.
+//! the proof of one in a request to the server are left out in the same way. What the server sent is kept, since a replay needs
+//! it: with SCRAM that is enough to try passwords against, so keep the log of such a login as secret as the password.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

@@ -75,7 +75,10 @@ pub(crate) const BOSH: Traits = Traits {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) xml: String,
+    /// The stanza's, if it reports its delivery.
     pub(crate) token: Option<Token>,
+    /// The request's, if it is one: it is over only with its answer.
+    pub(crate) request: Option<Token>,
 }
 
 impl Outgoing {
@@ -84,7 +87,21 @@ impl Outgoing {
         Self {
             xml: element.to_xml(),
             token,
+            request: None,
         }
+    }
+
+    /// The same of a request of the application's.
+    pub(crate) fn request(element: &Element, token: Token) -> Self {
+        Self {
+            request: Some(token),
+            ..Self::new(element, None)
+        }
+    }
+
+    /// Whether it is what `token` was given for.
+    pub(crate) fn is(&self, token: Token) -> bool {
+        self.token == Some(token) || self.request == Some(token)
     }
 }
 

@@ -332,6 +332,8 @@ impl Phase {
     fn ignores(&self, event: &Event, config: &Config) -> bool {
         match (self, event) {
             (Self::Bind { id, .. } | Self::Session { id, .. }, Event::IqAnswer(iq)) => !answers(iq, id, config),
+            // The resource is bound, and whoever knows it may write to it. The session that it is for is not there yet.
+            (Self::Session { .. }, Event::Other(stanza)) => stanza.namespace() == NS_CLIENT,
             _ => false,
         }
     }

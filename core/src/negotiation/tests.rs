@@ -49,7 +49,7 @@ const TABLE: [[&str; 10]; 7] = [
     ["? Features", "Bind", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
     ["? Login", "? Login", "Sasl", "Features(Some)", "Refused", "UnknownAnswer", "? Login", "Ended", "? Login", "Timeout Login"],
     ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "? Bind", "Timeout Bind"],
-    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "? Bind", "Timeout Bind"],
+    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "Session", "Timeout Bind"],
     ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Ended", "? Bind", "Timeout Bind"],
 ];
 

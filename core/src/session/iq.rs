@@ -9,7 +9,7 @@ use crate::error::{DropReason, IqError};
 use crate::input::{StanzaError, Token};
 use crate::jid::Jid;
 use crate::time::{Earliest, Instant, Timer};
-use crate::xml::{Element, ElementRef};
+use crate::xml::{Element, ElementRef, InvalidXml};
 
 const NS_PING: &str = "urn:xmpp:ping";
 
@@ -79,18 +79,19 @@ impl IqTable {
         self.ours.len() != before
     }
 
-    /// The application's answer to a request: the `iq` to send.
-    pub(crate) fn respond(
-        &mut self,
+    /// The application's answer to a request, as the `iq` to send; `None` if there is no such request.
+    pub(crate) fn answer(
+        &self,
         token: Token,
         result: &Result<Option<Element>, StanzaError>,
-    ) -> Option<Result<Element, crate::xml::InvalidXml>> {
+    ) -> Option<Result<Element, InvalidXml>> {
         let theirs = self.theirs.get(&token)?;
-        let answer = stanza::answer(&theirs.id, theirs.from.as_deref(), result);
-        if answer.is_ok() {
-            self.theirs.remove(&token);
-        }
-        Some(answer)
+        Some(stanza::answer(&theirs.id, theirs.from.as_deref(), result))
+    }
+
+    /// The answer is on its way: there is no second one.
+    pub(crate) fn answered_theirs(&mut self, token: Token) {
+        self.theirs.remove(&token);
     }
 
     /// An `iq` arrived. `next_token` is used up only if the application is asked.
@@ -178,7 +179,11 @@ impl IqTable {
         let refusal = Err(StanzaError::service_unavailable());
         let answers = unanswered
             .into_iter()
-            .filter_map(|token| self.respond(token, &refusal)?.ok())
+            .filter_map(|token| {
+                let answer = self.answer(token, &refusal)?.ok();
+                self.answered_theirs(token);
+                answer
+            })
             .collect();
         (late, answers)
     }

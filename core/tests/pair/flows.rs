@@ -2,7 +2,7 @@
 
 use epode::config::Bosh;
 use epode::error::{ConnectionError, PeerIncompatible, SessionEnd, TlsError, WaitingFor};
-use epode::{Element, Event, Failure, Input, Offline, RequestId, Stage, TlsFacts, stanza};
+use epode::{Element, Event, Failure, Input, Offline, Refused, RequestId, Stage, TlsFacts, stanza};
 
 use crate::desk::{CREATED, Desk, LINK, MECHANISMS, config, message};
 
@@ -205,7 +205,8 @@ fn an_answer_after_the_goodbye_is_not_sent() {
     let token = *token;
     desk.handle(Input::Stop).unwrap();
     let result = Ok(None);
-    desk.handle(Input::Respond { token, result }).unwrap();
+    let answer = desk.handle(Input::Respond { token, result });
+    assert_eq!(answer, Err(Refused::NotStarted), "it could not leave any more");
     assert_eq!(desk.rids(), [1005, 1006]);
     desk.answer(1005, "", "");
     assert_eq!(desk.rids(), [1006]);

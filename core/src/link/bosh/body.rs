@@ -7,10 +7,14 @@ use core::fmt::Write;
 use crate::config::Bosh as Settings;
 use crate::error::{PeerMisbehaved, SessionEnd};
 use crate::link::{NS_STREAM, shorten, stream_error};
-use crate::xml::{Element, Framing, Reader, XmlEvent, XmlLimits, escape_attribute};
+use crate::xml::{Element, Framing, Limit, Reader, XmlError, XmlEvent, XmlLimits, escape_attribute};
 
 pub(super) const NS_HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
 const NS_XBOSH: &str = "urn:xmpp:xbosh";
+/// Payloads of one body: 8 MiB of the smallest presences that servers send are fewer.
+const PAYLOADS: usize = 65_536;
+/// A body is read in pieces of so many bytes, to see in between how much has come of it.
+const PIECE: usize = 64 * 1024;
 
 /// The start tag of a request in a session, without its `>`; `ack` where some earlier answer is missing (XEP-0124 §9.2).
 pub(super) fn open(rid: u64, sid: &str, ack: Option<u64>) -> String {
@@ -104,7 +108,19 @@ pub(super) fn read_body(bytes: &[u8], limits: XmlLimits) -> Read {
     // Some connection managers use the prefix without declaring it (XEP-0206 §2).
     reader.predeclare("stream", NS_STREAM);
     let mut events = Vec::new();
-    let result = reader.feed(bytes, &mut events).and_then(|()| reader.finish());
+    let mut result = Ok(());
+    for piece in bytes.chunks(PIECE) {
+        result = reader.feed(piece, &mut events);
+        if result.is_err() {
+            break;
+        }
+        // An element costs more memory than its bytes, so that the bytes alone would not bound it.
+        if events.len() > PAYLOADS {
+            let (limit, maximum) = (Limit::Nodes, PAYLOADS);
+            return Read::Misbehaved(PeerMisbehaved::Xml(XmlError::LimitExceeded { limit, maximum }));
+        }
+    }
+    let result = result.and_then(|()| reader.finish());
     let mut events = events.into_iter();
     let root = match events.next() {
         Some(XmlEvent::Open(root)) if root.is(NS_HTTPBIND, "body") => root,

@@ -60,6 +60,8 @@ pub(crate) struct Bosh {
     outgoing_bytes: usize,
     restart: Option<Restart>,
     goodbye: Option<Outgoing>,
+    /// The goodbye is on its way: nothing follows it (XEP-0124 §13).
+    said_goodbye: bool,
     /// What was carried by the request that was answered with an error that ends the session.
     refused: Vec<Token>,
     server_certificate: Option<[u8; 32]>,
@@ -152,6 +154,7 @@ impl Bosh {
             outgoing_bytes: 0,
             restart: None,
             goodbye: None,
+            said_goodbye: false,
             refused: Vec::new(),
             server_certificate: None,
             certificate_requested: None,
@@ -214,7 +217,7 @@ impl Bosh {
 
     /// Takes back a stanza that has not been posted yet.
     pub(crate) fn cancel(&mut self, token: Token) -> bool {
-        let Some(index) = self.outgoing.iter().position(|outgoing| outgoing.token == Some(token)) else {
+        let Some(index) = self.outgoing.iter().position(|outgoing| outgoing.is(token)) else {
             return false;
         };
         if let Some(outgoing) = self.outgoing.remove(index) {
@@ -250,11 +253,16 @@ impl Bosh {
         }
     }
 
+    /// Waits no longer: what is here is handed up, whatever is missing before it.
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
+        self.skip_to_terminate(cx);
+    }
+
     /// Ends at once. With `tell` the server hears of it, if there is a session and it has not heard yet; its answer is not
     /// waited for.
     pub(crate) fn shut(&mut self, cx: &mut Context<'_>, tell: bool) {
         let tell = tell
-            && !self.has_said_goodbye()
+            && !self.said_goodbye
             && matches!(self.phase, Phase::Open | Phase::Leaving)
             && self.next_rid <= LAST_RID;
         self.abandon_all(cx);
@@ -433,16 +441,15 @@ impl Bosh {
     /// Posts whatever may be posted now: called at the end of every turn, when all that belongs into one body is there.
     pub(crate) fn pump(&mut self, cx: &mut Context<'_>) {
         // XEP-0124 §13: nothing follows the goodbye.
-        if !matches!(self.phase, Phase::Open | Phase::Leaving) || self.ended || self.has_said_goodbye() {
+        if !matches!(self.phase, Phase::Open | Phase::Leaving) || self.ended || self.said_goodbye || self.has_ended() {
             return;
         }
         if self.next_rid >= LAST_RID {
             // The last one is for the goodbye that comes with the end.
             return self.close(cx, Some(Offline::Connection(ConnectionError::RequestIdsExhausted)));
         }
-        if self.may_post()
-            && let Some(restart) = self.restart.take()
-        {
+        let restart = if self.may_post() { self.restart.take() } else { None };
+        if let Some(restart) = restart {
             let mut body = self.open_body();
             body::restart(&mut body, &self.domain, restart.from.as_deref(), &self.language);
             self.post(cx, body, Kind::Payload, Vec::new());
@@ -475,10 +482,6 @@ impl Bosh {
             && usize::try_from(self.next_rid.saturating_sub(oldest)).is_ok_and(|distance| distance < window)
     }
 
-    fn has_said_goodbye(&self) -> bool {
-        self.flights.values().any(|flight| flight.kind == Kind::Terminate)
-    }
-
     fn unanswered(&self) -> usize {
         self.flights
             .values()
@@ -490,7 +493,7 @@ impl Bosh {
     fn poll_due(&self) -> Option<Instant> {
         let nothing_else = self.outgoing.is_empty() && self.restart.is_none();
         let room = self.unanswered() < self.session.wanted() && self.may_post();
-        if self.phase != Phase::Open || !nothing_else || !room {
+        if self.phase != Phase::Open || !nothing_else || !room || self.has_ended() {
             return None;
         }
         self.pace.due(&self.session, self.not_reading_since.is_none())
@@ -565,6 +568,7 @@ impl Bosh {
             }
             None => body.push_str("/>"),
         }
+        self.said_goodbye = true;
         self.post(cx, body, Kind::Terminate, Vec::new());
     }
 
@@ -608,7 +612,7 @@ impl Bosh {
                     ..
                 }) => {
                     self.next_to_process = rid.saturating_add(1);
-                    self.answer(cx, rid, kind, posted, &answer, tokens);
+                    self.answer(cx, rid, kind, posted, answer, tokens);
                 }
                 Some(flight) => {
                     self.flights.insert(rid, flight);
@@ -625,14 +629,17 @@ impl Bosh {
         rid: u64,
         kind: Kind,
         posted: Instant,
-        answer: &Answer,
+        answer: Answer,
         tokens: Vec<Token>,
     ) {
         self.round_trips = self.round_trips.saturating_add(1);
-        // Only a request that nothing followed can have been held: a later one makes the server answer it.
-        let held = kind == Kind::Empty && rid.saturating_add(1) == self.next_rid;
+        // A stanza that was posted meanwhile makes the server answer what it holds: that is no hurry.
+        let quiet = kind == Kind::Empty && self.flights.values().all(|flight| flight.kind == Kind::Empty);
         let empty = answer.payloads.is_empty();
-        if self.pace.answered(cx.now, empty, held.then_some(posted), &self.session) {
+        if self
+            .pace
+            .answered(cx.now, empty, quiet.then_some(posted), &self.session)
+        {
             cx.event(Event::Warning(Warning::Hurried));
         }
         if answer.is_terminate() {
@@ -645,13 +652,12 @@ impl Bosh {
             } else {
                 self.refused = tokens;
             }
-            self.acknowledged(cx, answer);
-            let said = kind == Kind::Terminate || self.has_said_goodbye();
-            return self.terminated(cx, answer, said);
+            self.acknowledged(cx, &answer);
+            return self.terminated(cx, answer);
         }
         acknowledge(cx, tokens);
         if kind == Kind::Terminate {
-            self.payloads(cx, answer);
+            self.payloads(cx, answer.payloads);
             return self.close(cx, None);
         }
         if kind == Kind::Create {
@@ -663,9 +669,9 @@ impl Bosh {
             self.phase = Phase::Open;
             cx.event(Event::Opened);
         } else {
-            self.acknowledged(cx, answer);
+            self.acknowledged(cx, &answer);
         }
-        self.payloads(cx, answer);
+        self.payloads(cx, answer.payloads);
     }
 
     /// XEP-0124 §9.1: the server may say that it has more requests than it has answered.
@@ -686,9 +692,8 @@ impl Bosh {
     }
 
     /// Hands up what a body carries, in order.
-    fn payloads(&mut self, cx: &mut Context<'_>, answer: &Answer) {
-        for payload in &answer.payloads {
-            let mut payload = payload.clone();
+    fn payloads(&mut self, cx: &mut Context<'_>, payloads: Vec<Element>) {
+        for mut payload in payloads {
             // XEP-0206 §2: some connection managers forget the namespace of stanzas.
             if payload.namespace() == NS_HTTPBIND {
                 if matches!(payload.name(), "message" | "presence" | "iq") {
@@ -704,23 +709,22 @@ impl Bosh {
     }
 
     /// The server ends the session (XEP-0124 §17.2): what it still carries comes first.
-    fn terminated(&mut self, cx: &mut Context<'_>, answer: &Answer, said_goodbye: bool) {
-        let last_words = |payload: &&Element| !payload.is(NS_STREAM, "error") && !payload.is(NS_HTTPBIND, "uri");
-        let payloads = Answer {
-            root: answer.root.clone(),
-            payloads: answer.payloads.iter().filter(last_words).cloned().collect(),
-        };
-        self.payloads(cx, &payloads);
+    fn terminated(&mut self, cx: &mut Context<'_>, mut answer: Answer) {
+        let end = answer.end();
+        let last_words = |payload: &Element| !payload.is(NS_STREAM, "error") && !payload.is(NS_HTTPBIND, "uri");
+        answer.payloads.retain(last_words);
+        self.payloads(cx, answer.payloads);
         let condition = answer.root.attribute("condition");
         // After our goodbye, `other-request` is how some servers answer a request that they held, and `item-not-found` says
         // that the answer to it was lost: the session is gone, as it should be (§17.2).
-        let after_goodbye = |condition| condition == "other-request" || said_goodbye && condition == "item-not-found";
+        let after_goodbye =
+            |condition| condition == "other-request" || self.said_goodbye && condition == "item-not-found";
         if self.phase == Phase::Leaving && condition.is_none_or(after_goodbye) {
             self.phase = Phase::Closed;
             return self.close(cx, None);
         }
         self.phase = Phase::Closed;
-        self.close(cx, Some(Offline::Ended(answer.end())));
+        self.close(cx, Some(Offline::Ended(end)));
     }
 }
 

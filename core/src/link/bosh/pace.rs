@@ -20,17 +20,18 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// An answer came. `held` is since when its request could have been held: it was empty, and nothing followed it.
+    /// An answer came. `quiet` is since when its request could have been held: it was empty, and no stanza followed it.
     /// Whether somebody should be told that the server is in a hurry.
-    pub(super) fn answered(&mut self, now: Instant, empty: bool, held: Option<Instant>, session: &Session) -> bool {
+    pub(super) fn answered(&mut self, now: Instant, empty: bool, quiet: Option<Instant>, session: &Session) -> bool {
         self.last_answer = Some(now);
         self.last_was_empty = empty;
-        match held {
-            Some(posted) if empty && !session.is_polling() && now.since(posted) < HURRIED => {
-                self.hurried = self.hurried.saturating_add(1);
+        match quiet {
+            Some(posted) if empty && now.since(posted) < HURRIED => {
+                // A polling session is answered at once by its nature.
+                self.hurried = self.hurried.saturating_add(u32::from(!session.is_polling()));
             }
-            Some(_) if empty && session.is_polling() => {}
-            Some(_) | None => self.hurried = 0,
+            Some(_) => self.hurried = 0,
+            None => {}
         }
         self.hurried > PATIENCE && !core::mem::replace(&mut self.told, true)
     }

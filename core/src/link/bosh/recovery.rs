@@ -25,6 +25,10 @@ impl Bosh {
             404 => Some("item-not-found"),
             _ => None,
         };
+        if self.said_goodbye {
+            // The session is gone, as it should be.
+            return self.close(cx, None);
+        }
         match (status, legacy) {
             (_, Some(condition)) if self.session.legacy => {
                 let end = SessionEnd {
@@ -133,13 +137,8 @@ impl Bosh {
     /// XEP-0124 §9.3: the server sent an answer that we say we do not have: the request goes out again. Once: a server that
     /// says it again and again, while the answer is on its way, must not set off a storm.
     pub(super) fn reported(&mut self, cx: &mut Context<'_>, rid: u64) {
-        if let Some(Flight {
-            state: State::Waiting { .. },
-            attempts: 1,
-            ..
-        }) = self.flights.get(&rid)
-            && !self.ended
-        {
+        let first = |flight: &Flight| flight.attempts == 1 && matches!(flight.state, State::Waiting { .. });
+        if !self.ended && self.flights.get(&rid).is_some_and(first) {
             self.abandon(cx, rid);
             self.retry(cx, rid, ResendReason::Asked);
         }
@@ -147,9 +146,10 @@ impl Bosh {
 
     /// Gives up the attempt that is under way, if one is.
     pub(super) fn abandon(&mut self, cx: &mut Context<'_>, rid: u64) {
-        if let Some(flight) = self.flights.get_mut(&rid)
-            && let State::Waiting { request, .. } = flight.state
-        {
+        let Some(flight) = self.flights.get_mut(&rid) else {
+            return;
+        };
+        if let State::Waiting { request, .. } = flight.state {
             flight.state = State::Over;
             cx.outputs.push(Output::Abandon { link: self.id, request });
         }
