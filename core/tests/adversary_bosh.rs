@@ -473,6 +473,66 @@ mod tests {
     }
 
     #[test]
+    fn a_full_table_of_requests_says_when_there_is_room() {
+        let limits = Limits {
+            pending_requests: 2,
+            ..Limits::default()
+        };
+        let mut desk = Desk::online(config(usual).limits(limits), CREATED);
+        let ask = || {
+            let iq = stanza::get(None, Element::builder("urn:x", "x")).unwrap();
+            Input::Request { iq, timeout: None }
+        };
+        let first = desk.handle(ask()).unwrap().unwrap();
+        desk.handle(ask()).unwrap();
+        assert_eq!(desk.handle(ask()), Err(Refused::Full));
+        assert!(!desk.events.contains(&Event::Writable));
+        desk.handle(Input::Cancel { token: first }).unwrap();
+        assert!(desk.events.contains(&Event::Writable));
+        desk.handle(ask()).unwrap();
+    }
+
+    #[test]
+    fn a_cancelled_request_that_waits_is_never_sent() {
+        let mut desk = online();
+        // Both requests are under way, so the third stanza has to wait.
+        desk.say(1);
+        let iq = stanza::set(None, Element::builder("urn:x", "launch")).unwrap();
+        let token = desk.handle(Input::Request { iq, timeout: None }).unwrap().unwrap();
+        desk.handle(Input::Cancel { token }).unwrap();
+        desk.answer(1004, "", "");
+        desk.answer(1005, "", "");
+        assert!(desk.posts.iter().all(|post| !format!("{post:?}").contains("launch")));
+    }
+
+    #[test]
+    fn pings_to_a_busy_sender_do_not_end_its_session() {
+        let limits = Limits {
+            outbound_queue: 1_000,
+            ..Limits::default()
+        };
+        let mut desk = Desk::online(config(usual).limits(limits), CREATED);
+        let text = |length: usize| stanza::chat(&"romeo@example.net".parse().unwrap(), &"x".repeat(length)).unwrap();
+        while desk.handle(Input::Send { stanza: text(100) }).is_ok() {}
+        let ping = |id: u32| {
+            format!("<iq xmlns='jabber:client' type='get' from='a@b' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>")
+        };
+        desk.answer(1004, "", &(ping(1) + &ping(2) + &ping(3)));
+        assert_eq!(desk.offline(), None);
+    }
+
+    #[test]
+    fn a_body_of_more_elements_than_a_server_sends_is_refused() {
+        let mut desk = online();
+        desk.answer(1004, "", &"<iq/>".repeat(70_000));
+        assert!(matches!(
+            desk.offline(),
+            Some(Offline::Misbehaved(PeerMisbehaved::Xml(_)))
+        ));
+        assert!(desk.heard().is_empty());
+    }
+
+    #[test]
     fn output_that_nobody_takes_stops_the_reading() {
         let limits = Limits {
             inbound_queue: 100_000,
