@@ -1,6 +1,6 @@
 """maturin as the build backend, with the workspace's own generator of UniFFI bindings on its path.
 
-The generator has to be of exactly the library's version, and none of it is on PyPI. It is built in the dev profile: it runs once, and
+The generator has to be of exactly the library's version, and none of it is on a package index. It is built in the dev profile: it runs once, and
 building it optimised takes three times as long. It lands in the workspace's target folder (or ``CARGO_TARGET_DIR``) and is kept there.
 """
 

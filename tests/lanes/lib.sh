@@ -57,7 +57,7 @@ python_tests() {
 # Last line of every lane.
 finish() { exit "$LANE_FAILED"; }
 
-# cargo_tool NAME VERSION: a program from crates.io, built once without optimisation (a quarter of the time), kept under target/tools
+# cargo_tool NAME VERSION: a program from the registry, built once without optimisation (a quarter of the time), kept under target/tools
 cargo_tool() {
     local began=$SECONDS
     if "$TOOLS/bin/$1" --version 2>/dev/null | grep -qF "$2"; then return; fi

@@ -80,7 +80,7 @@ impl Builder {
         Ok(self)
     }
 
-    /// Presents a client certificate that has expired or is not valid yet, to see what a server makes of it.
+    /// Presents a client certificate that has expired or is not valid yet, or none where there is none, to see what a server makes of it.
     pub fn allow_invalid_certificate(mut self, allow: bool) -> Self {
         self.allow_invalid_certificate = allow;
         self
@@ -108,13 +108,14 @@ impl Builder {
     /// The client certificate is missing or not valid today; nothing was sent then.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         if let Some(label) = self.config.credentials().identity() {
-            let Some(identity) = self.identities.get(label) else {
-                return Err(ConnectError::NoIdentity {
-                    label: label.to_owned(),
-                });
-            };
-            if !self.allow_invalid_certificate {
-                identity.check_time().map_err(ConnectError::Identity)?;
+            match self.identities.get(label) {
+                _ if self.allow_invalid_certificate => {}
+                Some(identity) => identity.check_time().map_err(ConnectError::Identity)?,
+                None => {
+                    return Err(ConnectError::NoIdentity {
+                        label: label.to_owned(),
+                    });
+                }
             }
         }
         let seed = match self.seed {

@@ -135,6 +135,9 @@ impl fmt::Display for IdentityError {
 
 impl StdError for IdentityError {}
 
+/// How many of a wrong certificate's names are told.
+const NAMES: usize = 5;
+
 /// Bytes for a seed, from the system's generator.
 pub(crate) fn random_seed() -> Option<[u8; 32]> {
     let mut seed = [0; 32];
@@ -298,8 +301,19 @@ fn rejection(error: &CertificateError) -> String {
         CertificateError::Revoked => "it was revoked".to_owned(),
         CertificateError::NotValidForName => "it is for another name than the one in the URL".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            // The names come from the certificate: quoted, so that they cannot pass for the program's own words.
-            format!("it is not for {:?} but for {presented:?}", expected.to_str())
+            let mut reason = format!("it is not for {:?}", expected.to_str());
+            // Each is a Rust value in text, as `DnsName("example.org")`. The quotes stay, so that a name of the certificate's cannot pass
+            // for the program's own words.
+            let names: Vec<_> = presented
+                .iter()
+                .filter_map(|name| name.strip_prefix("DnsName(")?.strip_suffix(')'))
+                .take(NAMES)
+                .collect();
+            if !names.is_empty() {
+                reason.push_str(" but for ");
+                reason.push_str(&names.join(", "));
+            }
+            reason
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not meant for servers".to_owned()
@@ -333,5 +347,23 @@ mod tests {
             panic!("not rejected")
         };
         assert_eq!(reason, "none of the authorities that are trusted here has signed it");
+    }
+
+    #[test]
+    fn a_certificate_for_another_name_says_for_which() {
+        for (presented, expected) in [
+            (
+                &[r#"DnsName("example.org")"#, r#"DnsName("a\nb")"#][..],
+                r#"it is not for "localhost" but for "example.org", "a\nb""#,
+            ),
+            (&["IpAddress([127, 0, 0, 1])"], r#"it is not for "localhost""#),
+            (&[], r#"it is not for "localhost""#),
+        ] {
+            let error = CertificateError::NotValidForNameContext {
+                expected: "localhost".try_into().unwrap(),
+                presented: presented.iter().map(|&name| name.to_owned()).collect(),
+            };
+            assert_eq!(rejection(&error), expected);
+        }
     }
 }

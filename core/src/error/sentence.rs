@@ -124,6 +124,14 @@ impl Display for LoginError {
                 }
                 if mechanism == "EXTERNAL" && *client_certificate_requested == Some(false) {
                     f.write_str("; the server did not ask for a client certificate on this port")?;
+                } else if mechanism == "EXTERNAL" && condition == "account-disabled" {
+                    f.write_str(
+                        "; some servers say so when they do not trust the certificate, or find no account in it",
+                    )?;
+                }
+                let by_password = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
+                if by_password && condition == "not-authorized" {
+                    f.write_str("; the name or the password is wrong")?;
                 }
                 Ok(())
             }
@@ -160,6 +168,8 @@ impl Display for LoginError {
                     })?;
                 } else if offered.iter().any(|name| name == "PLAIN") {
                     f.write_str("; PLAIN would show it the password, and has to be allowed first")?;
+                } else if offered.iter().any(|name| name == "EXTERNAL") {
+                    f.write_str("; a client certificate is needed")?;
                 }
                 Ok(())
             }

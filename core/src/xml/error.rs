@@ -95,18 +95,22 @@ pub enum Restricted {
     serde(rename_all = "snake_case")
 )]
 #[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each is the field of XmlLimits with the same name, documented there"
-)]
 pub enum Limit {
+    /// Bytes of one top-level element.
     ElementBytes,
+    /// Bytes of one document, or of one BOSH body.
     DocumentBytes,
+    /// Elements inside one another.
     Depth,
+    /// Attributes of one element.
     Attributes,
+    /// Namespace declarations in scope.
     Namespaces,
+    /// Bytes of one attribute value.
     AttributeValue,
+    /// Bytes of one name.
     Name,
+    /// Nodes of one top-level element.
     Nodes,
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum SidShape {
 pub(crate) enum Refusal {
     /// `<failure/>` with a condition and a text in English.
     Because(&'static str, Option<&'static str>),
-    /// `<false/>`, which no RFC knows and Prosody sends.
+    /// `<false/>`, which no RFC knows: one server in the field answers so.
     False,
 }
 

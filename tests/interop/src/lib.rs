@@ -155,7 +155,7 @@ impl Login {
                 Credentials::certificate(name, leaf)
             }
             // A client with EXTERNAL in mind and no certificate at all.
-            (None, None) => return Err("neither a certificate nor a password".into()),
+            (None, None) => Credentials::certificate("none", None),
             (None, Some(password)) => Credentials::password(password),
         };
         let only = self.only.map(|name| vec![name.to_owned()]);

@@ -123,6 +123,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_certificate_at_all_is_refused() {
+        for server in ["prosody-13", "prosody-0.12"] {
+            let outcome = Login::new(server, "alice@cert.localhost/none").run().await.unwrap();
+            refused(&outcome, "account-disabled");
+            let Err(offline) = &outcome.result else {
+                panic!("{outcome:?}")
+            };
+            assert!(offline.to_string().contains("find no account in it"), "{offline}");
+        }
+    }
+
+    #[tokio::test]
     async fn without_an_authzid_the_server_takes_the_first_of_two_names() {
         for server in ["prosody-13", "prosody-0.12"] {
             let login = Login::new(server, "bob@cert.localhost/never")

@@ -73,8 +73,53 @@ fn parse_bosh_url(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
     match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.into()),
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => parse_authority(rest).map(|()| text.into()),
         Some(_) => Err("there is no host in it; it looks like https://example.org:7443/http-bind".into()),
         None => Err("it must begin with https:// (or http:// for a server on this machine)".into()),
+    }
+}
+
+/// Host and port, in front of the first `/`: says what is wrong in them more closely than the engine would.
+fn parse_authority(rest: &str) -> Result<(), String> {
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("no user name may be in the URL: the account is an argument of its own".into());
+    }
+    let port = match authority.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => port,
+        Some(_) | None => return Ok(()),
+    };
+    match port.parse::<u16>() {
+        Ok(1..) => Ok(()),
+        Ok(0) | Err(_) => Err("its port must be a number from 1 to 65535".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_what_is_wrong_with_it() {
+        for url in [
+            "https://h/",
+            "https://h:7443",
+            "HTTPS://[::1]:7443/x",
+            "https://[::1]/a@b:c",
+            "http://localhost:1/",
+        ] {
+            assert_eq!(parse_bosh_url(url), Ok(url.to_owned()));
+        }
+        for (url, expected) in [
+            ("https://user:pw@h/", "no user name"),
+            ("https://h:99999/", "1 to 65535"),
+            ("https://h:0/", "1 to 65535"),
+            ("https://h:x/", "1 to 65535"),
+            ("https:///x", "no host"),
+            ("ftp://h/", "must begin with https://"),
+        ] {
+            let said = parse_bosh_url(url).unwrap_err();
+            assert!(said.contains(expected), "{url}: {said}");
+        }
     }
 }

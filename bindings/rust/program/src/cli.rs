@@ -76,7 +76,7 @@ pub struct CertNewArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_file_name)]
     pub name: Option<String>,
     /// How long it is valid; never longer than its authority
-    #[arg(long, value_name = "N", default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    #[arg(long, value_name = "N", default_value_t = 730, value_parser = parse_days)]
     pub days: u32,
     /// Lock the PKCS#12 file as old devices want it (3DES and SHA-1); weaker, so choose a long pass phrase
     #[arg(long)]
@@ -105,7 +105,7 @@ pub struct CertCaArgs {
     #[arg(long, value_name = "NAME", default_value = "ca", value_parser = parse_file_name)]
     pub name: String,
     /// How long it is valid
-    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    #[arg(long, value_name = "N", default_value_t = 3650, value_parser = parse_days)]
     pub days: u32,
     /// Replace files that are already there
     #[arg(long)]
@@ -182,7 +182,8 @@ pub struct LoginArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The account is the one that the certificate names; --account says it where there is no certificate, or where that names several. The exit \
-status is 0 if the server has taken the message and did not send it back.
+status is 0 if the server has taken the message and did not send it back. With --json, a failure is an object too ({\"event\":\"failed\",...}); \
+a wrong command line, status 2, is told on stderr only.
 
 Examples:
   epode send user02@example.org \"See you at noon\" --bosh https://example.org:7443/http-bind --cert user01.p12
@@ -192,7 +193,7 @@ pub struct SendArgs {
     #[arg(value_name = "JID", value_parser = parse_jid)]
     pub to: Jid,
     /// What to say
-    #[arg(value_name = "TEXT")]
+    #[arg(value_name = "TEXT", value_parser = parse_text)]
     pub text: String,
     /// Your own account (if not given: the address in the certificate)
     #[arg(long = "account", value_name = "JID", value_parser = parse_jid)]
@@ -242,6 +243,20 @@ fn parse_account(text: &str) -> Result<BareJid, String> {
 fn parse_file_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.starts_with(['.', '-']) || text.contains(['/', '\\', '\0']) {
         return Err("it must be the name of a file without its ending, not a path; use --out for the folder".into());
+    }
+    Ok(text.into())
+}
+
+fn parse_days(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(days @ 1..=36_500) => Ok(days),
+        Ok(_) | Err(_) => Err("it must be a number of days from 1 to 36500".into()),
+    }
+}
+
+fn parse_text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("there is nothing to say: the text is empty".into());
     }
     Ok(text.into())
 }

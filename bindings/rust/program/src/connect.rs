@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use epode::error::{ConnectionError, LoginError};
 use epode::{Config, Credentials, Event, Jid, Offline, Secret, TlsPolicy};
 use epode_tokio::{Builder, Client, ClientIdentity};
 use tokio::runtime::Runtime;
@@ -10,6 +11,7 @@ use crate::{
     account::AccountArgs,
     exit::{Exit, Failure},
     identity,
+    terminal::visible,
 };
 
 /// The label of the one certificate that this program presents.
@@ -145,23 +147,30 @@ impl Login {
     }
 
     /// The lines of the summary, label and value.
-    pub(crate) fn lines(&self, milliseconds: u128) -> Vec<(&'static str, String)> {
+    ///
+    /// With `presented`, a client certificate was at hand; whether it travelled depends on the server's having asked.
+    pub(crate) fn lines(&self, milliseconds: u128, presented: bool) -> Vec<(&'static str, String)> {
         let proof = match (self.mechanism.as_str(), self.server_proof) {
             ("EXTERNAL", _) => "the TLS client certificate is the proof; no password was used",
             (_, true) => "the server proved that it knows the password too",
             (_, false) => "the server was not asked to prove itself beyond TLS",
         };
+        let certificate = match (self.mechanism.as_str(), presented, self.asked) {
+            ("EXTERNAL", ..) | (_, false, _) | (_, _, None) => "",
+            (_, true, Some(true)) => "; the client certificate was presented too",
+            (_, true, Some(false)) => "; the server did not ask for the client certificate",
+        };
         vec![
-            ("mechanism", format!("{} ({proof})", self.mechanism)),
-            ("identity", crate::terminal::visible(self.jid.as_str())),
+            ("mechanism", format!("{} ({proof}{certificate})", self.mechanism)),
+            ("identity", visible(self.jid.as_str())),
             ("round trips", self.round_trips.to_string()),
             ("milliseconds", milliseconds.to_string()),
         ]
     }
 }
 
-/// The failure that an end stands for; none if it was asked for.
-pub(crate) fn failure(reason: &Offline) -> Option<Failure> {
+/// The failure that an end stands for; none if it was asked for. `url` is what the connection was for.
+pub(crate) fn failure(reason: &Offline, url: &str) -> Option<Failure> {
     let exit = match reason {
         Offline::Stopped => return None,
         Offline::Connection(_) => Exit::Connection,
@@ -172,7 +181,40 @@ pub(crate) fn failure(reason: &Offline) -> Option<Failure> {
         // Not an enum of this crate.
         _ => Exit::Other,
     };
-    Some(Failure::new(exit, reason.to_string()))
+    Some(Failure::new(exit, explanation(reason, url)))
+}
+
+/// The engine's sentence, with what only this program knows: the address that was typed, and its own options.
+fn explanation(reason: &Offline, url: &str) -> String {
+    if let Offline::Connection(ConnectionError::Failed(
+        epode::Failure::Dns | epode::Failure::Refused | epode::Failure::Timeout,
+    )) = reason
+    {
+        return format!("{}: {reason}", visible(&address(url)));
+    }
+    if let Offline::Login(LoginError::NoMechanism { offered, wanted, .. }) = reason
+        && !wanted.iter().any(|name| name == "EXTERNAL")
+    {
+        if offered.iter().any(|name| name == "PLAIN") {
+            return format!("{reason} (--allow-plain)");
+        }
+        if offered.iter().any(|name| name == "EXTERNAL") {
+            return format!("{reason} (--cert)");
+        }
+    }
+    reason.to_string()
+}
+
+/// Host and port of a URL.
+fn address(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
+    // The colons of an IPv6 literal are inside its brackets.
+    match authority.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => authority.to_owned(),
+        Some(_) | None => format!("{authority}:{port}"),
+    }
 }
 
 /// The failure of an interruption before being online.
@@ -183,6 +225,33 @@ pub(crate) fn interrupted() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_its_port() {
+        for (url, expected) in [
+            ("https://example.org/http-bind", "example.org:443"),
+            ("https://example.org:7443/http-bind", "example.org:7443"),
+            ("http://[::1]/x:1", "[::1]:80"),
+            ("https://[::1]:7443", "[::1]:7443"),
+        ] {
+            assert_eq!(address(url), expected);
+        }
+    }
+
+    #[test]
+    fn the_way_out_of_a_refusal_is_named_by_its_option() {
+        let refused = |offered: &[&str]| {
+            let reason = Offline::Login(LoginError::NoMechanism {
+                offered: offered.iter().map(|&name| name.to_owned()).collect(),
+                wanted: vec!["SCRAM-SHA-256".to_owned()],
+                client_certificate_requested: Some(true),
+            });
+            failure(&reason, "https://h/").unwrap().message
+        };
+        assert!(refused(&["EXTERNAL"]).ends_with("; a client certificate is needed (--cert)"));
+        assert!(refused(&["PLAIN"]).ends_with(" has to be allowed first (--allow-plain)"));
+        assert!(refused(&["X-OTHER"]).ends_with("it offers X-OTHER"));
+    }
 
     #[test]
     fn only_this_machine_is_reached_without_tls() {

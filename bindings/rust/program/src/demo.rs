@@ -86,12 +86,12 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
     stage.chapter("user01 logs in");
     let started = Instant::now();
     let mut first = cast.client("user01", proof, &server, Some(stage.clone())).await?;
-    let login = online(&mut first).await?;
+    let login = online(&mut first, &server).await?;
     let milliseconds = started.elapsed().as_millis();
 
     stage.chapter("user02 logs in too (not shown), and user01 writes");
     let mut second = cast.client("user02", proof, &server, None).await?;
-    let other = online(&mut second).await?;
+    let other = online(&mut second, &server).await?;
     stage.say(format!("user02 is online as {}", visible(other.jid.as_str())));
     let message = Element::builder("jabber:client", "message")
         .attr("to", other.jid.as_str())
@@ -119,7 +119,7 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
     stage.chapter("goodbye");
     let ends = [first.stop().await, second.stop().await];
     if let Some(end) = ends.iter().find(|end| **end != Offline::Stopped) {
-        return Err(connect::failure(end).unwrap_or_else(connect::interrupted));
+        return Err(connect::failure(end, &server.bosh_url()).unwrap_or_else(connect::interrupted));
     }
     let violations = server.violations();
     server.shutdown().await;
@@ -130,17 +130,17 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         )));
     }
 
-    stage.end(&login, milliseconds);
+    stage.end(&login, milliseconds, proof);
     Ok(())
 }
 
-async fn online(client: &mut Client) -> Result<Login, Failure> {
+async fn online(client: &mut Client, server: &Server) -> Result<Login, Failure> {
     while let Some(event) = client.next().await {
         if let Some(login) = Login::from_event(&event) {
             return Ok(login);
         }
         if let Event::Offline { reason } = event {
-            return Err(connect::failure(&reason).unwrap_or_else(connect::interrupted));
+            return Err(connect::failure(&reason, &server.bosh_url()).unwrap_or_else(connect::interrupted));
         }
     }
     Err(connect::interrupted())
@@ -185,6 +185,9 @@ impl Cast {
         let mut settings = Settings::new(DOMAIN, certificate);
         settings.client_ca = vec![self.authority.certificate().clone()];
         settings.ask_client_certificate = proof != Proof::Password;
+        // Two factors are two only where the server insists on both.
+        settings.require_client_certificate = proof == Proof::Both;
+        settings.refuse_in_tls = proof == Proof::Both;
         settings.users = ["user01", "user02"]
             .map(|name| User {
                 name: name.to_owned(),
@@ -360,9 +363,9 @@ impl Stage {
         }
     }
 
-    fn end(&self, login: &Login, milliseconds: u128) {
+    fn end(&self, login: &Login, milliseconds: u128, proof: Proof) {
         self.chapter("summary");
-        let mut lines = login.lines(milliseconds);
+        let mut lines = login.lines(milliseconds, proof != Proof::Password);
         let (requests, answers) = {
             let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             (said.requests, said.answers)

@@ -11,7 +11,7 @@ pub enum Exit {
     Other,
     /// 2: the command line, a file named on it, or an answer to a prompt is wrong.
     Usage,
-    /// 3: no connection to the server.
+    /// 3: no connection to the server; also where a port answers that does not speak TLS.
     Connection,
     /// 4: TLS failed, or the server's certificate is not trusted.
     Tls,
@@ -52,8 +52,8 @@ Exit status:
   0    fine; also after Ctrl-C once online
   1    another failure; `cert show`: the certificate has a problem
   2    the command line, a file named on it or an answer to a prompt is wrong
-  3    no connection
-  4    TLS
+  3    no connection, or the port does not speak TLS
+  4    TLS failed, or the server's certificate is not trusted
   5    the login was refused
   6    the server broke the protocol
   130  interrupted before being online";

@@ -26,12 +26,20 @@ pub mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Reads the command line, does what it says, and returns the status for the shell (see [`exit::Exit`]).
 pub fn run() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if let Some(variable) = secret_argument(&error) {
+                eprintln!(
+                    "epode: a secret is never an argument, which every user of this machine could read: it comes from a prompt, or from \
+                     the environment variable {variable}"
+                );
+                return exit::Exit::Usage.into();
+            }
             // Help and version go to stdout and are no error. A closed pipe is no reason to say more.
             let _ = error.print();
             return if error.use_stderr() {
@@ -53,5 +61,20 @@ pub fn run() -> ExitCode {
             eprintln!("epode: {failure}");
             failure.exit.into()
         }
+    }
+}
+
+/// The variable for what was typed as an option that does not exist, because it would show a secret to everybody.
+fn secret_argument(error: &clap::Error) -> Option<&'static str> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    match argument.split('=').next().unwrap_or_default() {
+        "--password" => Some(prompt::PASSWORD_VARIABLE),
+        "--passphrase" | "--pass-phrase" => Some(prompt::PASSPHRASE_VARIABLE),
+        _ => None,
     }
 }

@@ -23,25 +23,26 @@ pub fn run(args: &LoginArgs) -> Result<Exit, Failure> {
 
 async fn session(account: Account, args: &LoginArgs) -> Result<Exit, Failure> {
     let printer = Printer::new(args.output);
+    let url = args.account.bosh.as_str();
     let started = Instant::now();
     let mut client = account.connect().await?;
     let mut online = false;
     loop {
         let event = tokio::select! {
             event = client.next() => event,
-            _ = tokio::signal::ctrl_c() => return interrupted(client, &printer, online).await,
+            _ = tokio::signal::ctrl_c() => return interrupted(client, &printer, online, url).await,
         };
         let Some(event) = event else { return Ok(Exit::Fine) };
         if let Some(login) = Login::from_event(&event) {
             online = true;
-            printer.online(&login, started.elapsed().as_millis());
+            printer.online(&login, started.elapsed().as_millis(), args.account.cert.is_some());
             if args.once {
-                return goodbye(client, &printer).await;
+                return goodbye(client, &printer, url).await;
             }
             announce(&client).await?;
             printer.note("online; Ctrl-C says goodbye");
         } else if let Event::Offline { reason } = &event {
-            let failure = connect::failure(reason);
+            let failure = connect::failure(reason, url);
             printer.offline(
                 &reason.to_string(),
                 failure.as_ref().map_or(Exit::Fine, |failure| failure.exit),
@@ -64,13 +65,13 @@ async fn announce(client: &Client) -> Result<(), Failure> {
         .map_err(|error| Failure::other(error.to_string()))
 }
 
-async fn goodbye(mut client: Client, printer: &Printer) -> Result<Exit, Failure> {
+async fn goodbye(mut client: Client, printer: &Printer, url: &str) -> Result<Exit, Failure> {
     let reason = tokio::select! {
         reason = client.stop() => reason,
         // A second Ctrl-C: somebody is in a hurry.
         _ = tokio::signal::ctrl_c() => return Ok(Exit::Fine),
     };
-    let failure = connect::failure(&reason);
+    let failure = connect::failure(&reason, url);
     printer.offline(
         &reason.to_string(),
         failure.as_ref().map_or(Exit::Fine, |failure| failure.exit),
@@ -78,9 +79,9 @@ async fn goodbye(mut client: Client, printer: &Printer) -> Result<Exit, Failure>
     failure.map_or(Ok(Exit::Fine), Err)
 }
 
-async fn interrupted(mut client: Client, printer: &Printer, online: bool) -> Result<Exit, Failure> {
+async fn interrupted(mut client: Client, printer: &Printer, online: bool, url: &str) -> Result<Exit, Failure> {
     if online {
-        return goodbye(client, printer).await;
+        return goodbye(client, printer, url).await;
     }
     tokio::select! {
         _ = client.stop() => {}
@@ -103,7 +104,7 @@ impl Printer {
         }
     }
 
-    pub(crate) fn online(&self, login: &Login, milliseconds: u128) {
+    pub(crate) fn online(&self, login: &Login, milliseconds: u128, presented: bool) {
         if self.json {
             return self.object(&json!({
                 "event": "online",
@@ -115,7 +116,7 @@ impl Printer {
                 "milliseconds": u64::try_from(milliseconds).unwrap_or(u64::MAX),
             }));
         }
-        summary(self.terminal, &login.lines(milliseconds));
+        summary(self.terminal, &login.lines(milliseconds, presented));
     }
 
     pub(crate) fn offline(&self, reason: &str, exit: Exit) {
@@ -123,6 +124,13 @@ impl Printer {
             self.object(&json!({ "event": "offline", "reason": reason, "status": exit.code() }));
         } else if exit == Exit::Fine {
             self.note(reason);
+        }
+    }
+
+    /// For a program only: people read stderr.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        if self.json {
+            self.object(&json!({ "event": "failed", "reason": failure.message, "status": failure.exit.code() }));
         }
     }
 

@@ -74,9 +74,5 @@ fn from_environment(variable: &str) -> Result<Option<SecretText>, Failure> {
 fn ask(question: &str, variable: &str) -> Result<SecretText, Failure> {
     rpassword::prompt_password(question)
         .map(Zeroizing::new)
-        .map_err(|error| {
-            Failure::usage(format!(
-                "there is no terminal to ask at ({error}); set {variable} instead"
-            ))
-        })
+        .map_err(|_| Failure::usage(format!("there is no terminal to ask at; set {variable} instead")))
 }

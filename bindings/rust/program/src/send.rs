@@ -43,7 +43,14 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
         .child(Element::builder("jabber:client", "body").text(&args.text))
         .build()
         .map_err(|error| Failure::usage(format!("the text cannot be sent: {error}")))?;
-    connect::runtime()?.block_on(session(account, message, args))
+    let printer = Printer::new(args.output);
+    let done = connect::runtime()?.block_on(session(account, message, args, &printer));
+    if let Err(failure) = &done
+        && failure.exit != Exit::Usage
+    {
+        printer.failed(failure);
+    }
+    done
 }
 
 /// The one account that the certificate names.
@@ -63,10 +70,9 @@ fn account_in(identity: &ClientIdentity) -> Result<Jid, Failure> {
     }
 }
 
-async fn session(account: Account, message: Element, args: &SendArgs) -> Result<Exit, Failure> {
-    let printer = Printer::new(args.output);
+async fn session(account: Account, message: Element, args: &SendArgs, printer: &Printer) -> Result<Exit, Failure> {
     let mut client = account.connect().await?;
-    log_in(&mut client).await?;
+    log_in(&mut client, &args.account.bosh).await?;
     let token = client
         .send(message)
         .await
@@ -84,10 +90,10 @@ async fn session(account: Account, message: Element, args: &SendArgs) -> Result<
     while let Some(event) = client.next().await {
         fate.learn(&event, token);
     }
-    fate.judge(&printer, args.to.as_str())
+    fate.judge(printer, args.to.as_str())
 }
 
-async fn log_in(client: &mut Client) -> Result<(), Failure> {
+async fn log_in(client: &mut Client, url: &str) -> Result<(), Failure> {
     loop {
         let event = tokio::select! {
             event = client.next() => event,
@@ -98,7 +104,7 @@ async fn log_in(client: &mut Client) -> Result<(), Failure> {
         };
         match event {
             Some(Event::Offline { reason }) => {
-                return Err(connect::failure(&reason).unwrap_or_else(connect::interrupted));
+                return Err(connect::failure(&reason, url).unwrap_or_else(connect::interrupted));
             }
             Some(event) if Login::from_event(&event).is_some() => return Ok(()),
             Some(_) => {}
@@ -144,9 +150,15 @@ impl Fate {
     fn judge(self, printer: &Printer, to: &str) -> Result<Exit, Failure> {
         if let Some(condition) = self.returned {
             return Err(Failure::other(format!(
-                "the message to {} came back: {}",
+                "the message to {} came back: {}{}",
                 visible(to),
-                visible(&condition)
+                visible(&condition),
+                // RFC 6121 §8.5.1 and §8.5.2.2: the two cases in which a server says so.
+                if condition == "service-unavailable" {
+                    " (not online, or no such user)"
+                } else {
+                    ""
+                }
             )));
         }
         if self.stage == Some(Stage::Acked) {

@@ -692,11 +692,14 @@ fn help_teaches_and_a_mistake_has_its_status() {
     let (exit, said) = epode_with(&folder, &["--help"], None);
     assert_eq!(exit, 0);
     assert!(said.contains("130  interrupted"), "{said}");
+    fs::write(folder.path("file"), "").unwrap();
     for mistake in [
         &["cert"][..],
         &["nonsense"],
         &["cert", "new"],
         &["cert", "new", "a@b.example", "--days", "0"],
+        &["cert", "new", "a@b.example", "--days", "abc"],
+        &["cert", "ca", "--out", "file"],
     ] {
         assert_eq!(epode_with(&folder, mistake, None).0, 2, "{mistake:?}");
     }

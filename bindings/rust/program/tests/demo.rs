@@ -213,7 +213,9 @@ mod tests {
         let text = out(&output);
         assert_eq!(output.status.code(), Some(0), "{text}{}", err(&output));
         assert!(
-            text.contains("was shown ours") && text.contains("mechanism     SCRAM-SHA-"),
+            text.contains("was shown ours")
+                && text.contains("mechanism     SCRAM-SHA-")
+                && text.contains("; the client certificate was presented too)"),
             "{text}"
         );
         shows_no_session_id(&text);
@@ -241,6 +243,10 @@ mod tests {
                 "--once",
             ],
             &["send", "user02@localhost", "hello", "--bosh", "https://h/"],
+            &["send", "user02@localhost", "", "--bosh", "https://h/"],
+            &["login", "user01@localhost", "--bosh", "https://user:pw@h/"],
+            &["login", "user01@localhost", "--bosh", "https://h:99999/"],
+            &["login", "user01@localhost", "--bosh", "https://h/", "--password", "x"],
             &["sing"],
         ] {
             let output = epode(args).env("EPODE_PASSWORD", "x").output().unwrap();
@@ -294,6 +300,11 @@ mod tests {
             "{}",
             err(&output)
         );
+        assert!(
+            err(&output).contains("; the name or the password is wrong"),
+            "{}",
+            err(&output)
+        );
         assert!(!err(&output).contains("another") && out(&output).is_empty());
         assert_eq!(world.server.statistics().refusals, 1);
     }
@@ -338,6 +349,8 @@ mod tests {
         .output()
         .unwrap();
         assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+        let expected = format!("epode: localhost:{port}: nobody listens");
+        assert!(err(&output).starts_with(&expected), "{}", err(&output));
         assert!(err(&output).contains("connection refused"), "{}", err(&output));
     }
 
@@ -419,8 +432,64 @@ mod tests {
         assert_eq!(output.status.code(), Some(1), "{}{}", out(&output), err(&output));
         assert_eq!(
             err(&output),
-            "epode: the message to nobody@localhost came back: service-unavailable\n"
+            "epode: the message to nobody@localhost came back: service-unavailable (not online, or no such user)\n"
         );
+    }
+
+    #[test]
+    fn a_failed_send_is_an_object_for_a_program() {
+        let world = World::new("failed", |_| {});
+        let output = world
+            .with_certificate(&["send", "nobody@localhost", "hello"], "user01", &["--json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        let said: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+        assert_eq!((&said["event"], &said["status"]), (&"failed".into(), &1.into()));
+        let reason = said["reason"].as_str().unwrap();
+        assert!(reason.contains("came back: service-unavailable"), "{reason}");
+        assert_eq!(err(&output), format!("epode: {reason}\n"));
+    }
+
+    #[test]
+    fn a_password_as_an_argument_is_told_its_place() {
+        let output = run(&[
+            "login",
+            "user01@localhost",
+            "--bosh",
+            "https://h/",
+            "--password",
+            "geheim",
+        ]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains("EPODE_PASSWORD"), "{}", err(&output));
+        assert!(
+            !err(&output).contains("geheim") && !err(&output).contains("tip:"),
+            "{}",
+            err(&output)
+        );
+    }
+
+    #[test]
+    fn a_port_that_does_not_speak_tls_is_status_3() {
+        use std::io::{Read, Write};
+        let world = World::new("plain-port", |_| {});
+        let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = plain.local_addr().unwrap().port();
+        let answer = std::thread::spawn(move || {
+            let (mut stream, _) = plain.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        });
+        let url = format!("https://localhost:{port}/http-bind");
+        let output = epode(&["login", "user01@localhost", "--once", "--bosh", &url])
+            .args(["--ca", &world.file("ca.crt")])
+            .args(["--cert", &world.file("user01.crt"), "--key", &world.file("user01.key")])
+            .output()
+            .unwrap();
+        answer.join().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+        assert!(err(&output).contains("does not speak TLS"), "{}", err(&output));
     }
 
     #[cfg(unix)]

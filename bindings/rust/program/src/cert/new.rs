@@ -29,6 +29,7 @@ pub fn client(args: &CertNewArgs) -> Result<Exit, Failure> {
     let (certificate, key, pkcs12) = (file("crt"), file("key"), file("p12"));
     let authority = authority_of(args)?;
     // Nobody should think of a pass phrase in vain.
+    refuse_a_file(&args.out)?;
     refuse_to_replace(&[&certificate, &key, &pkcs12], args.force)?;
     let passphrase = prompt::new_passphrase(&shown(&pkcs12))?;
 
@@ -92,6 +93,7 @@ pub fn client(args: &CertNewArgs) -> Result<Exit, Failure> {
 pub fn authority(args: &CertCaArgs) -> Result<Exit, Failure> {
     let certificate = file_in(&args.out, &format!("{}.crt", args.name));
     let key = file_in(&args.out, &format!("{}.key", args.name));
+    refuse_a_file(&args.out)?;
     refuse_to_replace(&[&certificate, &key], args.force)?;
     let (_, issued) = pki::make_ca(&args.title, Validity::days(args.days))?;
     make_folder(&args.out)?;
@@ -198,6 +200,16 @@ fn already_there(file: &Path) -> Failure {
         "{} is already there; choose another folder with --out or another --name, or replace it with --force",
         shown(file)
     ))
+}
+
+fn refuse_a_file(folder: &Path) -> Result<(), Failure> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::usage(format!(
+            "{} is a file, not a folder; choose another folder with --out",
+            shown(folder)
+        )));
+    }
+    Ok(())
 }
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {
