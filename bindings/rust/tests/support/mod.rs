@@ -177,7 +177,7 @@ pub(crate) fn chat(to: &Jid, text: &str) -> Element {
         .unwrap()
 }
 
-/// Everything that went over the wire, and what the driver said about reading.
+/// Everything that went over the wire, what the driver said about reading, and the end.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -203,6 +203,12 @@ impl Log {
             } = trace
             {
                 format!("reading {reading}")
+            } else if let Trace::Output {
+                output: Output::Event(Event::Offline { .. }),
+                ..
+            } = trace
+            {
+                "offline".to_owned()
             } else {
                 return;
             };
