@@ -10,12 +10,22 @@ use rustls::ClientConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bosh::{Arrival, Link, Opening};
-use crate::client::{Trace, Tracer};
+use crate::client::{Trace, Tracer, weight};
 use crate::tls::ClientIdentity;
 
 /// Events that wait here beyond the channel before calls are refused with `Full`: an application that sends and never
 /// takes an event would fill the memory with the news of its own stanzas.
-const BACKLOG: usize = 1_024;
+const BACKLOG: usize = 3_000;
+
+/// Events that wait here before nothing more is read. Each stanza that was taken brings three, so what was taken can
+/// always be finished: an application that sends for a while before it looks at its events is not stalled by them.
+const UNREAD: usize = 10_000;
+
+/// Stanzas and requests of others that wait here before nothing more is read.
+const STANZAS: usize = 64;
+
+/// Bytes of them (256 KiB).
+const STANZA_BYTES: usize = 256 * 1024;
 
 /// How long a clock without a deadline sleeps; any time would do.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -55,8 +65,13 @@ pub(crate) struct Actor {
     origin: tokio::time::Instant,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
-    /// Events that the channel had no room for. While there are any, nothing is read from the server.
+    /// Events that the channel had no room for.
     backlog: VecDeque<Event>,
+    /// Those of them that others sent, and their bytes.
+    stanzas: usize,
+    stanza_bytes: usize,
+    /// A call was refused for the backlog's sake: `Writable` is owed.
+    refused: bool,
     answers: HashMap<Token, oneshot::Sender<Result<Element, IqError>>>,
     links: HashMap<LinkId, Link>,
     arrivals: mpsc::Receiver<Arrival>,
@@ -88,6 +103,9 @@ impl Actor {
             commands,
             events,
             backlog: VecDeque::new(),
+            stanzas: 0,
+            stanza_bytes: 0,
+            refused: false,
             answers: HashMap::new(),
             links: HashMap::new(),
             arrivals,
@@ -101,6 +119,7 @@ impl Actor {
     pub(crate) async fn run(mut self) {
         loop {
             self.carry_out();
+            self.offer_room();
             self.judge_reading();
             // Telling the engine about reading may have moved a deadline, and may have brought output.
             self.carry_out();
@@ -109,20 +128,22 @@ impl Actor {
             }
             let events = self.events.clone();
             let deadline = self.deadline();
+            // Calls come last: tasks that try a refused one again and again must hold up neither the clock nor the answers,
+            // which are what makes room for it.
             tokio::select! {
                 biased;
                 permit = events.reserve(), if !self.backlog.is_empty() && !self.abandoned => {
-                    if let (Ok(permit), Some(event)) = (permit, self.backlog.pop_front()) {
+                    if let Ok(permit) = permit && let Some(event) = self.take_from_backlog() {
                         permit.send(event);
                     }
                 }
                 () = events.closed(), if !self.abandoned => self.abandon(),
+                () = tokio::time::sleep_until(deadline) => self.tick(),
+                Some(arrival) = self.arrivals.recv(), if self.reading => self.arrived(arrival),
                 command = self.commands.recv(), if !self.abandoned => match command {
                     Some(command) => self.obey(command),
                     None => self.abandon(),
                 },
-                () = tokio::time::sleep_until(deadline) => self.tick(),
-                Some(arrival) = self.arrivals.recv(), if self.reading => self.arrived(arrival),
             }
         }
     }
@@ -163,6 +184,7 @@ impl Actor {
     fn abandon(&mut self) {
         self.abandoned = true;
         self.backlog.clear();
+        (self.stanzas, self.stanza_bytes) = (0, 0);
         if self.running {
             self.tell(Input::Stop);
         }
@@ -210,11 +232,20 @@ impl Actor {
         }
     }
 
-    fn room(&self) -> Result<(), Refused> {
-        if self.backlog.len() < BACKLOG {
-            Ok(())
-        } else {
-            Err(Refused::Full)
+    fn room(&mut self) -> Result<(), Refused> {
+        // While nothing runs, the engine has its own word for it.
+        if !self.running || self.backlog.len() < BACKLOG {
+            return Ok(());
+        }
+        self.refused = true;
+        Err(Refused::Full)
+    }
+
+    /// Pays what `room` owes: whoever was refused waits for `Writable`.
+    fn offer_room(&mut self) {
+        if self.refused && self.backlog.is_empty() {
+            self.refused = false;
+            self.queue(Event::Writable);
         }
     }
 
@@ -246,9 +277,14 @@ impl Actor {
         }
     }
 
-    /// Tells the engine when the driver stops reading, and when it goes on.
+    /// Tells the engine when the driver stops reading, and when it goes on: not before half of what was too much is taken.
+    ///
+    /// What the engine itself wants (`wants_read`) is about outputs that wait in it, and `carry_out` left none.
     fn judge_reading(&mut self) {
-        let reading = self.backlog.is_empty() && self.engine.wants_read();
+        let share = if self.reading { 1 } else { 2 };
+        let reading = self.stanzas < STANZAS / share
+            && self.stanza_bytes < STANZA_BYTES / share
+            && self.backlog.len() < UNREAD / share;
         if reading == self.reading {
             return;
         }
@@ -320,7 +356,12 @@ impl Actor {
             max_message: max,
         };
         match Link::open(opening, self.arrivals_sender.clone()) {
-            Ok(opened) => drop(self.links.insert(link, opened)),
+            Ok(opened) => {
+                self.links.insert(link, opened);
+                if !self.reading {
+                    self.tell(Input::Reading { link, reading: false });
+                }
+            }
             Err(reason) => self.tell(Input::Failed {
                 link,
                 request: None,
@@ -339,6 +380,8 @@ impl Actor {
         }
         if let Event::Offline { .. } = &event {
             self.running = false;
+            // Nothing follows it.
+            self.refused = false;
         }
         self.queue(event);
     }
@@ -348,15 +391,37 @@ impl Actor {
             return;
         }
         if !self.backlog.is_empty() {
-            return self.backlog.push_back(event);
+            return self.put_into_backlog(event);
         }
         match self.events.try_send(event) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push_back(event),
+            Err(mpsc::error::TrySendError::Full(event)) => self.put_into_backlog(event),
             // `run` sees it too, and says goodbye.
             Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
     }
+
+    fn put_into_backlog(&mut self, event: Event) {
+        if from_others(&event) {
+            self.stanzas = self.stanzas.saturating_add(1);
+            self.stanza_bytes = self.stanza_bytes.saturating_add(weight(&event));
+        }
+        self.backlog.push_back(event);
+    }
+
+    fn take_from_backlog(&mut self) -> Option<Event> {
+        let event = self.backlog.pop_front()?;
+        if from_others(&event) {
+            self.stanzas = self.stanzas.saturating_sub(1);
+            self.stanza_bytes = self.stanza_bytes.saturating_sub(weight(&event));
+        }
+        Some(event)
+    }
+}
+
+/// What the server can send as much of as it likes. All else is news of what the application did, and small.
+fn from_others(event: &Event) -> bool {
+    matches!(event, Event::Stanza { .. } | Event::Request { .. })
 }
 
 /// `Send` and `Request` give a token whenever they are taken.

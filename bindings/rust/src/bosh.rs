@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use epode::{Failure, LinkId, LinkInfo, RequestId, TlsFacts, Verified};
@@ -68,6 +68,8 @@ struct Shared {
     identity: Option<ClientIdentity>,
     tls: ClientConfig,
     max_message: usize,
+    /// The certificate that the server showed first (SHA-256).
+    server_certificate: OnceLock<[u8; 32]>,
     idle: Mutex<Vec<Connection>>,
     arrivals: mpsc::Sender<Arrival>,
 }
@@ -119,6 +121,7 @@ impl Link {
             identity: opening.identity,
             tls: opening.tls,
             max_message: opening.max_message,
+            server_certificate: OnceLock::new(),
             idle: Mutex::new(Vec::new()),
             arrivals,
         });
@@ -308,6 +311,16 @@ impl Shared {
             .await
             .map_err(|error| tls::io_failure(&error))?;
         let facts = tls::facts(stream.get_ref().1, &asked);
+        // XEP-0124 §17.1: one session, one certificate. The engine checks it too, but only once there is an answer, and
+        // whoever is at the other end now would have read the session's id by then.
+        if let Some(digest) = facts.server_certificate_sha256
+            && *self.server_certificate.get_or_init(|| digest) != digest
+        {
+            return Err(Failure::CertificateRejected {
+                reason: "it changed in the middle of the session, so nothing was sent to whoever showed the new one"
+                    .to_owned(),
+            });
+        }
         handshake(TokioIo::new(stream), Some(facts)).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use epode::error::IqError;
+use epode::error::{IqError, Misuse};
 use epode::{Config, Element, Event, Input, Instant, Offline, Output, Refused, StanzaError, Token};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::actor::{Actor, Command};
 use crate::tls::{self, ClientIdentity, IdentityError};
 
-/// Events that wait for the application in the channel; when it is full, nothing more is read from the server.
+/// Events that wait for the application in the channel; the task that owns the engine keeps what goes beyond it.
 const EVENTS: usize = 64;
 
 /// Calls that wait for the task that owns the engine.
@@ -148,7 +148,7 @@ impl Builder {
             last: None,
         };
         // A new client takes its first `Start`.
-        let _ = client.start().await;
+        let _ = client.start_engine().await;
         Ok(client)
     }
 }
@@ -163,8 +163,10 @@ impl fmt::Debug for Builder {
 
 /// A client: take its events with [`next`](Self::next), and give it stanzas.
 ///
-/// One that is dropped says goodbye in the background. Events have to be taken: when 64 wait, the client stops reading
-/// from the server, and with it everything stands still but what was already under way.
+/// One that is dropped says goodbye in the background. Events have to be taken: when some hundred stanzas of others wait
+/// (or 256 KiB of them), the client stops reading from the server, and with it everything stands still but what was
+/// already under way. The news of the application's own stanzas may pile up further: when some thousand wait,
+/// [`send`](Self::send) refuses with [`Refused::Full`], until [`Event::Writable`].
 #[derive(Debug)]
 pub struct Client {
     handle: Handle,
@@ -206,14 +208,25 @@ impl Client {
         Some(event)
     }
 
-    /// Goes online again after [`Event::Offline`].
+    /// Goes online again, once [`next`](Self::next) gave [`Event::Offline`].
     ///
     /// # Errors
-    /// The client was not offline.
+    /// The client is not offline, or its `Offline` was not taken yet.
     pub async fn start(&mut self) -> Result<(), CallError> {
-        self.handle.call(|reply| Command::Start { reply }).await??;
+        // The old `Offline`, still on its way, would be taken for the new session's.
+        if self.last.is_none() {
+            return Err(CallError::Refused(Refused::Misuse(Misuse::AlreadyStarted)));
+        }
+        self.start_engine().await
+    }
+
+    async fn start_engine(&mut self) -> Result<(), CallError> {
+        let permit = self.handle.commands.reserve().await.map_err(|_| CallError::Gone)?;
+        let (reply, receiver) = oneshot::channel();
+        permit.send(Command::Start { reply });
+        // Here, and not after the reply: whoever stops waiting for it has started the client all the same.
         self.last = None;
-        Ok(())
+        Ok(receiver.await.map_err(|_| CallError::Gone)??)
     }
 
     /// Says goodbye, and waits until it is said: at most the time that the configuration gives to it. Returns why the
@@ -236,7 +249,7 @@ impl Client {
     /// 4 MiB of them; after that the request is given up, for a client that takes no events cannot hear the answer.
     ///
     /// # Errors
-    /// The `iq` cannot be sent, or there is no result.
+    /// The `iq` cannot be sent, or there is no result. [`Refused::Full`] also when 4 MiB of events are kept already.
     pub async fn request(&mut self, iq: Element) -> Result<Element, RequestError> {
         self.request_within(iq, None).await
     }
@@ -246,6 +259,10 @@ impl Client {
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn request_within(&mut self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
+        // No event would be taken below, and without that the answer may never be read.
+        if self.set_aside_bytes >= SET_ASIDE {
+            return Err(CallError::Refused(Refused::Full).into());
+        }
         let (token, mut answer) = self.handle.begin_request(iq, timeout).await?;
         loop {
             tokio::select! {
@@ -279,7 +296,7 @@ impl Client {
 }
 
 /// Memory of what an event carries, roughly.
-fn weight(event: &Event) -> usize {
+pub(crate) fn weight(event: &Event) -> usize {
     let payload = if let Event::Stanza { stanza: element }
     | Event::Request { iq: element, .. }
     | Event::IqDone {
@@ -310,6 +327,9 @@ impl Handle {
     }
 
     /// As [`Client::request`]; the events meanwhile are the owner's to take.
+    ///
+    /// The owner's own loop around [`Client::next`] must not wait for it: once too many stanzas wait, nothing is read until
+    /// that loop goes on, the answer included. Wait in another task, or use [`Client::request`] there.
     ///
     /// # Errors
     /// As [`Client::request`].

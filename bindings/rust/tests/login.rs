@@ -7,12 +7,12 @@ mod support;
 mod tests {
     use std::time::Duration;
 
-    use epode::error::{ConnectionError, LoginError, TlsError};
-    use epode::{Element, Event, Failure, Offline, Stage};
+    use epode::error::{ConnectionError, LoginError, Misuse, TlsError};
+    use epode::{Element, Event, Failure, Offline, Refused, Stage};
     use epode_devserver::Personality;
-    use epode_tokio::{CallError, Client, ConnectError, IdentityError};
+    use epode_tokio::{CallError, Client, ConnectError, IdentityError, RequestError};
 
-    use crate::support::{Authority, Log, Validity, chat, message, offline, online, within};
+    use crate::support::{Authority, Log, Relay, Validity, chat, message, offline, online, within};
 
     const SASL_AUTH: &str = "<auth ";
 
@@ -329,6 +329,139 @@ mod tests {
         assert_eq!(within(fates).await.unwrap(), [Stage::Acked; MESSAGES]);
         within(receiver.stop()).await;
         assert_eq!(server.violations(), [""; 0]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_sends_without_looking_at_events_is_not_held_up() {
+        const MESSAGES: usize = 200;
+        let authority = Authority::new();
+        let server = authority.serve(|_| {}).await;
+        let sender = authority.by_certificate(&server, "user01", Validity::Now);
+        let receiver = authority.by_certificate(&server, "user02", Validity::Now);
+        let mut receiver = receiver.connect().await.unwrap();
+        let mut sender = sender.connect().await.unwrap();
+        online(&mut sender).await;
+        let (jid, _) = online(&mut receiver).await;
+        for number in 0..MESSAGES {
+            sender.send(chat(&jid, &number.to_string())).await.unwrap();
+        }
+        for number in 0..MESSAGES {
+            assert_eq!(message(&mut receiver).await, number.to_string());
+        }
+        let handle = sender.handle();
+        // Until something follows it, the last request is held and its stanzas are not acknowledged.
+        for _ in 0..2 {
+            within(handle.request(ping(), None)).await.unwrap();
+        }
+        let fates = tokio::spawn(fates(sender));
+        handle.stop().await;
+        assert_eq!(within(fates).await.unwrap(), [Stage::Acked; MESSAGES]);
+        within(receiver.stop()).await;
+        assert_eq!(server.violations(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_was_full_says_when_it_has_room() {
+        let authority = Authority::new();
+        let server = authority.serve(|_| {}).await;
+        let mut client = authority
+            .by_certificate(&server, "user01", Validity::Now)
+            .connect()
+            .await
+            .unwrap();
+        let jid = "user02@localhost".parse().unwrap();
+        let full = within(async {
+            loop {
+                if let Err(error) = client.send(chat(&jid, "one of very many")).await {
+                    return error;
+                }
+            }
+        })
+        .await;
+        assert_eq!(full, CallError::Refused(Refused::Full));
+        within(async { while !matches!(client.next().await.expect("an event"), Event::Writable) {} }).await;
+        client.send(chat(&jid, "and one more")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_starts_again_only_after_its_offline_was_taken() {
+        let authority = Authority::new();
+        let server = authority.serve(|_| {}).await;
+        let log = Log::default();
+        let builder = log.on(authority.by_certificate(&server, "user01", Validity::Now));
+        let mut client = builder.connect().await.unwrap();
+        online(&mut client).await;
+        client.handle().stop().await;
+        within(async {
+            while log.count("offline") == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        let early = client.start().await;
+        assert_eq!(early, Err(CallError::Refused(Refused::Misuse(Misuse::AlreadyStarted))));
+        assert_eq!(offline(&mut client).await, Offline::Stopped);
+        client.start().await.unwrap();
+        online(&mut client).await;
+        assert_eq!(within(client.stop()).await, Offline::Stopped);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_request_that_can_take_no_events_is_refused_and_does_not_hang() {
+        const MESSAGES: usize = 24;
+        let authority = Authority::new();
+        let server = authority.serve(|_| {}).await;
+        let sender = authority.by_certificate(&server, "user01", Validity::Now);
+        let receiver = authority.by_certificate(&server, "user02", Validity::Now);
+        let mut receiver = receiver.connect().await.unwrap();
+        let mut sender = sender.connect().await.unwrap();
+        online(&mut sender).await;
+        let (jid, _) = online(&mut receiver).await;
+        let handle = sender.handle();
+        let fates = tokio::spawn(fates(sender));
+        let sending = handle.clone();
+        let large = "x".repeat(200_000);
+        let sending = tokio::spawn(async move {
+            for _ in 0..MESSAGES {
+                while let Err(error) = sending.send(chat(&jid, &large)).await {
+                    assert_eq!(error, CallError::Refused(Refused::Full));
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        });
+        let refused = RequestError::Call(CallError::Refused(Refused::Full));
+        within(async { while receiver.request(ping()).await != Err(refused.clone()) {} }).await;
+        for _ in 0..MESSAGES {
+            assert_eq!(message(&mut receiver).await.len(), 200_000);
+        }
+        within(sending).await.unwrap();
+        within(receiver.request(ping())).await.unwrap();
+        handle.stop().await;
+        within(fates).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_changes_its_certificate_is_not_told_the_session() {
+        let authority = Authority::new();
+        let server = authority.serve(|_| {}).await;
+        let other = authority.serve(|_| {}).await;
+        let relay = Relay::to(&server);
+        let mut client = authority.by_relay(&relay, "user01").connect().await.unwrap();
+        online(&mut client).await;
+        relay.switch(&other);
+        let reason = within(async {
+            loop {
+                if let Event::Offline { reason } = client.next().await.expect("an event") {
+                    return reason;
+                }
+            }
+        })
+        .await;
+        let Offline::Tls(TlsError::CertificateRejected { reason }) = &reason else {
+            panic!("{reason:?}")
+        };
+        assert!(reason.contains("changed in the middle of the session"), "{reason}");
+        assert_eq!(other.statistics().requests, 0);
     }
 
     #[tokio::test]

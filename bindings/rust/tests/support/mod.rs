@@ -1,6 +1,9 @@
 //! Certificates made at run time, the dev server with two users, and clients that log in to it.
 
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use epode::{Config, Credentials, Element, Event, Input, Jid, Offline, Output};
@@ -99,9 +102,19 @@ impl Authority {
         self.builder(server, &format!("{name}@localhost"), Credentials::password(password))
     }
 
+    /// By way of `relay`.
+    pub(crate) fn by_relay(&self, relay: &Relay, name: &str) -> Builder {
+        let credentials = Credentials::password(format!("{name}'s password"));
+        self.builder_at(relay.url.clone(), &format!("{name}@localhost"), credentials)
+    }
+
     fn builder(&self, server: &Server, jid: &str, credentials: Credentials) -> Builder {
+        self.builder_at(server.bosh_url(), jid, credentials)
+    }
+
+    fn builder_at(&self, url: String, jid: &str, credentials: Credentials) -> Builder {
         let config = Config::builder(jid.parse().unwrap())
-            .bosh(server.bosh_url())
+            .bosh(url)
             .credentials(credentials)
             .build()
             .unwrap();
@@ -164,7 +177,7 @@ pub(crate) fn chat(to: &Jid, text: &str) -> Element {
         .unwrap()
 }
 
-/// Everything that went over the wire, and what the driver said about reading.
+/// Everything that went over the wire, what the driver said about reading, and the end.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -190,6 +203,12 @@ impl Log {
             } = trace
             {
                 format!("reading {reading}")
+            } else if let Trace::Output {
+                output: Output::Event(Event::Offline { .. }),
+                ..
+            } = trace
+            {
+                "offline".to_owned()
             } else {
                 return;
             };
@@ -205,4 +224,58 @@ impl Log {
             .filter(|line| line.contains(needle))
             .count()
     }
+}
+
+/// Stands before a server, and can send what comes next to another one. It lives as long as the test's process.
+pub(crate) struct Relay {
+    url: String,
+    state: Arc<Mutex<RelayState>>,
+}
+
+struct RelayState {
+    target: SocketAddr,
+    streams: Vec<TcpStream>,
+}
+
+impl Relay {
+    pub(crate) fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("https://localhost:{}/http-bind", listener.local_addr().unwrap().port());
+        let state = Arc::new(Mutex::new(RelayState {
+            target: server.address(),
+            streams: Vec::new(),
+        }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                let mut state = shared.lock().unwrap();
+                let server = TcpStream::connect(state.target).unwrap();
+                state
+                    .streams
+                    .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                copy(client.try_clone().unwrap(), server.try_clone().unwrap());
+                copy(server, client);
+            }
+        });
+        Self { url, state }
+    }
+
+    /// Cuts all connections; new ones go to `server`.
+    pub(crate) fn switch(&self, server: &Server) {
+        let mut state = self.state.lock().unwrap();
+        state.target = server.address();
+        for stream in state.streams.drain(..) {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    thread::spawn(move || {
+        // However it ends: the other side learns that it has.
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
 }
