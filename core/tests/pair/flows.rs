@@ -222,6 +222,27 @@ fn a_goodbye_that_came_through_unheard_is_a_goodbye() {
 }
 
 #[test]
+fn what_our_goodbye_overtook_has_arrived() {
+    let mut desk = online();
+    desk.say(1);
+    desk.handle(Input::Stop).unwrap();
+    desk.answer(1004, "", "");
+    // 1005 carried the message and was held; the goodbye, 1006, is the other request that it speaks of.
+    desk.answer(1005, "type='terminate' condition='other-request'", "");
+    let acked = |event: &Event| {
+        matches!(
+            event,
+            Event::Delivery {
+                stage: Stage::Acked,
+                ..
+            }
+        )
+    };
+    assert!(desk.events.iter().any(acked), "{:?}", desk.events);
+    assert_eq!(desk.offline(), Some(&Offline::Stopped));
+}
+
+#[test]
 fn a_stream_error_comes_after_what_was_sent_before_it() {
     let mut desk = online();
     let payloads = "<message xmlns='jabber:client' from='contact@example.com'><body>7</body></message>\

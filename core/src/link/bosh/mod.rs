@@ -646,7 +646,10 @@ impl Bosh {
             // §17.2: an error may mean that the request was not taken; only an acknowledgement says that it was.
             let taken =
                 number::<u64>(answer.root.attribute("ack")).is_some_and(|ack| (rid..self.next_rid).contains(&ack));
-            let known = answer.root.attribute("condition").is_none() || (taken && self.session.acknowledges);
+            let condition = answer.root.attribute("condition");
+            // Another request, our goodbye, ended the session: it was processed after all before it (§14.2).
+            let by_us = self.said_goodbye && condition == Some("other-request");
+            let known = condition.is_none() || by_us || (taken && self.session.acknowledges);
             if known {
                 acknowledge(cx, tokens);
             } else {
