@@ -162,7 +162,7 @@ impl Service {
 }
 
 fn is_due(every: Option<u32>, number: u32) -> bool {
-    every.is_some_and(|every| every != 0 && number % every == 0)
+    every.is_some_and(|every| every != 0 && number.is_multiple_of(every))
 }
 
 /// A response without content, with the headers that all have.

@@ -199,10 +199,10 @@ impl Hub {
         };
         if terminates {
             session.end(None, "");
-        } else if let Some(seconds) = pause {
-            if let Err(condition) = session.pause(&seconds, now) {
-                session.end(Some(condition), "");
-            }
+        } else if let Some(seconds) = pause
+            && let Err(condition) = session.pause(&seconds, now)
+        {
+            session.end(Some(condition), "");
         }
         self.violations.append(&mut session.violations);
         session.flush(now);

@@ -258,10 +258,10 @@ impl Session {
         for reply in replies.chain(early) {
             let body = farewell.take().unwrap_or_else(|| format!("<body xmlns='{BOSH}'/>"));
             // A reply that cannot be delivered was not heard: the farewell waits for the next request.
-            if let Err(body) = reply.send(body) {
-                if body.contains("type='terminate'") {
-                    farewell = Some(body);
-                }
+            if let Err(body) = reply.send(body)
+                && body.contains("type='terminate'")
+            {
+                farewell = Some(body);
             }
         }
         self.over = Some(farewell);

@@ -198,10 +198,10 @@ fn names(certificate: &CertificateDer<'_>) -> Option<Vec<Name>> {
     let alternatives = parsed.subject_alternative_name().ok()??;
     let mut names = Vec::new();
     for name in &alternatives.value.general_names {
-        if let GeneralName::OtherName(oid, value) = name {
-            if oid.to_id_string() == XMPP_ADDR {
-                names.extend(explicit_string(value));
-            }
+        if let GeneralName::OtherName(oid, value) = name
+            && oid.to_id_string() == XMPP_ADDR
+        {
+            names.extend(explicit_string(value));
         }
     }
     Some(names)
