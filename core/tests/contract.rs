@@ -155,4 +155,24 @@ mod tests {
             "{outputs:?}"
         );
     }
+
+    #[test]
+    fn a_certificate_is_never_claimed_without_tls() {
+        let config = Config::builder("juliet@example.com".parse().unwrap())
+            .bosh("http://127.0.0.1:5280/http-bind")
+            .tls(epode::TlsPolicy::AllowPlaintext)
+            .credentials(Credentials::certificate("juliet", None))
+            .build()
+            .unwrap();
+        let mut client = Client::new(config, [7; 32]);
+        let now = Instant::from_millis(1);
+        client.handle(now, Input::Start).unwrap();
+        let link = epode::LinkId(1);
+        let info = epode::LinkInfo::default();
+        client.handle(now, Input::Connected { link, info }).unwrap();
+        let outputs = outputs(&mut client);
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Post { .. })));
+        let reason = epode::Offline::Tls(epode::error::TlsError::Required);
+        assert_eq!(outputs.last(), Some(&Output::Event(Event::Offline { reason })));
+    }
 }

@@ -279,7 +279,9 @@ impl Client {
             }
             Verified::Host { .. } | Verified::Platform { .. } | Verified::No => false,
         };
-        if !verified_tls && self.config.tls == TlsPolicy::Required {
+        // A client certificate is shown in TLS or not at all, so EXTERNAL without it would prove nothing (XEP-0178 §2).
+        let needs_tls = self.config.tls == TlsPolicy::Required || self.config.credentials.identity().is_some();
+        if needs_tls && !verified_tls {
             self.finish(Offline::Tls(TlsError::Required));
             return Ok(());
         }
