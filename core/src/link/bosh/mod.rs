@@ -253,11 +253,6 @@ impl Bosh {
         }
     }
 
-    /// Waits no longer: what is here is handed up, whatever is missing before it.
-    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
-        self.skip_to_terminate(cx);
-    }
-
     /// Ends at once. With `tell` the server hears of it, if there is a session and it has not heard yet; its answer is not
     /// waited for.
     pub(crate) fn shut(&mut self, cx: &mut Context<'_>, tell: bool) {

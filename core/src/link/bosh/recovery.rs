@@ -173,7 +173,7 @@ impl Bosh {
             }
         }
         if !waiting {
-            self.skip_to_terminate(cx);
+            self.give_up(cx);
         }
     }
 
@@ -184,9 +184,9 @@ impl Bosh {
             .any(|flight| matches!(&flight.state, State::Answered(answer) if answer.is_terminate()))
     }
 
-    /// Goes on behind what is missing, up to the answer that ends the session: what is here is lost otherwise, for the server
+    /// Waits no longer: goes on behind what is missing, up to the answer that ends the session: what is here is lost otherwise, for the server
     /// takes it for delivered.
-    pub(super) fn skip_to_terminate(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let answered = |flight: &Flight| matches!(flight.state, State::Answered(_));
             let next = self.flights.iter().find(|(_, flight)| answered(flight));
