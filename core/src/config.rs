@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::certificate::Authzid;
 use crate::jid::{BareJid, Jid};
+use crate::output::TcpTls;
 use crate::secret::Secret;
 use crate::xml::XmlLimits;
 
@@ -31,7 +32,7 @@ use crate::xml::XmlLimits;
 pub struct Config {
     pub(crate) jid: Jid,
     pub(crate) credentials: Credentials,
-    pub(crate) transport: Transport,
+    pub(crate) transports: Vec<Transport>,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) authzid: Authzid,
     #[cfg_attr(feature = "record", serde(default))]
@@ -42,6 +43,16 @@ pub struct Config {
     pub(crate) limits: Limits,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) timeouts: Timeouts,
+    #[cfg_attr(feature = "record", serde(default))]
+    pub(crate) reconnect: Reconnect,
+    #[cfg_attr(feature = "record", serde(default))]
+    pub(crate) stream_management: StreamManagement,
+    #[cfg_attr(feature = "record", serde(default))]
+    pub(crate) liveness: Liveness,
+    #[cfg_attr(feature = "record", serde(default))]
+    pub(crate) persist: Persist,
+    #[cfg_attr(feature = "record", serde(default))]
+    pub(crate) acknowledge: Acknowledge,
     #[cfg_attr(feature = "record", serde(default = "default_language"))]
     pub(crate) language: String,
     #[cfg_attr(feature = "record", serde(default))]
@@ -54,12 +65,17 @@ impl Config {
         ConfigBuilder {
             jid,
             credentials: None,
-            transport: None,
+            transports: Vec::new(),
             authzid: Authzid::default(),
             tls: TlsPolicy::default(),
             mechanisms: MechanismPolicy::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            reconnect: Reconnect::default(),
+            stream_management: StreamManagement::default(),
+            liveness: Liveness::default(),
+            persist: Persist::default(),
+            acknowledge: Acknowledge::default(),
             language: default_language(),
             answered_namespaces: Vec::new(),
         }
@@ -79,7 +95,7 @@ impl Config {
     #[cfg(feature = "record")]
     pub fn set_password(&mut self, secret: Secret) {
         match &mut self.credentials {
-            Credentials::Certificate { .. } => {}
+            Credentials::Certificate { .. } | Credentials::Nothing => {}
             Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. } => {
                 *password = secret;
             }
@@ -91,17 +107,22 @@ fn default_language() -> String {
     "en".to_string()
 }
 
-/// Builds a [`Config`]; every part has a default but the credentials and the transport.
+/// Builds a [`Config`]; every part has a default but the credentials.
 #[derive(Clone, Debug)]
 pub struct ConfigBuilder {
     jid: Jid,
     credentials: Option<Credentials>,
-    transport: Option<Transport>,
+    transports: Vec<Transport>,
     authzid: Authzid,
     tls: TlsPolicy,
     mechanisms: MechanismPolicy,
     limits: Limits,
     timeouts: Timeouts,
+    reconnect: Reconnect,
+    stream_management: StreamManagement,
+    liveness: Liveness,
+    persist: Persist,
+    acknowledge: Acknowledge,
     language: String,
     answered_namespaces: Vec<String>,
 }
@@ -118,9 +139,51 @@ impl ConfigBuilder {
         self.transport(Transport::Bosh(Bosh::new(url)))
     }
 
-    /// Connects by that transport.
+    /// Connects by WebSocket (RFC 7395).
+    pub fn websocket(self, url: impl Into<String>) -> Self {
+        self.transport(Transport::WebSocket(WebSocket { url: url.into() }))
+    }
+
+    /// Connects by TCP (RFC 6120) to that host and port.
+    pub fn tcp(self, host: impl Into<String>, port: u16, tls: TcpTls) -> Self {
+        let host = host.into();
+        self.transport(Transport::Tcp(Tcp { host, port, tls }))
+    }
+
+    /// Connects by that transport; where several are given, they are tried in their order. Where none is given, the way to
+    /// the server is found by DNS and the server's host-meta ([`Discover`]).
     pub fn transport(mut self, transport: Transport) -> Self {
-        self.transport = Some(transport);
+        self.transports.push(transport);
+        self
+    }
+
+    /// Whether and when to connect again after the link is gone.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// Acknowledgements and resumption (XEP-0198).
+    pub fn stream_management(mut self, stream_management: StreamManagement) -> Self {
+        self.stream_management = stream_management;
+        self
+    }
+
+    /// How a link that is dead is noticed.
+    pub fn liveness(mut self, liveness: Liveness) -> Self {
+        self.liveness = liveness;
+        self
+    }
+
+    /// Whether the host keeps what survives a process ([`Output::Store`](crate::Output::Store)).
+    pub fn persist(mut self, persist: Persist) -> Self {
+        self.persist = persist;
+        self
+    }
+
+    /// When a received stanza counts as handled.
+    pub fn acknowledge(mut self, acknowledge: Acknowledge) -> Self {
+        self.acknowledge = acknowledge;
         self
     }
 
@@ -172,24 +235,30 @@ impl ConfigBuilder {
         let Some(credentials) = self.credentials else {
             return Err(ConfigError::NoCredentials);
         };
-        let Some(transport) = self.transport else {
-            return Err(ConfigError::NoTransport);
-        };
-        if self.jid.local().is_none() {
+        if self.jid.local().is_none() && credentials != Credentials::Nothing {
             return Err(ConfigError::NoLocalpart);
         }
-        match &transport {
-            Transport::Bosh(bosh) => bosh.check(self.tls)?,
+        let mut transports = self.transports;
+        if transports.is_empty() {
+            transports.push(Transport::Discover(Discover::default()));
+        }
+        for transport in &transports {
+            transport.check(self.tls)?;
         }
         Ok(Config {
             jid: self.jid,
             credentials,
-            transport,
+            transports,
             authzid: self.authzid,
             tls: self.tls,
             mechanisms: self.mechanisms,
             limits: self.limits,
             timeouts: self.timeouts,
+            reconnect: self.reconnect,
+            stream_management: self.stream_management,
+            liveness: self.liveness,
+            persist: self.persist,
+            acknowledge: self.acknowledge,
             language: self.language,
             answered_namespaces: self.answered_namespaces,
         })
@@ -227,6 +296,9 @@ pub enum Credentials {
         #[cfg_attr(feature = "record", serde(with = "crate::record::placeholder"))]
         password: Secret,
     },
+    /// Nothing: the client looks at what the server offers ([`Event::Offered`](crate::Event::Offered)), says goodbye and is
+    /// offline. No account is needed for it: the JID may be a domain.
+    Nothing,
 }
 
 impl Credentials {
@@ -257,7 +329,7 @@ impl Credentials {
     pub fn identity(&self) -> Option<&str> {
         match self {
             Self::Certificate { identity, .. } | Self::CertificateAndPassword { identity, .. } => Some(identity),
-            Self::Password { .. } => None,
+            Self::Password { .. } | Self::Nothing => None,
         }
     }
 }
@@ -271,8 +343,234 @@ impl Credentials {
 )]
 #[non_exhaustive]
 pub enum Transport {
+    /// What DNS and the server's host-meta say.
+    Discover(Discover),
+    /// TCP (RFC 6120).
+    Tcp(Tcp),
+    /// WebSocket (RFC 7395).
+    #[cfg_attr(feature = "record", serde(rename = "websocket"))]
+    WebSocket(WebSocket),
     /// HTTP (XEP-0124, XEP-0206).
     Bosh(Bosh),
+}
+
+impl Transport {
+    fn check(&self, tls: TlsPolicy) -> Result<(), ConfigError> {
+        match self {
+            Self::Discover(Discover { tcp, websocket, bosh }) if *tcp || *websocket || *bosh => Ok(()),
+            Self::Discover(_) => Err(ConfigError::NoTransport),
+            Self::Tcp(tcp) if tcp.host.is_empty() || tcp.port == 0 => Err(ConfigError::Host),
+            // What is no host name cannot reach a resolver or a log.
+            Self::Tcp(tcp) if !tcp.host.bytes().all(|byte| byte.is_ascii_graphic()) => Err(ConfigError::Host),
+            Self::Tcp(_) => Ok(()),
+            Self::WebSocket(websocket) => check_url(&websocket.url, "wss", "ws", tls),
+            Self::Bosh(bosh) => bosh.check(tls),
+        }
+    }
+}
+
+/// Finds the way to the server: SRV records of `_xmpps-client` and `_xmpp-client` (RFC 6120 §3.2, XEP-0368), then host-meta
+/// (XEP-0156). All three kinds are tried by default, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Discover {
+    /// TCP.
+    pub tcp: bool,
+    /// WebSocket.
+    pub websocket: bool,
+    /// BOSH, with the usual parameters.
+    pub bosh: bool,
+}
+
+impl Default for Discover {
+    fn default() -> Self {
+        Self {
+            tcp: true,
+            websocket: true,
+            bosh: true,
+        }
+    }
+}
+
+/// A server, by its address. The certificate is checked for the domain of the account, whatever the host is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct Tcp {
+    /// A host name in ASCII, or an address: of IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// When TLS begins.
+    pub tls: TcpTls,
+}
+
+/// A WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct WebSocket {
+    /// The URL: `wss://`.
+    pub url: String,
+}
+
+impl WebSocket {
+    /// The host of the URL: the name that the server's certificate must be valid for.
+    pub(crate) fn server_name(&self) -> &str {
+        split_url(&self.url).map_or("", |(_, host)| host)
+    }
+}
+
+/// Whether and when to connect again after the link is gone. Times are drawn at random between half of what is said here
+/// and all of it, so that a server that comes back is not asked by everybody at once (RFC 6120 §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Reconnect {
+    /// When it is done at all.
+    pub when: ReconnectWhen,
+    /// Before the first retry after an established session (1 s).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub first: Duration,
+    /// Before the second; from then on it doubles (2 s).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub second: Duration,
+    /// No more than this (2 min).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub longest: Duration,
+    /// Give up after so many attempts in a row without a login; `None`: never.
+    pub attempts: Option<u32>,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            when: ReconnectWhen::AfterOnline,
+            first: Duration::from_secs(1),
+            second: Duration::from_secs(2),
+            longest: Duration::from_secs(120),
+            attempts: None,
+        }
+    }
+}
+
+impl Reconnect {
+    /// Never: a link that is gone is the end.
+    pub fn never() -> Self {
+        Self {
+            when: ReconnectWhen::Never,
+            ..Self::default()
+        }
+    }
+}
+
+/// When to connect again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum ReconnectWhen {
+    /// Never.
+    Never,
+    /// Once there was a login: somebody who waits for the first one learns at once that it does not work.
+    #[default]
+    AfterOnline,
+    /// Always, the first login included.
+    Always,
+}
+
+/// Acknowledgements and resumption (XEP-0198), where the server has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct StreamManagement {
+    /// Use it (default true).
+    pub enabled: bool,
+    /// Ask that the session can be resumed (default true).
+    pub resume: bool,
+    /// For how long, in seconds, the server is asked to keep a session that lost its link; `None` leaves it to the server.
+    pub max: Option<u32>,
+    /// Ask for an acknowledgement after so many stanzas (default 10).
+    pub request_after: u16,
+    /// And when so much time has passed since the last stanza that is not acknowledged (default 3 s).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub request_when_quiet: Duration,
+    /// Messages of which nobody knows whether the server has them, because the session is gone, are sent again in the next
+    /// one, where they may arrive twice. By default they are [`Stage::Failed`](crate::Stage::Failed).
+    pub resend_uncertain: bool,
+}
+
+impl Default for StreamManagement {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            resume: true,
+            max: None,
+            request_after: 10,
+            request_when_quiet: Duration::from_secs(3),
+            resend_uncertain: false,
+        }
+    }
+}
+
+/// How a link that is dead is noticed, on TCP and WebSocket. (BOSH has its own deadlines.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct Liveness {
+    /// After so much time without a word from the server it is asked whether it is there: by a request for an
+    /// acknowledgement (XEP-0198), or a ping (XEP-0199) (5 min; `None`: never).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_millis"))]
+    pub ask_after: Option<Duration>,
+    /// How long the server may take to show any sign of life after it was asked (30 s).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub answer_within: Duration,
+    /// After so much time without a word from the client something is sent that means nothing, so that no middlebox
+    /// forgets the connection: white space (RFC 6120 §4.6.1) on TCP. `None`: never (the default; asking does it too).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_millis"))]
+    pub keep_alive_after: Option<Duration>,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            ask_after: Some(Duration::from_secs(300)),
+            answer_within: Duration::from_secs(30),
+            keep_alive_after: None,
+        }
+    }
+}
+
+/// Whether the host keeps what survives a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Persist {
+    /// Nothing is stored.
+    #[default]
+    Off,
+    /// When the application says [`Input::Pause`](crate::Input::Pause), or goes to the background.
+    OnSuspend,
+    /// In each turn that changed something: a process may be killed at any moment.
+    EveryTurn,
+}
+
+/// When a received stanza counts as handled (XEP-0198 §4): what does not, the server sends again after a resumption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Acknowledge {
+    /// When the host has taken its event.
+    #[default]
+    Automatic,
+    /// When the application says [`Input::Handled`](crate::Input::Handled), or answers the request.
+    Manual,
 }
 
 /// A BOSH connection manager, and what to ask of it.
@@ -328,17 +626,7 @@ impl Bosh {
     }
 
     fn check(&self, tls: TlsPolicy) -> Result<(), ConfigError> {
-        let Some((scheme, host)) = split_url(&self.url) else {
-            return Err(ConfigError::Url);
-        };
-        match (scheme, tls) {
-            ("https", _) | ("http", TlsPolicy::AllowPlaintext) => {}
-            ("http", TlsPolicy::Required) => return Err(ConfigError::PlaintextUrl),
-            _ => return Err(ConfigError::Url),
-        }
-        if host.is_empty() {
-            return Err(ConfigError::Url);
-        }
+        check_url(&self.url, "https", "http", tls)?;
         // XEP-0124 §14.1: an id must never pass 2^53 - 1.
         if self.first_rid.is_some_and(|rid| rid == 0 || rid > (1 << 53) - 1) {
             return Err(ConfigError::FirstRid);
@@ -349,6 +637,23 @@ impl Bosh {
     /// The host of the URL: the name that the server's certificate must be valid for.
     pub(crate) fn server_name(&self) -> &str {
         split_url(&self.url).map_or("", |(_, host)| host)
+    }
+}
+
+/// Whether the URL is absolute, has a host, and is of the scheme `secure`; or of `plain`, where that is allowed.
+fn check_url(url: &str, secure: &str, plain: &str, tls: TlsPolicy) -> Result<(), ConfigError> {
+    let Some((scheme, host)) = split_url(url) else {
+        return Err(ConfigError::Url);
+    };
+    if host.is_empty() {
+        return Err(ConfigError::Url);
+    }
+    // RFC 3986 §3.1: schemes are the same in any case.
+    match tls {
+        _ if scheme.eq_ignore_ascii_case(secure) => Ok(()),
+        TlsPolicy::AllowPlaintext if scheme.eq_ignore_ascii_case(plain) => Ok(()),
+        TlsPolicy::Required if scheme.eq_ignore_ascii_case(plain) => Err(ConfigError::PlaintextUrl),
+        TlsPolicy::Required | TlsPolicy::AllowPlaintext => Err(ConfigError::Url),
     }
 }
 
@@ -453,6 +758,8 @@ pub struct Limits {
     pub inbound_queue: usize,
     /// Requests of the application's without an answer yet, and requests to it (256 each).
     pub pending_requests: usize,
+    /// Stanzas that were sent and are not acknowledged (1,000).
+    pub unacknowledged: usize,
 }
 
 impl Default for Limits {
@@ -469,6 +776,7 @@ impl Default for Limits {
             outbound_queue: 4 * 1024 * 1024,
             inbound_queue: 4 * 1024 * 1024,
             pending_requests: 256,
+            unacknowledged: 1_000,
         }
     }
 }
@@ -505,6 +813,12 @@ pub struct Timeouts {
     /// For a link to come up, and for a session to be created on it (30 s).
     #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
     pub connect: Duration,
+    /// For the host to answer a question of discovery (10 s).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub discovery: Duration,
+    /// For a link to come up while there is another place to try (8 s).
+    #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
+    pub fallback: Duration,
     /// For each step of the negotiation (30 s).
     #[cfg_attr(feature = "record", serde(with = "crate::record::millis"))]
     pub negotiation: Duration,
@@ -520,6 +834,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(30),
+            discovery: Duration::from_secs(10),
+            fallback: Duration::from_secs(8),
             negotiation: Duration::from_secs(30),
             close: Duration::from_secs(5),
             iq: Duration::from_secs(60),
@@ -533,13 +849,15 @@ impl Default for Timeouts {
 pub enum ConfigError {
     /// No credentials were given.
     NoCredentials,
-    /// No transport was given.
+    /// Discovery is to look for nothing.
     NoTransport,
+    /// The host or the port is none.
+    Host,
     /// The JID has no part before the `@`.
     NoLocalpart,
-    /// The URL is not an absolute `https` URL.
+    /// The URL is not an absolute `https` or `wss` URL.
     Url,
-    /// The URL is `http`, and the TLS policy asks for TLS.
+    /// The URL is `http` or `ws`, and the TLS policy asks for TLS.
     PlaintextUrl,
     /// The first request id is out of range (XEP-0124 §14.1: 1 to 2^53 - 1).
     FirstRid,
@@ -549,10 +867,13 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoCredentials => "no credentials were given: a certificate, a password, or both are needed",
-            Self::NoTransport => "no transport was given: name the URL of a BOSH connection manager",
+            Self::NoTransport => "discovery is to look for no kind of transport: allow at least one",
+            Self::Host => "the server's address is not a host name or an address, with a port from 1 to 65535",
             Self::NoLocalpart => "the JID names a server, not an account: write it as user@example.org",
-            Self::Url => "the address is not a URL such as https://example.org:7443/http-bind",
-            Self::PlaintextUrl => "the address is http: credentials travel over https only",
+            Self::Url => {
+                "the address is not a URL such as https://example.org:7443/http-bind or wss://example.org:7443/ws"
+            }
+            Self::PlaintextUrl => "the address is http or ws: credentials travel over https and wss only",
             Self::FirstRid => "the first request id must be between 1 and 9007199254740991",
         })
     }

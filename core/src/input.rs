@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::secret::Secret;
 use crate::xml::Element;
 
 /// One transport connection, or one BOSH session, in the life of a client. Ids are never used again.
@@ -17,6 +18,11 @@ pub struct LinkId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct RequestId(pub u64);
+
+/// One question to the host: DNS, or a document. Ids are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+pub struct QueryId(pub u64);
 
 /// A stanza of the application's, or a request to it: what ties a later event to its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +38,12 @@ impl fmt::Display for LinkId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "request {}", self.0)
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "query {}", self.0)
     }
 }
 
@@ -59,12 +71,49 @@ pub enum Input<'a> {
     ///
     /// [`Event::Offline`]: crate::Event::Offline
     Stop,
-    /// A link is ready. For BOSH: the HTTP client is ready, and `info` states what holds for each of its requests.
+    /// Before the first `Start`: what an earlier client stored ([`Output::Store`](crate::Output::Store)), one slot at a
+    /// time. The client goes on where that one was.
+    Restore {
+        /// The slot.
+        slot: Slot,
+        /// All that was stored in it, in order.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::secret"))]
+        bytes: Secret,
+    },
+    /// What the wall clock shows: used for the time stamps of stanzas that are sent late (XEP-0203), and for nothing else.
+    Clock {
+        /// Milliseconds since 1970-01-01T00:00:00Z.
+        unix_ms: u64,
+    },
+    /// A `Resolve` is answered.
+    Resolved {
+        /// The query of the `Resolve`.
+        query: QueryId,
+        /// The answer.
+        answer: Answer<'a>,
+    },
+    /// A link is ready: TCP is up, and TLS where it was asked for; after `StartTls`, TLS is up; the WebSocket is open. For
+    /// BOSH: the HTTP client is ready, and `info` states what holds for each of its requests.
     Connected {
         /// The link of the `Connect` that this answers.
         link: LinkId,
         /// What the host knows of it.
         info: LinkInfo,
+    },
+    /// Bytes from TCP, cut anywhere; or one whole WebSocket text message.
+    Received {
+        /// The link.
+        link: LinkId,
+        /// The bytes.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::bytes"))]
+        bytes: Cow<'a, [u8]>,
+    },
+    /// So many more bytes of what `Write` and `Frame` gave have left the host's buffer (of a frame: of its text).
+    Written {
+        /// The link.
+        link: LinkId,
+        /// How many more.
+        bytes: u64,
     },
     /// One HTTP answer, whole.
     Responded {
@@ -104,6 +153,21 @@ pub enum Input<'a> {
         /// Whether the host reads.
         reading: bool,
     },
+    /// The network came, went, or became another one.
+    Network(Network),
+    /// Whether somebody looks at the application: a server holds back what can wait while nobody does (XEP-0352).
+    Foreground(bool),
+    /// The device is about to sleep, or the page to be put away, for at most so long: on BOSH the server is told (XEP-0124
+    /// §10); elsewhere everything is acknowledged that can be.
+    Pause {
+        /// For how many seconds.
+        seconds: u32,
+    },
+    /// With [`Acknowledge::Manual`](crate::config::Acknowledge): the application has dealt with a received stanza.
+    Handled {
+        /// The token of its event.
+        token: Token,
+    },
     /// The deadline passed. Early or twice is harmless.
     Tick,
     /// Send a message or a presence. The token follows its delivery ([`Event::Delivery`](crate::Event::Delivery)).
@@ -139,11 +203,20 @@ impl Input<'_> {
         match self {
             Self::Start => "Start",
             Self::Stop => "Stop",
+            Self::Restore { .. } => "Restore",
+            Self::Clock { .. } => "Clock",
+            Self::Resolved { .. } => "Resolved",
             Self::Connected { .. } => "Connected",
+            Self::Received { .. } => "Received",
+            Self::Written { .. } => "Written",
             Self::Responded { .. } => "Responded",
             Self::Failed { .. } => "Failed",
             Self::Ended { .. } => "Ended",
             Self::Reading { .. } => "Reading",
+            Self::Network(_) => "Network",
+            Self::Foreground(_) => "Foreground",
+            Self::Pause { .. } => "Pause",
+            Self::Handled { .. } => "Handled",
             Self::Tick => "Tick",
             Self::Send { .. } => "Send",
             Self::Request { .. } => "Request",
@@ -159,7 +232,14 @@ impl fmt::Debug for Input<'_> {
         let mut shown = f.debug_struct(self.name());
         match self {
             Self::Start | Self::Stop | Self::Tick => &mut shown,
+            Self::Restore { slot, bytes } => shown.field("slot", slot).field("bytes", bytes),
+            Self::Clock { unix_ms } => shown.field("unix_ms", unix_ms),
+            Self::Resolved { query, answer } => shown.field("query", query).field("answer", answer),
             Self::Connected { link, info } => shown.field("link", link).field("info", info),
+            Self::Received { link, bytes } => shown
+                .field("link", link)
+                .field("bytes", &format_args!("{} bytes", bytes.len())),
+            Self::Written { link, bytes } => shown.field("link", link).field("bytes", bytes),
             Self::Responded {
                 link,
                 request,
@@ -178,6 +258,10 @@ impl fmt::Debug for Input<'_> {
                 .field("reason", reason),
             Self::Ended { link } => shown.field("link", link),
             Self::Reading { link, reading } => shown.field("link", link).field("reading", reading),
+            Self::Network(network) => shown.field("network", network),
+            Self::Foreground(foreground) => shown.field("foreground", foreground),
+            Self::Pause { seconds } => shown.field("seconds", seconds),
+            Self::Handled { token } => shown.field("token", token),
             Self::Send { stanza } => shown.field("stanza", stanza),
             Self::Request { iq, timeout } => shown.field("iq", iq).field("timeout", timeout),
             Self::Respond { token, result } => shown.field("token", token).field("result", result),
@@ -204,6 +288,10 @@ pub struct LinkInfo {
     /// The client certificate that is presented (DER), if the host can show it.
     #[cfg_attr(feature = "record", serde(with = "crate::record::optional_bytes"))]
     pub client_certificate: Option<Vec<u8>>,
+    /// The application protocol that TLS settled on (ALPN, RFC 7301), if any.
+    pub alpn: Option<String>,
+    /// The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 §3.1).
+    pub subprotocol: Option<String>,
 }
 
 impl LinkInfo {
@@ -252,6 +340,71 @@ pub struct TlsFacts {
     pub server_certificate_sha256: Option<[u8; 32]>,
     /// Whether the server asked for a client certificate on this connection. A resumed connection cannot know.
     pub client_certificate_requested: Option<bool>,
+}
+
+/// The answer to a [`Question`](crate::Question).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Answer<'a> {
+    /// The SRV records of the name; none, where it has none or does not exist.
+    Records(Vec<SrvRecord>),
+    /// The document, answered with HTTP status 200.
+    Document(#[cfg_attr(feature = "record", serde(with = "crate::record::bytes"))] Cow<'a, [u8]>),
+    /// There is no answer, and why.
+    Failed(Failure),
+}
+
+/// One SRV record (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct SrvRecord {
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Among equals, the share of the attempts.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host; `.` says that the service is not offered.
+    pub target: String,
+}
+
+/// What became of the device's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Network {
+    /// There is one: what waits for a retry is tried now.
+    Up,
+    /// There is none: nothing is tried until there is.
+    Down,
+    /// It is another one: the present link is checked, or replaced.
+    Changed,
+}
+
+/// One of the places that a host keeps for a client between processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Slot {
+    /// The session: as good as a login while it lasts.
+    Session,
+    /// A login token.
+    Token,
+    /// What is known of the account's server, such as the strongest mechanism seen.
+    Pins,
 }
 
 /// How a link, or one HTTP request, broke.

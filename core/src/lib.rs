@@ -46,7 +46,7 @@
 //!             }
 //!             Output::Close { .. } => connection = None,
 //!             Output::Event(Event::Online { jid, .. }) => println!("online as {jid}"),
-//!             Output::Event(Event::Stanza { stanza }) => println!("{}", stanza.to_xml()),
+//!             Output::Event(Event::Stanza { stanza, .. }) => println!("{}", stanza.to_xml()),
 //!             Output::Event(Event::Offline { reason }) => {
 //!                 println!("{reason}");
 //!                 break 'online;
@@ -124,9 +124,12 @@ pub use certificate::Authzid;
 pub use client::Client;
 pub use config::{Config, ConfigBuilder, ConfigError, Credentials, TlsPolicy};
 pub use error::{IqError, Offline, Refused, Warning};
-pub use input::{Failure, Input, LinkId, LinkInfo, RequestId, StanzaError, StanzaErrorType, TlsFacts, Token, Verified};
+pub use input::{
+    Answer, Failure, Input, LinkId, LinkInfo, Network, QueryId, RequestId, Slot, SrvRecord, StanzaError,
+    StanzaErrorType, TlsFacts, Token, Verified,
+};
 pub use jid::{BareJid, Jid};
-pub use output::{Endpoint, Event, Output, ServerProof, Stage};
+pub use output::{Endpoint, Event, Output, Question, ServerProof, Stage, TcpTls, TransportKind};
 pub use secret::Secret;
 pub use session::stanza;
 pub use time::{Instant, Timer};

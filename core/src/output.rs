@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::{IqError, Offline, Warning};
-use crate::input::{LinkId, RequestId, Token};
+use crate::input::{LinkId, QueryId, RequestId, Slot, Token};
 use crate::jid::Jid;
+use crate::secret::Secret;
 use crate::time::Instant;
 use crate::xml::Element;
 
@@ -22,6 +23,25 @@ use crate::xml::Element;
 )]
 #[non_exhaustive]
 pub enum Output {
+    /// Find this out, then say `Resolved`.
+    Resolve {
+        /// What `Resolved` has to name.
+        query: QueryId,
+        /// What is asked.
+        question: Question,
+        /// The client goes on without an answer then: a library's own timeout must not be shorter.
+        deadline: Instant,
+    },
+    /// Make these bytes durable before acting on the outputs that follow. They are a secret as a whole.
+    Store {
+        /// Where.
+        slot: Slot,
+        /// Put them behind what is in the slot already; otherwise they replace it. Nothing, not appended, empties the slot.
+        append: bool,
+        /// The bytes.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::secret"))]
+        bytes: Secret,
+    },
     /// Open a link, then say `Connected` or `Failed`.
     Connect {
         /// The id of the new link.
@@ -35,6 +55,29 @@ pub enum Output {
         identity: Option<String>,
         /// Never buffer more than so many bytes of one answer: fail the request instead.
         max_message: usize,
+    },
+    /// Send these bytes over TCP, in order; say `Written` as they leave.
+    Write {
+        /// The link.
+        link: LinkId,
+        /// The bytes.
+        #[cfg_attr(feature = "record", serde(with = "crate::record::owned_bytes"))]
+        bytes: Vec<u8>,
+    },
+    /// Send this as one WebSocket text message, in order; say `Written` as it leaves.
+    Frame {
+        /// The link.
+        link: LinkId,
+        /// The text.
+        text: String,
+    },
+    /// Stop reading. Bytes that were read already go into `Received`, never into TLS. Then shake hands, with the `identity`
+    /// of the `Connect`, and say `Connected` or `Failed`.
+    StartTls {
+        /// The link.
+        link: LinkId,
+        /// The name that the server's certificate must be valid for.
+        server_name: String,
     },
     /// POST `body`. Several may be open at once. Do not retry, follow redirects or decompress: the client owns resends.
     Post {
@@ -81,6 +124,37 @@ impl fmt::Debug for Output {
                 .field("identity", identity)
                 .field("max_message", max_message)
                 .finish(),
+            Self::Resolve {
+                query,
+                question,
+                deadline,
+            } => f
+                .debug_struct("Resolve")
+                .field("query", query)
+                .field("question", question)
+                .field("deadline", deadline)
+                .finish(),
+            Self::Store { slot, append, bytes } => f
+                .debug_struct("Store")
+                .field("slot", slot)
+                .field("append", append)
+                .field("bytes", &format_args!("{} bytes", bytes.expose().len()))
+                .finish(),
+            Self::Write { link, bytes } => f
+                .debug_struct("Write")
+                .field("link", link)
+                .field("bytes", &format_args!("{} bytes", bytes.len()))
+                .finish(),
+            Self::Frame { link, text } => f
+                .debug_struct("Frame")
+                .field("link", link)
+                .field("text", &format_args!("{} bytes", text.len()))
+                .finish(),
+            Self::StartTls { link, server_name } => f
+                .debug_struct("StartTls")
+                .field("link", link)
+                .field("server_name", server_name)
+                .finish(),
             Self::Post {
                 link,
                 request,
@@ -113,10 +187,106 @@ impl fmt::Debug for Output {
 )]
 #[non_exhaustive]
 pub enum Endpoint {
+    /// A TCP connection (RFC 6120 §3), to the host at any of its addresses.
+    Tcp {
+        /// A host name, or an address: of IPv6 without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+        /// When TLS begins.
+        tls: TcpTls,
+    },
+    /// A WebSocket (RFC 7395): ask for the subprotocol `xmpp`, and say in [`LinkInfo`](crate::LinkInfo) what was selected.
+    #[cfg_attr(feature = "record", serde(rename = "websocket"))]
+    WebSocket {
+        /// The URL.
+        url: String,
+    },
     /// An HTTP client for a BOSH connection manager (XEP-0124).
     Bosh {
         /// The URL that every request is posted to.
         url: String,
+    },
+}
+
+impl Endpoint {
+    /// Which transport it is.
+    pub const fn kind(&self) -> TransportKind {
+        match self {
+            Self::Tcp { .. } => TransportKind::Tcp,
+            Self::WebSocket { .. } => TransportKind::WebSocket,
+            Self::Bosh { .. } => TransportKind::Bosh,
+        }
+    }
+}
+
+/// When TLS begins on a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum TcpTls {
+    /// At once (XEP-0368): offer the protocol `xmpp-client` by ALPN.
+    Direct,
+    /// When the client says `StartTls` (RFC 6120 §5).
+    #[cfg_attr(feature = "record", serde(rename = "starttls"))]
+    StartTls,
+}
+
+/// How XMPP travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// TCP (RFC 6120).
+    Tcp,
+    /// WebSocket (RFC 7395).
+    #[cfg_attr(feature = "record", serde(rename = "websocket"))]
+    WebSocket,
+    /// HTTP (XEP-0124, XEP-0206).
+    Bosh,
+}
+
+impl TransportKind {
+    /// The name for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::WebSocket => "WebSocket",
+            Self::Bosh => "BOSH",
+        }
+    }
+}
+
+/// What the host has to find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Question {
+    /// The SRV records of a name such as `_xmpp-client._tcp.example.org` (RFC 2782); answered with
+    /// [`Answer::Records`](crate::Answer::Records).
+    Srv {
+        /// The name, in ASCII.
+        name: String,
+    },
+    /// A document, by GET over verified HTTPS, without following redirects (XEP-0156); answered with
+    /// [`Answer::Document`](crate::Answer::Document).
+    Document {
+        /// The URL.
+        url: String,
+        /// Never read more than so many bytes: fail instead.
+        max_bytes: usize,
     },
 }
 
@@ -144,6 +314,29 @@ pub enum Event {
         client_certificate_requested: Option<bool>,
         /// How many times the client had to wait for the server since `Connected`.
         round_trips: u32,
+        /// How it travels.
+        transport: TransportKind,
+    },
+    /// The link is gone, and the client will try again.
+    Interrupted {
+        /// Why it is gone, in the words that `Offline` would use.
+        reason: Offline,
+        /// When the next attempt is made; `None`: when there is a network again.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        retry_at: Option<Instant>,
+        /// The session can probably be resumed: nothing is lost so far (XEP-0198 §5).
+        resumable: bool,
+    },
+    /// What the server offers before the login, where the client only looks ([`Credentials::Nothing`]).
+    ///
+    /// [`Credentials::Nothing`]: crate::Credentials::Nothing
+    Offered {
+        /// `<stream:features/>`.
+        features: Element,
+        /// How it travels.
+        transport: TransportKind,
+        /// TLS protects it.
+        encrypted: bool,
     },
     /// The client will not try any more: exactly once for each `Start`, and the last event before the next one.
     Offline {
@@ -154,6 +347,9 @@ pub enum Event {
     Stanza {
         /// The stanza, in `jabber:client`.
         stanza: Element,
+        /// With [`Acknowledge::Manual`](crate::config::Acknowledge): what `Handled` has to name.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        token: Option<Token>,
     },
     /// An `iq` request whose payload is in a namespace that [`Config`](crate::Config) names. Answer it with `Respond`;
     /// one that is not answered in time is refused with `service-unavailable`.
@@ -255,18 +451,25 @@ impl Outputs {
 
 fn weight(output: &Output) -> usize {
     let payload = match output {
-        Output::Post { body, .. } => body.len(),
-        Output::Event(Event::Stanza { stanza } | Event::Request { iq: stanza, .. }) => stanza.memory_size(),
+        Output::Post { body: bytes, .. } | Output::Write { bytes, .. } => bytes.len(),
+        Output::Frame { text, .. } => text.len(),
+        Output::Store { bytes, .. } => bytes.expose().len(),
+        Output::Event(
+            Event::Stanza { stanza, .. } | Event::Request { iq: stanza, .. } | Event::Offered { features: stanza, .. },
+        ) => stanza.memory_size(),
         Output::Event(Event::IqDone { result: Ok(iq), .. }) => iq.memory_size(),
         Output::Event(
             Event::Online { .. }
             | Event::Offline { .. }
+            | Event::Interrupted { .. }
             | Event::IqDone { result: Err(_), .. }
             | Event::Delivery { .. }
             | Event::Writable
             | Event::Warning(_),
         )
+        | Output::Resolve { .. }
         | Output::Connect { .. }
+        | Output::StartTls { .. }
         | Output::Abandon { .. }
         | Output::Close { .. } => 0,
     };

@@ -411,6 +411,28 @@ pub(crate) mod optional_millis {
     }
 }
 
+/// For what is a secret as a whole and cannot be left out, or a replay would not be one: the label says what it is.
+pub(crate) mod secret {
+    use super::{Bytes, Deserialize, Serialize, Vec};
+    use crate::secret::Secret;
+
+    #[derive(Serialize, Deserialize)]
+    struct Labelled<'a> {
+        #[serde(borrow)]
+        secret: Bytes<'a>,
+    }
+
+    pub(crate) fn serialize<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+        let secret = Bytes::new(secret.expose());
+        Labelled { secret }.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        let bytes: Vec<u8> = Labelled::deserialize(deserializer)?.secret.into_vec()?;
+        Ok(Secret::new(bytes))
+    }
+}
+
 /// For secrets: written as a label, read back as nothing.
 pub(crate) mod placeholder {
     use super::{Deserialize, Serialize, String, Vec};

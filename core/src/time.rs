@@ -59,12 +59,22 @@ impl Add<Duration> for Instant {
 pub enum Timer {
     /// Output is waiting: call [`Client::next`](crate::Client::next).
     Output,
+    /// What was asked of the host must be answered by then.
+    Discovery,
+    /// The next attempt to connect is made then.
+    Reconnect,
     /// The link must be up by then.
     Connect,
     /// The present step of negotiation must be over by then.
     Negotiation,
     /// The goodbye must be answered by then.
     Close,
+    /// An acknowledgement is asked for then (XEP-0198 §4).
+    AcknowledgementRequest,
+    /// The server must show that it is there by then.
+    Liveness,
+    /// The link has been quiet: something is sent then, so that nobody takes it for dead.
+    KeepAlive,
     /// A request of ours to an entity must be answered by then.
     IqTimeout,
     /// A request of an entity must be answered by the application by then, or the client refuses it.
@@ -82,9 +92,14 @@ impl Timer {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Output => "output",
+            Self::Discovery => "discovery",
+            Self::Reconnect => "reconnect",
             Self::Connect => "connect",
             Self::Negotiation => "negotiation",
             Self::Close => "close",
+            Self::AcknowledgementRequest => "acknowledgement-request",
+            Self::Liveness => "liveness",
+            Self::KeepAlive => "keep-alive",
             Self::IqTimeout => "iq-timeout",
             Self::IqReply => "iq-reply",
             Self::BoshResponse => "bosh-response",

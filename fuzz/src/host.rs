@@ -431,7 +431,7 @@ impl Host {
                 assert_eq!(self.client.jid(), None);
                 self.life = None;
             }
-            Event::Stanza { stanza } => {
+            Event::Stanza { stanza, .. } => {
                 assert!(life.online, "a stanza before the login is over");
                 assert!(matches!(stanza.name(), "message" | "presence"));
             }

@@ -215,6 +215,8 @@ impl Shared {
     fn info(&self, facts: Option<&TlsFacts>, name: String) -> LinkInfo {
         let Some(facts) = facts else { return LinkInfo::default() };
         LinkInfo {
+            alpn: None,
+            subprotocol: None,
             encrypted: true,
             verified: Verified::Host { name },
             tls_version: facts.version.clone(),

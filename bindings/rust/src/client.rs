@@ -297,7 +297,7 @@ impl Client {
 
 /// Memory of what an event carries, roughly.
 pub(crate) fn weight(event: &Event) -> usize {
-    let payload = if let Event::Stanza { stanza: element }
+    let payload = if let Event::Stanza { stanza: element, .. }
     | Event::Request { iq: element, .. }
     | Event::IqDone {
         result: Ok(element), ..

@@ -17,7 +17,7 @@ use crate::input::{Failure, Input, LinkId, LinkInfo, RequestId, TlsFacts, Token,
 use crate::jid::Jid;
 use crate::link::{self, Context, Link, Outgoing, bosh};
 use crate::negotiation::{self, Facts, Negotiation, Step};
-use crate::output::{Endpoint, Event, Output, Outputs, Stage};
+use crate::output::{Endpoint, Event, Output, Outputs, Stage, TransportKind};
 use crate::random::Random;
 use crate::session::NS_CLIENT;
 use crate::session::iq::IqTable;
@@ -114,6 +114,15 @@ impl Client {
                 self.reading(link, reading);
                 Ok(None)
             }
+            Input::Restore { .. }
+            | Input::Clock { .. }
+            | Input::Resolved { .. }
+            | Input::Received { .. }
+            | Input::Written { .. }
+            | Input::Network(_)
+            | Input::Foreground(_)
+            | Input::Pause { .. }
+            | Input::Handled { .. } => Ok(None),
             Input::Tick => {
                 self.tick();
                 Ok(None)
@@ -186,8 +195,14 @@ impl Client {
         self.next_link = self.next_link.saturating_add(1);
         let limits = self.config.limits.before_login();
         let presents_certificate = self.config.credentials.identity().is_some();
-        let (link, endpoint, server_name) = match &self.config.transport {
-            Transport::Bosh(settings) => {
+        let (link, endpoint, server_name) = match self.config.transports.first() {
+            None | Some(Transport::Discover(_) | Transport::Tcp(_) | Transport::WebSocket(_)) => {
+                self.outputs.event(Event::Offline {
+                    reason: Offline::Connection(ConnectionError::NoEndpoint),
+                });
+                return Ok(());
+            }
+            Some(Transport::Bosh(settings)) => {
                 let bosh = bosh::Bosh::new(bosh::Parameters {
                     id: link,
                     settings: settings.clone(),
@@ -264,8 +279,9 @@ impl Client {
         if session.leaving {
             return Ok(());
         }
-        let expected = match &self.config.transport {
-            Transport::Bosh(settings) => settings.server_name(),
+        let expected = match self.config.transports.first() {
+            Some(Transport::Bosh(settings)) => settings.server_name(),
+            None | Some(Transport::Discover(_) | Transport::Tcp(_) | Transport::WebSocket(_)) => "",
         };
         // RFC 6120 §13.7.2: the host looked at the certificate; the client makes sure that it looked for the right name.
         let verified_tls = match &info.verified {
@@ -288,7 +304,7 @@ impl Client {
         session.verified_tls = verified_tls;
         let shown = match &self.config.credentials {
             Credentials::Certificate { der, .. } => der.as_deref().or(info.client_certificate.as_deref()),
-            Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } => None,
+            Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } | Credentials::Nothing => None,
         };
         if let Some(der) = shown {
             match ClientCertificate::from_der(der) {
@@ -529,6 +545,7 @@ impl Client {
                     resumed: false,
                     client_certificate_requested: bosh.certificate_requested(),
                     round_trips: bosh.round_trips(),
+                    transport: TransportKind::Bosh,
                 });
                 session.jid = Some(jid);
                 session.waiting_bytes = 0;

@@ -137,7 +137,7 @@ impl Client {
             }
         }
         match stanza.name() {
-            "message" | "presence" => self.outputs.event(Event::Stanza { stanza }),
+            "message" | "presence" => self.outputs.event(Event::Stanza { stanza, token: None }),
             "iq" => {
                 let answered_namespaces = self.config.answered_namespaces.as_slice();
                 let pending = self.config.limits.pending_requests;

@@ -39,6 +39,28 @@ pub enum Refused {
     },
     /// There is no session to send on: `Start` first, or wait for `Online` in the case of a presence.
     NotStarted,
+    /// What was stored cannot be restored; the client starts afresh.
+    Snapshot(SnapshotError),
+}
+
+/// Why what was stored cannot be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// It is damaged, or no snapshot at all.
+    Corrupt,
+    /// It is of another account, or of another slot.
+    Foreign,
+    /// A later version of this library wrote it.
+    Newer {
+        /// The version of its format.
+        version: u16,
+    },
 }
 
 /// A stanza that cannot be sent as it is.
@@ -81,6 +103,8 @@ pub enum Misuse {
     AlreadyConnected,
     /// `Respond` to a request that is answered already, or never was.
     UnknownToken,
+    /// `Restore` after the first `Start`, or twice for one slot.
+    TooLateToRestore,
 }
 
 /// Why a client is offline, by who is to blame. Each displays as a sentence for a person.
@@ -140,6 +164,12 @@ pub enum ConnectionError {
     },
     /// The session has used up its request numbers (XEP-0124 §14.1).
     RequestIdsExhausted,
+    /// Discovery found no way to the server that the configuration allows.
+    NoEndpoint,
+    /// The server sent the client elsewhere too often (RFC 6120 §4.9.3.19).
+    TooManyRedirects,
+    /// The host says that there is no network, or another one.
+    NetworkChanged,
 }
 
 /// What the client was waiting for.
@@ -151,16 +181,24 @@ pub enum ConnectionError {
 )]
 #[non_exhaustive]
 pub enum WaitingFor {
+    /// The answers of DNS.
+    Discovery,
     /// The link.
     Link,
-    /// The session to be created.
+    /// The session to be created, or the stream to be opened.
     Session,
+    /// The server's word on TLS (RFC 6120 §5.4.2).
+    Tls,
     /// Stream features.
     Features,
     /// The server's part of the login.
     Login,
     /// A resource.
     Bind,
+    /// The earlier session (XEP-0198 §5).
+    Resumption,
+    /// Any sign of life (XEP-0198 §4, XEP-0199).
+    Life,
 }
 
 /// TLS, or the lack of it.
@@ -174,6 +212,12 @@ pub enum WaitingFor {
 pub enum TlsError {
     /// The policy asks for TLS with a verified certificate, and the link has none.
     Required,
+    /// The policy asks for TLS, and the server does not offer it (RFC 6120 §5.4.1), or somebody has removed the offer.
+    NotOffered,
+    /// The server offered TLS and then refused it (RFC 6120 §5.4.2.2).
+    StartTlsRefused,
+    /// The server sent the client to a place without the same protection; it was not followed.
+    InsecureRedirect,
     /// The host verified the certificate for another name than the one it was asked to.
     WrongName {
         /// The name that was asked for.
@@ -274,6 +318,20 @@ pub enum PeerIncompatible {
     NoBind,
     /// A BOSH session without a session id, or that allows no request at all.
     SessionParameters,
+    /// A stream of a version before 1.0 (RFC 6120 §4.7.5): there is no SASL.
+    Version,
+    /// The server of the WebSocket did not select the subprotocol `xmpp` (RFC 7395 §3.1).
+    Subprotocol,
+    /// TLS settled on another protocol than XMPP (XEP-0368, RFC 7301).
+    Alpn {
+        /// Which.
+        protocol: String,
+    },
+    /// The server requires a feature that the client does not know (RFC 6120 §4.3.5).
+    RequiredFeature {
+        /// Its name, as `{namespace}name`, shortened.
+        feature: String,
+    },
 }
 
 /// The server broke the protocol. Each maps to one stream error: [`PeerMisbehaved::condition`].
@@ -297,6 +355,31 @@ pub enum PeerMisbehaved {
     /// Something in a BOSH body that does not belong there (XEP-0206 §2).
     BoshPayload {
         /// The element's name, as `{namespace}name`, shortened.
+        element: String,
+    },
+    /// Something followed the word that TLS begins (RFC 6120 §5.4.3.3): somebody may have put it there.
+    BeforeTls,
+    /// Something followed the word that the login is done, before the new stream (RFC 6120 §6.4.6).
+    AfterLogin,
+    /// The stream does not begin with a stream header (RFC 6120 §4.8.1, RFC 7395 §3.4).
+    StreamHeader {
+        /// What it begins with, as `{namespace}name`, shortened.
+        element: String,
+    },
+    /// The content of the stream is not in `jabber:client` (RFC 6120 §4.8.2).
+    ContentNamespace,
+    /// A WebSocket message that is not one element (RFC 7395 §3.3.3).
+    Frame,
+    /// It acknowledges more stanzas than were sent, or takes an acknowledgement back (XEP-0198 §4).
+    HandledCount {
+        /// What it says.
+        handled: u32,
+        /// How many were sent.
+        sent: u32,
+    },
+    /// An element of stream management that is not due, or is not what it has to be (XEP-0198).
+    StreamManagement {
+        /// Its name.
         element: String,
     },
     /// A binding result without a full JID (RFC 6120 §7.6).
@@ -378,6 +461,23 @@ pub enum Warning {
     },
     /// The server answers empty requests at once; they are spaced out.
     Hurried,
+    /// The server did not resume the earlier session (XEP-0198 §5): a new one begins.
+    NotResumed {
+        /// Its condition, as `item-not-found`.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        condition: Option<String>,
+    },
+    /// The server sent the client elsewhere (RFC 6120 §4.9.3.19, RFC 7395 §3.6.1).
+    Redirected {
+        /// Where.
+        to: String,
+    },
+    /// The server refused to manage the stream (XEP-0198 §3): acknowledgements come by other means.
+    NoStreamManagement {
+        /// Its condition, as `feature-not-implemented`.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        condition: Option<String>,
+    },
     /// A stanza was dropped: it is not for this account, or its sender's address does not parse.
     Dropped {
         /// Why.
@@ -448,7 +548,10 @@ impl PeerMisbehaved {
         match self {
             Self::Xml(error) => error.stream_error_condition(),
             Self::Unexpected { .. } | Self::BoshPayload { .. } => "unsupported-stanza-type",
-            Self::BoundJid => "undefined-condition",
+            Self::BeforeTls | Self::AfterLogin => "policy-violation",
+            Self::StreamHeader { .. } | Self::ContentNamespace => "invalid-namespace",
+            Self::Frame => "bad-format",
+            Self::BoundJid | Self::HandledCount { .. } | Self::StreamManagement { .. } => "undefined-condition",
             Self::TooManyRequests => "policy-violation",
         }
     }

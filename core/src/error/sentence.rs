@@ -4,7 +4,7 @@ use core::fmt::{Display, Formatter, Result, Write};
 
 use super::{
     ConnectionError, DropReason, InvalidStanza, IqError, LoginError, Misuse, Offline, PeerIncompatible, PeerMisbehaved,
-    Refused, ResendReason, SessionEnd, TlsError, WaitingFor, Warning,
+    Refused, ResendReason, SessionEnd, SnapshotError, TlsError, WaitingFor, Warning,
 };
 use crate::input::{Failure, StanzaError};
 
@@ -47,6 +47,11 @@ impl Display for ConnectionError {
             ),
             Self::GaveUp { attempts } => write!(f, "a request was sent {attempts} times and never answered"),
             Self::RequestIdsExhausted => f.write_str("the session has used up its request numbers: start a new one"),
+            Self::NoEndpoint => f.write_str(
+                "no way to the server was found: DNS and the server's host-meta name none that may be used; give an address",
+            ),
+            Self::TooManyRedirects => f.write_str("the server sent the client elsewhere again and again"),
+            Self::NetworkChanged => f.write_str("the network went away, or became another one"),
         }
     }
 }
@@ -54,11 +59,15 @@ impl Display for ConnectionError {
 impl Display for WaitingFor {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.write_str(match self {
+            Self::Discovery => "the answers of DNS",
             Self::Link => "the connection",
             Self::Session => "the session to be created",
+            Self::Tls => "the answer to the request for TLS",
             Self::Features => "the stream features",
             Self::Login => "the answer to the login",
             Self::Bind => "the resource to be bound",
+            Self::Resumption => "the earlier session to be resumed",
+            Self::Life => "any sign of life",
         })
     }
 }
@@ -88,6 +97,13 @@ impl Display for TlsError {
             Self::Required => f.write_str("the connection is not protected by verified TLS, so no login was tried"),
             Self::WrongName { expected, verified } => {
                 write!(f, "the server's certificate was verified for {verified:?}, not for {expected:?}: no login was tried")
+            }
+            Self::NotOffered => f.write_str(
+                "the server does not offer TLS on this connection, or somebody removed the offer: nothing was sent to it",
+            ),
+            Self::StartTlsRefused => f.write_str("the server offered TLS and then refused to begin it"),
+            Self::InsecureRedirect => {
+                f.write_str("the server sent the client to an address without the same protection: it was not followed")
             }
             Self::CertificateRejected { reason } => write!(f, "the server's certificate was not accepted: {reason}"),
             Self::Alert { alert, certificate_presented } => {
@@ -191,6 +207,16 @@ impl Display for PeerIncompatible {
             Self::SessionParameters => {
                 "the server created a BOSH session that cannot be used: no sid, or no request allowed"
             }
+            Self::Version => "the server speaks XMPP from before version 1.0: there is no login (SASL) in it",
+            Self::Subprotocol => "the server of the WebSocket does not speak XMPP there: it did not select `xmpp`",
+            Self::Alpn { protocol } => {
+                f.write_str("the server does not speak XMPP on this port: TLS settled on ")?;
+                return quote(f, protocol);
+            }
+            Self::RequiredFeature { feature } => {
+                f.write_str("the server requires something that this client does not know: ")?;
+                return quote(f, feature);
+            }
         })
     }
 }
@@ -206,6 +232,26 @@ impl Display for PeerMisbehaved {
             }
             Self::BoshPayload { element } => {
                 f.write_str("the server broke the protocol: a BOSH body carries ")?;
+                quote(f, element)
+            }
+            Self::BeforeTls => {
+                f.write_str("something followed the server's word that TLS begins: somebody may have put it there")
+            }
+            Self::AfterLogin => f.write_str(
+                "the server broke the protocol: it went on after the login without waiting for the new stream",
+            ),
+            Self::StreamHeader { element } => {
+                f.write_str("the server broke the protocol: its stream begins with ")?;
+                quote(f, element)
+            }
+            Self::ContentNamespace => f.write_str("the server's stream is not one for clients (jabber:client)"),
+            Self::Frame => f.write_str("the server broke the protocol: a WebSocket message is not one element"),
+            Self::HandledCount { handled, sent } => write!(
+                f,
+                "the server broke the protocol: it acknowledges {handled} stanzas, and {sent} were sent"
+            ),
+            Self::StreamManagement { element } => {
+                f.write_str("the server broke the protocol of acknowledgements: ")?;
                 quote(f, element)
             }
             Self::BoundJid => f.write_str("the server broke the protocol: what it bound is no full JID"),
@@ -284,6 +330,20 @@ impl Display for Warning {
             Self::CertificateUnreadable => f.write_str("the client certificate that was given cannot be read as X.509"),
             Self::Resent { attempt, reason } => write!(f, "request failed at attempt {attempt} ({reason}): sent again"),
             Self::Hurried => f.write_str("the server answers empty requests at once: they are spaced out"),
+            Self::NotResumed { condition } => {
+                f.write_str("the server did not resume the earlier session")?;
+                condition.as_ref().map_or(Ok(()), |condition| write!(f, " ({condition})"))?;
+                f.write_str(": a new one begins")
+            }
+            Self::Redirected { to } => {
+                f.write_str("the server sent the client elsewhere: to ")?;
+                quote(f, to)
+            }
+            Self::NoStreamManagement { condition } => {
+                f.write_str("the server refused to manage the stream")?;
+                condition.as_ref().map_or(Ok(()), |condition| write!(f, " ({condition})"))?;
+                f.write_str(": it cannot be resumed")
+            }
             Self::Dropped { reason } => write!(f, "a stanza was dropped: {reason}"),
         }
     }
@@ -319,6 +379,20 @@ impl Display for Refused {
             Self::TooLarge { bytes, maximum } => write!(f, "the stanza has {bytes} bytes; at most {maximum} are sent"),
             Self::Invalid { why } => why.fmt(f),
             Self::NotStarted => f.write_str("not online yet: start first (a presence has to wait for Online)"),
+            Self::Snapshot(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Display for SnapshotError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Corrupt => f.write_str("what was stored is damaged: the earlier session cannot go on"),
+            Self::Foreign => f.write_str("what was stored belongs to another account, or to another slot"),
+            Self::Newer { version } => write!(
+                f,
+                "what was stored has format version {version}, of a later version of this library: the earlier session cannot go on"
+            ),
         }
     }
 }
@@ -329,6 +403,7 @@ impl Display for Misuse {
             Self::AlreadyStarted => "the client is started already: wait for Offline before starting again",
             Self::NotForThisTransport => "this input does not exist on this link's transport",
             Self::AlreadyConnected => "this link is connected already",
+            Self::TooLateToRestore => "a slot is restored once, before the first start",
             Self::UnknownToken => "this request is answered already, or never existed",
         })
     }
@@ -351,6 +426,7 @@ impl Display for InvalidStanza {
 
 impl core::error::Error for Offline {}
 impl core::error::Error for Refused {}
+impl core::error::Error for SnapshotError {}
 impl core::error::Error for IqError {}
 impl core::error::Error for StanzaError {}
 

@@ -406,7 +406,7 @@ fn says_password(text: &str, credentials: &Credentials) -> bool {
         Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. } => {
             core::str::from_utf8(password.expose()).is_ok_and(|password| text.contains(password))
         }
-        Credentials::Certificate { .. } => false,
+        Credentials::Certificate { .. } | Credentials::Nothing => false,
     }
 }
 

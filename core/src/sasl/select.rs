@@ -52,6 +52,7 @@ pub(crate) fn select(
 fn wanted(config: &Config, connection: &Connection<'_>) -> Vec<&'static str> {
     let mut wanted: Vec<&'static str> = match &config.credentials {
         Credentials::Certificate { .. } => Vec::from(["EXTERNAL"]),
+        Credentials::Nothing => Vec::new(),
         // Two factors: the certificate acts at the TLS level, so EXTERNAL would leave the password out.
         Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } => {
             let mut names = Vec::from(["SCRAM-SHA-256", "SCRAM-SHA-1"]);
@@ -90,7 +91,7 @@ fn start(name: &str, config: &Config, connection: &Connection<'_>, random: &mut 
                 warning: None,
             })
         }
-        (_, Credentials::Certificate { .. }) => Err(SaslError::OutOfOrder),
+        (_, Credentials::Certificate { .. } | Credentials::Nothing) => Err(SaslError::OutOfOrder),
     }
 }
 

@@ -257,7 +257,7 @@ impl Play {
         self.events
             .iter()
             .filter_map(|event| {
-                if let Event::Stanza { stanza } = event {
+                if let Event::Stanza { stanza, .. } = event {
                     Some(stanza)
                 } else {
                     None

@@ -541,7 +541,7 @@ impl Bed {
                 assert!(!self.online);
                 self.online = true;
             }
-            Event::Stanza { stanza } => {
+            Event::Stanza { stanza, .. } => {
                 assert!(self.online);
                 assert_eq!(stanza.namespace(), "jabber:client");
                 let body = stanza.child("jabber:client", "body").unwrap();

@@ -183,7 +183,9 @@ impl Desk {
     /// The bodies of the messages that have arrived.
     pub(crate) fn heard(&self) -> Vec<usize> {
         let body = |event: &Event| {
-            let Event::Stanza { stanza } = event else { return None };
+            let Event::Stanza { stanza, .. } = event else {
+                return None;
+            };
             Some(stanza.child("jabber:client", "body")?.text().parse().unwrap())
         };
         self.events.iter().filter_map(body).collect()

@@ -102,6 +102,7 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
             resumed,
             client_certificate_requested,
             round_trips,
+            ..
         } => {
             let online = Online {
                 jid: Slice::new(jid.as_str().as_bytes()),
@@ -121,7 +122,7 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
             let offline = show_offline(reason, texts);
             made(code::EPODE_OFFLINE, |data| data.offline = offline)
         }
-        Event::Stanza { stanza } => {
+        Event::Stanza { stanza, .. } => {
             let stanza = show_stanza(stanza, texts);
             made(code::EPODE_STANZA, |data| data.stanza = stanza)
         }

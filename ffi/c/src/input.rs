@@ -99,6 +99,8 @@ pub unsafe extern "C" fn epode_connected(client: *mut Client, now_ms: u64, link:
                 _ => return Err(Failed::code(code::EPODE_VALUE)),
             };
             let link_info = epode::LinkInfo {
+                alpn: None,
+                subprotocol: None,
                 encrypted: flag(info.encrypted)?,
                 verified,
                 tls_version: info.tls_version.text()?.map(str::to_owned),

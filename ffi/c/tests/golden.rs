@@ -180,7 +180,7 @@ mod tests {
                     assert_eq!(online.round_trips, *round_trips);
                     assert!(!online.server_proof && !online.resumed);
                 }
-                epode::Output::Event(Event::Stanza { stanza }) => {
+                epode::Output::Event(Event::Stanza { stanza, .. }) => {
                     assert_eq!(shown.kind, EPODE_STANZA);
                     same_stanza(shown.data.stanza, stanza);
                 }

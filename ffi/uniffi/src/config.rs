@@ -220,6 +220,7 @@ impl Config {
                 negotiation: Duration::from_millis(timeouts.negotiation),
                 close: Duration::from_millis(timeouts.close),
                 iq: Duration::from_millis(timeouts.iq),
+                ..config::Timeouts::default()
             });
         }
         for namespace in self.answers {

@@ -284,6 +284,8 @@ impl Reply {
 impl LinkInfo {
     fn into_core(self) -> epode::LinkInfo {
         epode::LinkInfo {
+            alpn: None,
+            subprotocol: None,
             encrypted: self.encrypted,
             verified: match self.verified {
                 Verified::No => epode::Verified::No,

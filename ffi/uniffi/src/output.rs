@@ -325,6 +325,7 @@ impl Event {
                 resumed,
                 client_certificate_requested,
                 round_trips,
+                ..
             } => Self::Online {
                 jid: jid.to_string(),
                 mechanism,
@@ -340,7 +341,7 @@ impl Event {
             epode::Event::Offline { reason } => Self::Offline {
                 reason: OfflineReason::new(&reason),
             },
-            epode::Event::Stanza { stanza } => Self::Stanza {
+            epode::Event::Stanza { stanza, .. } => Self::Stanza {
                 stanza: Stanza::new(&stanza),
             },
             epode::Event::Request { token, iq } => Self::Request {

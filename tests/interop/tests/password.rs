@@ -129,7 +129,7 @@ mod tests {
                 }
                 let mut received = Vec::new();
                 while received.len() < MESSAGES {
-                    if let Some(Event::Stanza { stanza }) = bob.next().await
+                    if let Some(Event::Stanza { stanza, .. }) = bob.next().await
                         && let Some(body) = stanza.child("jabber:client", "body")
                     {
                         assert_eq!(stanza.attribute("from"), Some("user05@localhost/talk"), "{server}");

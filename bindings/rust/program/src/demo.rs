@@ -148,7 +148,7 @@ async fn online(client: &mut Client, server: &Server) -> Result<Login, Failure> 
 
 async fn message_of(client: &mut Client) -> Result<Element, Failure> {
     while let Some(event) = client.next().await {
-        if let Event::Stanza { stanza } = event
+        if let Event::Stanza { stanza, .. } = event
             && stanza.name() == "message"
         {
             return Ok(stanza);

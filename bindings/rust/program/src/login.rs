@@ -156,7 +156,7 @@ impl Printer {
     )]
     pub(crate) fn event(&self, event: &Event) {
         match event {
-            Event::Stanza { stanza } => self.stanza(stanza),
+            Event::Stanza { stanza, .. } => self.stanza(stanza),
             Event::Warning(warning) if self.json => {
                 self.object(&json!({ "event": "warning", "text": warning.to_string() }));
             }

@@ -134,7 +134,7 @@ impl Fate {
             } if *of == token => {
                 self.stage = Some(*stage);
             }
-            Event::Stanza { stanza }
+            Event::Stanza { stanza, .. }
                 if stanza.attribute("type") == Some("error") && stanza.attribute("id") == Some(ID) =>
             {
                 let error = stanza.child("jabber:client", "error");

@@ -158,7 +158,7 @@ pub(crate) async fn offline(client: &mut Client) -> Offline {
 pub(crate) async fn message(client: &mut Client) -> String {
     within(async {
         loop {
-            if let Event::Stanza { stanza } = client.next().await.expect("an event")
+            if let Event::Stanza { stanza, .. } = client.next().await.expect("an event")
                 && let Some(body) = stanza.child("jabber:client", "body")
             {
                 return body.text().into_owned();
