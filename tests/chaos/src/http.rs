@@ -326,12 +326,11 @@ fn plain(status: StatusCode) -> Response<Pieces> {
 }
 
 /// A body whose first bytes are written one by one.
-#[derive(Debug)]
 struct Pieces {
     rest: Bytes,
     singly: u64,
-    /// Pending makes hyper write what it has.
-    pause: bool,
+    /// Pending makes hyper write what it has. Tokio's own pause also lets a reader in the same runtime see the byte alone.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Pieces {
@@ -339,9 +338,13 @@ impl Pieces {
         Self {
             rest,
             singly,
-            pause: singly > 0,
+            pause: (singly > 0).then(pause),
         }
     }
+}
+
+fn pause() -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(tokio::task::yield_now())
 }
 
 impl Body for Pieces {
@@ -352,13 +355,16 @@ impl Body for Pieces {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        if std::mem::take(&mut self.pause) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(context));
+            self.pause = None;
         }
-        let count = if self.singly > 0 { 1 } else { self.rest.len() };
-        self.singly = self.singly.saturating_sub(1);
-        self.pause = count == 1;
+        let mut count = self.rest.len();
+        if self.singly > 0 {
+            count = 1;
+            self.singly -= 1;
+            self.pause = Some(pause());
+        }
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(count)))))
     }
 

@@ -347,7 +347,14 @@ mod tests {
             .map(|request| http.decide(1, request))
             .map(|d| (d.fault, d.bytes))
             .collect();
-        assert_eq!(shown, [(None, 0)]);
+        let expected = [
+            (None, 0),
+            (Some(Fault::Refuse), 502),
+            (Some(Fault::LoseAnswer), 0),
+            (None, 0),
+            (None, 0),
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]
