@@ -46,10 +46,14 @@ consider_bosh_secure = false
 consider_websocket_secure = false
 bosh_max_inactivity = 60
 bosh_max_wait = 60
+-- A session whose link broke waits this long for a client to resume it.
+smacks_hibernation_time = ENV_EPODE_RESUME + 0
 
 -- Passwords kept in the clear, so that every SCRAM mechanism of the server is offered.
 VirtualHost "localhost"
 	authentication = "internal_plain"
+	-- XEP-0156: only the community modules that come with Prosody 13 have it.
+	modules_enabled = { ENV_EPODE_HOST_META_MODULE }
 
 -- SASL EXTERNAL with the community's module: whoever the certificate names is logged in, whether or not the server knows the user.
 VirtualHost "cert.localhost"
