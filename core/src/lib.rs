@@ -117,6 +117,7 @@ pub mod record;
 mod sasl;
 mod secret;
 mod session;
+mod supervisor;
 mod time;
 pub mod xml;
 
