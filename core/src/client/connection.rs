@@ -14,9 +14,9 @@ use crate::link::{self, Context, Goodbye, Link, Outgoing, StreamErrorOut, bosh, 
 use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TcpTls};
 use crate::session::NS_CLIENT;
-use crate::session::liveness::Due;
-use crate::session::stream_management::Strategy;
-use crate::supervisor::{Attempt, Next, Verdict};
+use crate::session::liveness::{Due, Liveness};
+use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
 
@@ -36,6 +36,8 @@ pub(super) struct Connection {
     /// Nothing came after the element that is being handled.
     nothing_followed: bool,
     pub(super) online: bool,
+    /// Once online, where the link does not see to it by itself.
+    pub(super) liveness: Option<Liveness>,
     timer: Option<(Instant, Timer)>,
     pub(super) not_reading_since: Option<Instant>,
 }
@@ -49,11 +51,14 @@ impl Connection {
             None => {}
         }
         self.link.deadline(earliest);
+        if let Some(liveness) = &self.liveness {
+            liveness.deadline(earliest);
+        }
     }
 
-    /// Whether TLS is still to begin on it.
-    fn awaits_tls(&self) -> bool {
-        self.link.traits().starttls && !self.encrypted
+    /// Whether the server asked for a client certificate, as far as anybody could tell.
+    fn asked_for_certificate(&self) -> Option<bool> {
+        self.link.certificate_requested().or(self.certificate_requested)
     }
 
     /// TLS is up, and the server has not said a word: a refused client certificate shows in no other way under TLS 1.3.
@@ -65,13 +70,14 @@ impl Connection {
 impl Client {
     /// Where there is no link, the next one is asked for, as soon as it is known where and when.
     pub(super) fn advance(&mut self) {
-        let Some((session, None, mut cx)) = self.parts() else { return };
-        if session.leaving {
+        if self.connection.is_some() || self.session.as_ref().is_none_or(|session| session.leaving) {
             return;
         }
-        match session.supervisor.next(&mut cx) {
+        let Some((supervisor, mut cx)) = self.supervisor() else { return };
+        match supervisor.next(&mut cx) {
             Next::Connect(attempt) => self.open(attempt),
             Next::Wait => {}
+            Next::Retry { at, reason } => self.interrupted(reason, at),
             Next::GiveUp(reason) => self.over(reason),
         }
     }
@@ -105,7 +111,7 @@ impl Client {
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (Link::Bosh(self.bosh(parameters)), self.config.limits.bosh_body)
+                (Link::Bosh(bosh::Bosh::new(parameters)), self.config.limits.bosh_body)
             }
         };
         let timeout = if attempt.last {
@@ -131,6 +137,7 @@ impl Client {
             answered: false,
             nothing_followed: true,
             online: false,
+            liveness: None,
             timer: Some((self.now + timeout, Timer::Connect)),
             not_reading_since: None,
         });
@@ -181,7 +188,7 @@ impl Client {
             return Ok(false);
         };
         // With STARTTLS there is a link before there is TLS.
-        let first_of_two = connection.link.awaits_starttls() && !info.encrypted;
+        let first_of_two = connection.link.awaits_starttls();
         // RFC 6120 §13.7.2: the host looked at the certificate; the client makes sure that it looked for the right name.
         let verified_tls = match &info.verified {
             Verified::Host { name } | Verified::Platform { name } if info.encrypted => {
@@ -230,8 +237,8 @@ impl Client {
     /// Bytes are taken up to the end of one element at a time: what it leads to may change how the next is to be read.
     pub(super) fn received(&mut self, id: LinkId, bytes: &[u8]) -> Result<(), Refused> {
         let now = self.now;
-        if let Some(session) = &mut self.session {
-            session.liveness.heard(now);
+        if let Some(liveness) = self.current(id).and_then(|connection| connection.liveness.as_mut()) {
+            liveness.heard(now);
         }
         let mut rest = bytes;
         loop {
@@ -250,6 +257,15 @@ impl Client {
                 return Ok(());
             }
         }
+    }
+
+    /// Bytes have left the host.
+    pub(super) fn written(&mut self, id: LinkId, bytes: u64) -> Result<(), Refused> {
+        let now = self.now;
+        if let Some(liveness) = self.current(id).and_then(|connection| connection.liveness.as_mut()) {
+            liveness.written(now, bytes);
+        }
+        self.on_link(id, |link, cx| link.written(cx, bytes))
     }
 
     /// The link broke.
@@ -295,18 +311,23 @@ impl Client {
             }
             (false, Some(_)) | (true, None) => {}
         }
-        session.liveness.reading(now, reading);
+        if let Some(liveness) = &mut connection.liveness {
+            liveness.reading(now, reading);
+        }
         connection.link.reading(now, reading);
     }
 
     /// Another network: the present link may be dead without anybody saying so.
     pub(super) fn network_changed(&mut self, network: Network) {
-        let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((_, Some(connection), _)) = self.parts() else { return };
         match network {
             Network::Down => self.finish(Offline::Connection(ConnectionError::NetworkChanged)),
             // What is bound to the old address may go on for minutes as if nothing were wrong.
-            Network::Changed if connection.online => session.liveness.ask_now(now),
+            Network::Changed if connection.online => {
+                if let Some(liveness) = &mut connection.liveness {
+                    liveness.check();
+                }
+            }
             Network::Changed => self.finish(Offline::Connection(ConnectionError::NetworkChanged)),
             Network::Up => {}
         }
@@ -330,13 +351,17 @@ impl Client {
             Some(_) | None => {}
         }
         let Some((session, Some(connection), _)) = self.parts() else { return };
-        if !connection.online || session.leaving || !connection.link.traits().stream_management {
+        if session.leaving {
             return;
         }
-        match session.liveness.tick(now) {
+        let Some(liveness) = &mut connection.liveness else { return };
+        match liveness.due(now) {
             Due::Nothing => {}
-            Due::Ask => session.stream.ask(now),
-            Due::WhiteSpace => connection.link.white_space(),
+            Due::Ask => session.stream.ask(),
+            Due::KeepAlive => {
+                connection.link.white_space();
+                liveness.spoke(now);
+            }
             Due::Dead => self.finish(Offline::Connection(ConnectionError::Timeout {
                 waiting_for: WaitingFor::Life,
             })),
@@ -358,8 +383,9 @@ impl Client {
         let last = connection.online.then(unavailable).flatten();
         if connection.online && connection.link.traits().stream_management {
             // The last word on what was received, and a question for what was sent (XEP-0198 §4, §8).
-            for nonza in session.stream.last_words(&mut cx) {
-                connection.link.send(nonza);
+            let words = session.stream.goodbye(cx.now, || cx.random.id());
+            for word in words.answer.into_iter().chain(words.question) {
+                connection.link.send(Outgoing::raw(word));
             }
         }
         connection.link.leave(&mut cx, last);
@@ -408,22 +434,20 @@ impl Client {
     /// One turn of the negotiation's table, and what follows from it.
     fn negotiate(&mut self, event: negotiation::Event) {
         let mut steps = Vec::new();
-        let Some((session, Some(connection), _)) = self.parts() else { return };
-        let resume = (connection.link.traits().stream_management && session.stream.can_resume())
-            .then(|| session.stream.resume());
+        let (Some(session), Some(connection)) = (&mut self.session, &mut self.connection) else {
+            return;
+        };
+        let traits = connection.link.traits();
         let result = connection.negotiation.handle(
             event,
             &mut Facts {
                 config: &self.config,
                 encrypted: connection.encrypted,
                 verified_tls: connection.verified_tls,
-                resume,
+                can_resume: traits.stream_management && session.stream.can_resume(self.now),
                 certificate: connection.certificate.as_ref(),
-                certificate_requested: connection
-                    .link
-                    .certificate_requested()
-                    .or(connection.certificate_requested),
-                traits: connection.link.traits(),
+                certificate_requested: connection.asked_for_certificate(),
+                traits,
                 random: &mut self.random,
                 steps: &mut steps,
             },
@@ -438,10 +462,8 @@ impl Client {
             Ok(false) => {}
             Ok(true) => {
                 let step_by = self.now + self.config.timeouts.negotiation;
-                let Some(session) = &mut self.session else { return };
-                let leaving = session.leaving;
-                let Some(connection) = &mut session.connection else { return };
-                if !leaving && !connection.link.expects_connected() {
+                let Some((session, Some(connection), _)) = self.parts() else { return };
+                if !session.leaving && !connection.link.expects_connected() {
                     connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
                 }
             }
@@ -452,6 +474,7 @@ impl Client {
     fn step(&mut self, step: Step) {
         let limits = self.config.limits.after_login();
         let tls_by = self.now + self.config.timeouts.negotiation;
+        let wanted = self.config.stream_management.enabled;
         let Some((session, Some(connection), mut cx)) = self.parts() else { return };
         match step {
             Step::Send(element) => {
@@ -480,28 +503,37 @@ impl Client {
                 proof,
                 offers,
             } => {
-                // A new session: what was left of an earlier one has been settled when it was lost, or was not resumed.
                 session.jid = Some(jid);
+                // What was left of an earlier session was settled when it was lost, or was not resumed.
                 if connection.link.traits().stream_management {
-                    let enable = session.stream.begin(offers.stream_management);
-                    if let Some(enable) = enable {
-                        connection.link.send(Outgoing::new(&enable, None));
+                    if offers.stream_management && wanted {
+                        connection.link.send(Outgoing::raw(session.stream.enable(cx.now)));
+                    } else {
+                        session.stream.use_pings(cx.now);
                     }
                 }
                 self.online(mechanism, proof, offers, false);
+            }
+            Step::Resume => {
+                if let Some(resume) = session.stream.resume(cx.now) {
+                    connection.link.send(Outgoing::raw(resume));
+                }
             }
             Step::Resumed {
                 element,
                 mechanism,
                 proof,
                 offers,
-            } => match session.stream.resumed(&element) {
+            } => match session.stream.resumed(cx.now, &element) {
                 Ok(resumed) => {
-                    for xml in resumed.resend {
-                        connection.link.send(xml);
+                    for outgoing in resumed.resend {
+                        connection.link.send(outgoing);
                     }
                     for token in resumed.acked {
                         self.delivery(token, Stage::Acked);
+                    }
+                    for token in resumed.failed {
+                        self.delivery(token, Stage::Failed);
                     }
                     self.online(mechanism, proof, offers, true);
                 }
@@ -513,48 +545,41 @@ impl Client {
 
     fn online(&mut self, mechanism: &str, server_proof: ServerProof, offers: Offers, resumed: bool) {
         let now = self.now;
-        let foreground = self.foreground;
+        let settings = self.config.liveness;
         let Some((session, Some(connection), _)) = self.parts() else { return };
         let Some(jid) = session.jid.clone() else { return };
         connection.online = true;
         connection.link.set_max_bytes(offers.max_bytes);
         session.max_bytes = offers.max_bytes;
         session.supervisor.online(now);
-        session.liveness.online(now, offers.idle_seconds);
-        session.client_state.online(offers.client_state);
-        if let Some(nonza) = session.client_state.due(foreground) {
-            connection.link.send(nonza);
+        session.client_state.online(offers.client_state, resumed);
+        if connection.link.traits().stream_management {
+            let mut liveness = Liveness::new(settings, now);
+            liveness.idle_seconds(offers.idle_seconds);
+            connection.liveness = Some(liveness);
         }
         let event = Event::Online {
             jid,
             mechanism: mechanism.to_string(),
             server_proof,
             resumed,
-            client_certificate_requested: connection
-                .link
-                .certificate_requested()
-                .or(connection.certificate_requested),
+            client_certificate_requested: connection.asked_for_certificate(),
             round_trips: connection.link.round_trips(),
             transport: connection.link.kind(),
         };
         self.outputs.event(event);
-        self.keep_session();
         self.send_waiting();
     }
 
     fn not_resumed(&mut self, element: Option<&Element>) {
         let Some(session) = &mut self.session else { return };
-        let lost = match element {
-            Some(element) => match session.stream.resume_failed(element) {
-                Ok(lost) => lost,
-                Err(error) => return self.finish(Offline::Misbehaved(error)),
-            },
-            None => session.stream.reset(true),
+        let (condition, settled) = match element.map(|element| session.stream.resume_failed(element)) {
+            Some(Ok(not_resumed)) => (not_resumed.condition, not_resumed.settled),
+            Some(Err(error)) => return self.finish(Offline::Misbehaved(error)),
+            None => (None, session.stream.reset()),
         };
-        self.outputs.event(Event::Warning(Warning::NotResumed {
-            condition: lost.condition.clone(),
-        }));
-        self.session_gone(lost);
+        self.outputs.event(Event::Warning(Warning::NotResumed { condition }));
+        self.session_gone(settled);
     }
 
     // ---- the end of a link
@@ -582,7 +607,7 @@ impl Client {
         let error = stream_error(&reason);
         if let Some((session, Some(connection), mut cx)) = self.parts() {
             // A goodbye would end what is to be resumed (XEP-0198 §5).
-            let resumable = connection.online && session.stream.can_resume() && !session.leaving;
+            let resumable = connection.online && session.stream.is_resumable() && !session.leaving;
             let tell = match &reason {
                 Offline::Connection(_) if resumable => false,
                 // RFC 6120 §4.9.1.1: a stream error is answered by closing the stream; BOSH has nothing more to say then.
@@ -604,15 +629,24 @@ impl Client {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        let Some((session, _, mut cx)) = self.parts() else { return };
-        let verdict = if session.leaving {
-            Verdict::GiveUp(reason.clone())
-        } else {
-            let location = session.stream.location().map(ToString::to_string);
-            session
-                .supervisor
-                .lost(&mut cx, &reason, connection.online, location.as_deref())
+        let Some(leaving) = self.session.as_ref().map(|session| session.leaving) else {
+            return;
         };
+        let verdict = if leaving {
+            Verdict::GiveUp(reason)
+        } else {
+            let location = self.session.as_ref().and_then(|session| session.stream.location());
+            let location = location.map(ToString::to_string);
+            let Some((supervisor, mut cx)) = self.supervisor() else { return };
+            let loss = Loss {
+                reason: &reason,
+                was_online: connection.online,
+                verified: connection.verified_tls,
+                location: location.as_deref(),
+            };
+            supervisor.lost(&mut cx, loss)
+        };
+        let Some(session) = &mut self.session else { return };
         // What BOSH had not posted yet was never the old session's.
         let unsent = connection.link.take_unsent();
         let failed = connection.link.take_unacknowledged();
@@ -620,44 +654,49 @@ impl Client {
         for token in failed {
             self.delivery(token, Stage::Failed);
         }
+        if connection.online {
+            self.link_lost();
+        }
         match verdict {
             Verdict::GiveUp(reason) => self.over(reason),
-            Verdict::Retry { at, redirected } => {
+            Verdict::Another { redirected } => {
                 if let Some(to) = redirected {
                     self.outputs.event(Event::Warning(Warning::Redirected { to }));
                 }
-                self.interrupted(reason, at, connection.online);
+                // Another place that is tried at once is no news to somebody who is not online anyway.
+                if connection.online {
+                    let now = self.now;
+                    self.interrupted(reason, Some(now));
+                }
             }
+            Verdict::Retry { at, reason } => self.interrupted(reason, at),
         }
     }
 
-    fn interrupted(&mut self, reason: Offline, retry_at: Option<Instant>, was_online: bool) {
+    /// What was on its way waits for the session to be resumed, or has come as far as it will.
+    fn link_lost(&mut self) {
         let now = self.now;
         let Some(session) = &mut self.session else { return };
-        let mut resumable = session.stream.can_resume();
-        if was_online {
-            for token in session.stream.link_lost() {
-                self.delivery(token, Stage::Failed);
-            }
-            let Some(session) = &mut self.session else { return };
-            resumable = session.stream.can_resume();
-            if !resumable {
-                let lost = session.stream.reset(true);
-                self.session_gone(lost);
-            }
+        session.stream.link_lost(now);
+        if !session.stream.can_resume(now) {
+            let settled = session.stream.reset();
+            self.session_gone(settled);
         }
-        // Another place that is tried at once is no news to somebody who is not online anyway.
-        if was_online || retry_at.is_none_or(|at| at > now) {
-            self.outputs.event(Event::Interrupted {
-                reason,
-                retry_at,
-                resumable,
-            });
-        }
+    }
+
+    fn interrupted(&mut self, reason: Offline, retry_at: Option<Instant>) {
+        let now = self.now;
+        let Some(session) = &mut self.session else { return };
+        let resumable = session.stream.can_resume(now);
+        self.outputs.event(Event::Interrupted {
+            reason,
+            retry_at,
+            resumable,
+        });
     }
 
     /// The server has forgotten the session: what was on its way in it has come as far as it will.
-    fn session_gone(&mut self, lost: crate::session::stream_management::Lost) {
+    fn session_gone(&mut self, lost: Settled) {
         for token in lost.acked {
             self.delivery(token, Stage::Acked);
         }
@@ -674,7 +713,6 @@ impl Client {
                 result: Err(IqError::Disconnected),
             });
         }
-        self.keeper.session_over();
     }
 
     // ---- access
@@ -710,9 +748,16 @@ fn unavailable() -> Option<Outgoing> {
 /// What the server has to hear of its mistake (RFC 6120 §4.9.1): on BOSH there is no place for it.
 fn stream_error(reason: &Offline) -> Option<StreamErrorOut> {
     let Offline::Misbehaved(error) = reason else { return None };
+    let application = match error {
+        PeerMisbehaved::HandledCount { handled, sent } => handled_count_too_high(*handled, *sent)
+            .build()
+            .ok()
+            .map(|element| element.to_xml()),
+        _ => None,
+    };
     Some(StreamErrorOut {
         condition: error.condition(),
-        application: error.application(),
+        application,
     })
 }
 

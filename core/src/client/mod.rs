@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::config::{Acknowledge, Config};
+use crate::config::Config;
 use crate::error::{IqError, Misuse, Offline, Refused};
 use crate::input::{Input, LinkId, Network, Token};
 use crate::jid::Jid;
@@ -21,9 +21,9 @@ use crate::link::{self, Context, Outgoing};
 use crate::output::{Event, Output, Outputs, Stage};
 use crate::random::Random;
 use crate::session::iq::IqTable;
-use crate::session::liveness::{ClientState, Liveness};
+use crate::session::liveness::ClientState;
 use crate::session::stream_management::StreamManagement;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{self, Supervisor};
 use crate::time::{Earliest, Instant, Timer};
 use connection::Connection;
 use keeper::Keeper;
@@ -76,7 +76,6 @@ impl Ids {
 struct Session {
     supervisor: Supervisor,
     stream: StreamManagement,
-    liveness: Liveness,
     client_state: ClientState,
     /// The bound JID; kept while the link is gone and the session may be resumed.
     jid: Option<Jid>,
@@ -131,13 +130,13 @@ impl Client {
             Input::Restore { slot, bytes } => self.restore(slot, &bytes)?,
             Input::Clock { unix_ms } => self.wall = Some((self.now, unix_ms)),
             Input::Resolved { query, answer } => {
-                if let Some((session, _, mut cx)) = self.parts() {
-                    session.supervisor.resolved(&mut cx, query, &answer);
+                if let Some((supervisor, cx)) = self.supervisor() {
+                    supervisor.resolved(&cx, query, answer);
                 }
             }
             Input::Connected { link, info } => self.connected(link, &info)?,
             Input::Received { link, bytes } => self.received(link, &bytes)?,
-            Input::Written { link, bytes } => self.on_link(link, |link, cx| link.written(cx, bytes))?,
+            Input::Written { link, bytes } => self.written(link, bytes)?,
             Input::Responded {
                 link,
                 request,
@@ -158,7 +157,7 @@ impl Client {
             Input::Ended { link } => self.ended(link),
             Input::Reading { link, reading } => self.reading(link, reading),
             Input::Network(network) => self.network(network),
-            Input::Foreground(foreground) => self.foreground = foreground,
+            Input::Foreground(foreground) => self.foreground(foreground),
             Input::Pause { seconds } => self.pause(seconds),
             Input::Handled { token } => self.handled(token)?,
             Input::Tick => self.tick(),
@@ -195,7 +194,6 @@ impl Client {
                 connection.deadline(&mut earliest);
                 if connection.online && !session.leaving {
                     session.stream.deadline(&mut earliest);
-                    session.liveness.deadline(&mut earliest);
                 }
             }
             None => session.supervisor.deadline(&mut earliest),
@@ -225,17 +223,15 @@ impl Client {
         if self.session.is_some() {
             return Err(Refused::Misuse(Misuse::AlreadyStarted));
         }
-        let mut supervisor = Supervisor::new(&self.config);
+        let mut supervisor = Supervisor::new();
+        supervisor.start();
         supervisor.network(self.now, self.network);
+        let mut client_state = ClientState::default();
+        client_state.foreground(self.foreground);
         self.session = Some(Session {
             supervisor,
-            stream: StreamManagement::new(
-                self.config.stream_management,
-                self.config.acknowledge == Acknowledge::Manual,
-                self.config.limits.unacknowledged,
-            ),
-            liveness: Liveness::new(self.config.liveness),
-            client_state: ClientState::default(),
+            stream: StreamManagement::new(self.config.stream_management, self.config.limits.unacknowledged),
+            client_state,
             jid: None,
             iq: IqTable::default(),
             waiting: VecDeque::new(),
@@ -245,10 +241,17 @@ impl Client {
             leaving: false,
         });
         self.revive();
-        if let Some((session, _, mut cx)) = self.parts() {
-            session.supervisor.start(&mut cx);
-        }
         Ok(())
+    }
+
+    fn foreground(&mut self, foreground: bool) {
+        self.foreground = foreground;
+        if let Some(session) = &mut self.session {
+            session.client_state.foreground(foreground);
+        }
+        if !foreground {
+            self.keeper.suspend();
+        }
     }
 
     fn network(&mut self, network: Network) {
@@ -259,11 +262,10 @@ impl Client {
     }
 
     fn pause(&mut self, seconds: u32) {
-        let now = self.now;
         if let Some((session, Some(connection), mut cx)) = self.parts() {
             if connection.online {
                 connection.link.pause(&mut cx, seconds);
-                session.stream.ask(now);
+                session.stream.ask();
             }
         }
         self.keeper.suspend();
@@ -274,7 +276,7 @@ impl Client {
         let now = self.now;
         match self.parts() {
             Some((_, Some(connection), mut cx)) => connection.link.tick(&mut cx),
-            Some((session, None, mut cx)) => session.supervisor.tick(&mut cx),
+            Some((session, None, cx)) => session.supervisor.tick(cx.now),
             None => {}
         }
         self.drain();
@@ -306,9 +308,21 @@ impl Client {
             random: &mut self.random,
             events: &mut self.link_events,
             next_request: &mut self.ids.request,
-            next_query: &mut self.ids.query,
         };
         Some((session, self.connection.as_mut(), cx))
+    }
+
+    /// The supervisor, and what it may use.
+    fn supervisor(&mut self) -> Option<(&mut Supervisor, supervisor::Context<'_>)> {
+        let session = self.session.as_mut()?;
+        let cx = supervisor::Context {
+            now: self.now,
+            config: &self.config,
+            outputs: &mut self.outputs,
+            random: &mut self.random,
+            next_query: &mut self.ids.query,
+        };
+        Some((&mut session.supervisor, cx))
     }
 
     /// The end of a turn: what can leave leaves, a link that is wanted is asked for, and a queue that has room again says so.
@@ -387,11 +401,13 @@ impl Client {
     /// The end: every promise to the application is settled, and `Offline` is last.
     fn over(&mut self, reason: Offline) {
         let Some(mut session) = self.session.take() else { return };
-        let lost = session.stream.reset(false);
+        let lost = session.stream.reset();
         for token in lost.acked {
             self.delivery(token, Stage::Acked);
         }
-        for token in lost.failed {
+        // There is no next session to send them again in.
+        let again = lost.again.into_iter().filter_map(|outgoing| outgoing.token);
+        for token in lost.failed.into_iter().chain(again) {
             self.delivery(token, Stage::Failed);
         }
         let waiting: Vec<Token> = session.waiting.iter().filter_map(|outgoing| outgoing.token).collect();

@@ -10,8 +10,9 @@ use crate::input::{StanzaError, Token};
 use crate::jid::Jid;
 use crate::link::Outgoing;
 use crate::output::{Event, Stage};
-use crate::session::iq::{Reaction, Rules};
+use crate::session::iq::{self, Rules};
 use crate::session::stanza;
+use crate::session::stream_management::{Handling, Reaction};
 use crate::xml::Element;
 
 impl Client {
@@ -133,10 +134,20 @@ impl Client {
 
     /// A stanza arrived. Every one counts (XEP-0198 §4), also those that are dropped or answered here.
     pub(super) fn stanza(&mut self, stanza: Element) {
+        let now = self.now;
         let Some(session) = &mut self.session else { return };
-        let event = match session.stream.is_ping_answer(&stanza) {
-            true => None,
-            false => self.judge_stanza(stanza),
+        let pinged = session
+            .jid
+            .as_ref()
+            .and_then(|me| session.stream.answered(now, &stanza, me));
+        let event = match pinged {
+            Some(acked) => {
+                for token in acked {
+                    self.delivery(token, Stage::Acked);
+                }
+                None
+            }
+            None => self.judge_stanza(stanza),
         };
         let manual = self.config.acknowledge == Acknowledge::Manual;
         let token = match &event {
@@ -145,7 +156,7 @@ impl Client {
             Some(_) | None => None,
         };
         if let Some(session) = &mut self.session {
-            session.stream.received(token);
+            session.stream.received(token.map_or(Handling::Now, Handling::Later));
         }
         if let Some(event) = event {
             self.outputs.event(event);
@@ -188,23 +199,23 @@ impl Client {
                     reply_by,
                 };
                 match session.iq.received(stanza, me, &rules) {
-                    Reaction::Done(token, result) => Some(Event::IqDone { token, result }),
-                    Reaction::Ask(token, iq) => {
+                    iq::Reaction::Done(token, result) => Some(Event::IqDone { token, result }),
+                    iq::Reaction::Ask(token, iq) => {
                         self.ids.token();
                         Some(Event::Request { token, iq })
                     }
-                    Reaction::Answer(_) if session.leaving => None,
+                    iq::Reaction::Answer(_) if session.leaving => None,
                     // Whoever asks faster than answers can leave must not make us remember them all.
                     // The application's own stanzas may fill the queue once; what is more than that is answers.
-                    Reaction::Answer(_) if bytes > limit.saturating_mul(2) => {
+                    iq::Reaction::Answer(_) if bytes > limit.saturating_mul(2) => {
                         self.finish(Offline::Misbehaved(PeerMisbehaved::TooManyRequests));
                         None
                     }
-                    Reaction::Answer(answer) => {
+                    iq::Reaction::Answer(answer) => {
                         self.enqueue(Outgoing::new(&answer, None));
                         None
                     }
-                    Reaction::Drop(reason) => dropped(reason),
+                    iq::Reaction::Drop(reason) => dropped(reason),
                 }
             }
             // RFC 6120 §4.9.3.24: there are three kinds of stanzas.
@@ -228,9 +239,8 @@ impl Client {
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
         }
-        let unacknowledged = session.stream.unacknowledged().saturating_add(session.waiting.len());
         if queued.saturating_add(bytes) > self.config.limits.outbound_queue
-            || (session.stream.is_counting() && unacknowledged >= self.config.limits.unacknowledged)
+            || session.stream.unacknowledged().saturating_add(session.waiting.len()) >= self.config.limits.unacknowledged
         {
             session.full = true;
             return Err(Refused::Full);
@@ -262,8 +272,8 @@ impl Client {
                 break;
             };
             session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
-            if let Some(kept) = connection.link.send(outgoing) {
-                session.stream.sent(now, kept, unix_ms);
+            if let Some(written) = connection.link.send(outgoing) {
+                session.stream.sent(now, &written, unix_ms);
             }
         }
         if session.waiting.is_empty() {
@@ -281,20 +291,22 @@ impl Client {
 
     /// An element of XEP-0198.
     pub(super) fn stream_management(&mut self, element: &Element) {
+        let now = self.now;
         let Some((session, Some(connection), _)) = self.parts() else { return };
         if !connection.link.traits().stream_management {
             return;
         }
-        match session.stream.handle(element) {
-            Ok(reaction) => {
-                for token in reaction.acked {
+        match session.stream.handle(now, element) {
+            Ok(Reaction::Nothing | Reaction::Enabled { .. }) => {}
+            Ok(Reaction::Acked(tokens)) => {
+                for token in tokens {
                     self.delivery(token, Stage::Acked);
                 }
-                if let Some(condition) = reaction.refused {
-                    self.outputs
-                        .event(Event::Warning(Warning::NoStreamManagement { condition }));
-                }
                 self.send_waiting();
+            }
+            Ok(Reaction::Refused { condition }) => {
+                self.outputs
+                    .event(Event::Warning(Warning::NoStreamManagement { condition }));
             }
             Err(error) => self.finish(Offline::Misbehaved(error)),
         }
@@ -302,17 +314,23 @@ impl Client {
 
     /// The end of a turn: what was received is acknowledged if somebody asked, and what was sent is asked about if it is time.
     pub(super) fn acknowledge(&mut self) {
-        let now = self.now;
-        let foreground = self.foreground;
         let Some((session, Some(connection), cx)) = self.parts() else { return };
-        if !connection.online || session.leaving || !connection.link.traits().stream_management {
+        if !connection.online || session.leaving {
             return;
         }
-        if let Some(nonza) = session.client_state.due(foreground) {
-            connection.link.send(nonza);
+        if let Some(nonza) = session.client_state.due() {
+            connection.link.send(Outgoing::raw(nonza));
         }
-        for nonza in session.stream.turn_end(now, cx.random) {
-            connection.link.send(nonza);
+        let turn = session.stream.turn_end(cx.now, || cx.random.id());
+        if let Some(answer) = turn.answer {
+            connection.link.send(Outgoing::raw(answer));
+        }
+        if let Some(question) = turn.question {
+            connection.link.send(Outgoing::raw(question));
+            let unwritten = u64::try_from(connection.link.pending_bytes()).unwrap_or(u64::MAX);
+            if let Some(liveness) = &mut connection.liveness {
+                liveness.asked(cx.now, unwritten);
+            }
         }
     }
 }

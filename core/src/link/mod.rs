@@ -19,7 +19,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use crate::error::{Offline, SessionEnd, Warning};
-use crate::input::{QueryId, RequestId, Token};
+use crate::input::{RequestId, Token};
 use crate::output::{Outputs, Stage};
 use crate::random::Random;
 use crate::time::Instant;
@@ -51,19 +51,12 @@ pub(crate) struct Context<'a> {
     pub(crate) random: &'a mut Random,
     pub(crate) events: &'a mut VecDeque<Event>,
     pub(crate) next_request: &'a mut u64,
-    pub(crate) next_query: &'a mut u64,
 }
 
 impl Context<'_> {
     pub(crate) fn request_id(&mut self) -> RequestId {
         let id = RequestId(*self.next_request);
         *self.next_request = self.next_request.saturating_add(1);
-        id
-    }
-
-    pub(crate) fn query_id(&mut self) -> QueryId {
-        let id = QueryId(*self.next_query);
-        *self.next_query = self.next_query.saturating_add(1);
         id
     }
 
@@ -126,6 +119,15 @@ impl Outgoing {
         Self {
             xml: element.to_xml(),
             token,
+            request: None,
+        }
+    }
+
+    /// XML of the client's own that is written already.
+    pub(crate) fn raw(xml: impl Into<String>) -> Self {
+        Self {
+            xml: xml.into(),
+            token: None,
             request: None,
         }
     }

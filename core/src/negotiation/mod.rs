@@ -33,7 +33,8 @@ use crate::sasl::select::{Connection, select};
 use crate::sasl::{self, Mechanism, SaslError};
 use crate::session::NS_CLIENT;
 use crate::xml::{Element, InvalidXml};
-use features::{Features, NS_SASL, NS_SM, NS_TLS, Offers};
+pub(crate) use features::{NS_SM, Offers};
+use features::{Features, NS_SASL, NS_TLS};
 
 /// More challenges than any mechanism needs: an endless exchange ends here.
 const CHALLENGES: u32 = 10;
@@ -189,6 +190,8 @@ pub(crate) enum Step {
     Warn(Warning),
     /// Larger elements may come now.
     Authenticated,
+    /// Ask for the earlier session.
+    Resume,
     /// The earlier session goes on.
     Resumed {
         element: Element,
@@ -212,8 +215,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) config: &'a Config,
     pub(crate) encrypted: bool,
     pub(crate) verified_tls: bool,
-    /// The request to resume the earlier session, if there is one.
-    pub(crate) resume: Option<Element>,
+    /// There is an earlier session to resume.
+    pub(crate) can_resume: bool,
     pub(crate) certificate: Option<&'a ClientCertificate>,
     pub(crate) certificate_requested: Option<bool>,
     pub(crate) traits: Traits,
@@ -465,9 +468,9 @@ fn after_login(mut login: Login, features: &Features, facts: &mut Facts<'_>) -> 
     known(features)?;
     login.offers = features.offers;
     let (bind, session_required) = (features.bind, features.session_required);
-    if let Some(resume) = facts.resume.take() {
+    if facts.can_resume {
         if features.offers.stream_management {
-            facts.steps.push(Step::Send(resume));
+            facts.steps.push(Step::Resume);
             return Ok(Phase::Resume {
                 login,
                 bind,

@@ -164,13 +164,13 @@ fn name(outcome: &Result<Phase, Offline>) -> String {
 
 /// Plays events from a phase; the outcome of each, and the steps of all.
 fn play(config: &Config, from: Phase, events: impl IntoIterator<Item = Event>) -> (Vec<String>, Vec<Step>) {
-    play_on(config, (link::BOSH, true, None), from, events)
+    play_on(config, (link::BOSH, true, false), from, events)
 }
 
 /// The same on a link of that kind, encrypted or not, with or without a session to resume.
 fn play_on(
     config: &Config,
-    (traits, encrypted, resume): (Traits, bool, Option<Element>),
+    (traits, encrypted, can_resume): (Traits, bool, bool),
     from: Phase,
     events: impl IntoIterator<Item = Event>,
 ) -> (Vec<String>, Vec<Step>) {
@@ -185,7 +185,7 @@ fn play_on(
                 config,
                 encrypted,
                 verified_tls: encrypted,
-                resume: resume.clone(),
+                can_resume,
                 certificate: None,
                 certificate_requested: None,
                 traits,
@@ -203,6 +203,7 @@ fn sent(steps: &[Step]) -> Vec<String> {
     let sent = steps.iter().filter_map(|step| match step {
         Step::Send(element) => Some(element.name().to_string()),
         Step::AskForTls => Some("starttls".to_string()),
+        Step::Resume => Some("resume".to_string()),
         Step::Restart { .. }
         | Step::StartTls
         | Step::Offered(_)
@@ -219,7 +220,7 @@ fn sent(steps: &[Step]) -> Vec<String> {
 fn every_event_in_every_phase_has_its_outcome() {
     for (row, from) in TABLE.iter().zip(PHASES) {
         for (expected, what) in row.iter().zip(EVENTS) {
-            let on = (link::TCP, from != "Features(plain)", None);
+            let on = (link::TCP, from != "Features(plain)", false);
             let (outcomes, steps) = play_on(&config(), on, phase(from), [event(what)]);
             assert_eq!(outcomes, [*expected], "{what} in {from}");
             // What is wrong is answered with nothing but the end.
@@ -316,7 +317,7 @@ fn a_resource_that_is_taken_is_asked_for_three_times() {
             config: &config,
             encrypted: true,
             verified_tls: true,
-            resume: None,
+            can_resume: false,
             certificate: None,
             certificate_requested: None,
             traits: link::BOSH,
@@ -408,26 +409,25 @@ fn success_restarts_the_stream_before_anything_else() {
 
 #[test]
 fn without_tls_nothing_is_said_but_the_wish_for_it() {
-    let plain = (link::TCP, false, None);
-    let (outcomes, steps) = play_on(&config(), plain.clone(), phase("Features(None)"), [of(EXTERNAL)]);
+    let plain = (link::TCP, false, false);
+    let (outcomes, steps) = play_on(&config(), plain, phase("Features(None)"), [of(EXTERNAL)]);
     assert_eq!((outcomes, sent(&steps)), (Vec::from(["StartTls".to_string()]), Vec::from(["starttls".to_string()])));
     // RFC 6120 §5.4.1: the offer may have been removed by somebody in between.
     let stripped = EXTERNAL.replace("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "");
     let (outcomes, steps) = play_on(&config(), plain, phase("Features(None)"), [of(&stripped)]);
     assert!(outcomes == ["NotOffered"] && steps.is_empty(), "{outcomes:?}");
     // Elsewhere TLS is there before the stream, and the offer means nothing.
-    let (outcomes, _) = play_on(&config(), (link::WEBSOCKET, true, None), phase("Features(None)"), [of(EXTERNAL)]);
+    let (outcomes, _) = play_on(&config(), (link::WEBSOCKET, true, false), phase("Features(None)"), [of(EXTERNAL)]);
     assert_eq!(outcomes, ["Sasl"]);
 }
 
 #[test]
 fn a_session_is_resumed_where_the_server_can() {
-    let resume = || Some(Element::parse("<resume xmlns='urn:xmpp:sm:3'/>", &XmlLimits::default()).unwrap());
-    let on = (link::TCP, true, resume());
+    let on = (link::TCP, true, true);
     let (outcomes, steps) = play_on(&config(), on, phase("Features(Some)"), [of(EXTERNAL)]);
     assert_eq!((outcomes, sent(&steps)), (Vec::from(["Resume".to_string()]), Vec::from(["resume".to_string()])));
     let without = EXTERNAL.replace("<sm xmlns='urn:xmpp:sm:3'/>", "");
-    let on = (link::TCP, true, resume());
+    let on = (link::TCP, true, true);
     let (outcomes, steps) = play_on(&config(), on, phase("Features(Some)"), [of(&without)]);
     assert_eq!(outcomes, ["Bind"]);
     assert!(matches!(steps.as_slice(), [Step::NotResumed(None), Step::Send(_)]), "{steps:?}");
