@@ -4,14 +4,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::NS_PING;
 use super::stanza::{self, sender};
 use crate::error::{DropReason, IqError};
 use crate::input::{StanzaError, Token};
 use crate::jid::Jid;
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::{Element, ElementRef, InvalidXml};
-
-const NS_PING: &str = "urn:xmpp:ping";
 
 /// Requests without an answer, ours and those to us.
 #[derive(Debug, Default)]
@@ -216,7 +215,7 @@ pub(crate) struct Rules<'a> {
 
 /// Whether `from` may answer a request to `to` (RFC 6120 §8.1.2.1, §10.3.3): anybody can guess or see an id, so the sender
 /// decides.
-fn may_answer(to: Option<&Jid>, from: Option<&str>, me: &Jid) -> bool {
+pub(super) fn may_answer(to: Option<&Jid>, from: Option<&str>, me: &Jid) -> bool {
     let from = match from.map(Jid::from_server) {
         None => None,
         Some(Ok(from)) => Some(from),
