@@ -460,6 +460,7 @@ impl Client {
         while let Some(event) = self.link_events.pop_front() {
             match event {
                 link::Event::Opened => self.negotiate(negotiation::Event::Opened),
+                link::Event::Attached { .. } | link::Event::Restored => {}
                 link::Event::Element(element) => self.element(element),
                 link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
                 link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
@@ -577,7 +578,11 @@ impl Client {
             match event {
                 link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
                 link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                link::Event::Opened | link::Event::Element(_) | link::Event::Closed(_) => {}
+                link::Event::Opened
+                | link::Event::Attached { .. }
+                | link::Event::Restored
+                | link::Event::Element(_)
+                | link::Event::Closed(_) => {}
             }
         }
         if let Some((session, mut cx)) = self.parts() {
