@@ -34,6 +34,11 @@ const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 pub(crate) enum Event {
     /// The stream is open: features follow.
     Opened,
+    /// A session that was made and logged in elsewhere is ours now, bound to this JID; that the server agrees shows with its
+    /// first answer.
+    Attached { jid: String },
+    /// A stored session goes on.
+    Restored,
     /// A complete top-level element.
     Element(Element),
     /// A stanza has come so far.

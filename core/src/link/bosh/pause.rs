@@ -1,0 +1,107 @@
+//! A pause: the connection manager keeps the session for a while without being asked for anything (XEP-0124 §10).
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Bosh, Flight, Kind, Phase, State};
+use crate::error::ResendReason;
+use crate::input::Failure;
+use crate::link::Context;
+use crate::time::Instant;
+
+/// How long the answer to the request may take: nothing is held back for it.
+pub(super) const PAUSE_ANSWER: Duration = Duration::from_secs(15);
+/// A pause is over so much before its end, or after three quarters of it: the way to the server has to fit in.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// How far a pause has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// The connection manager is to be told, once it has all that was queued before: for so many seconds.
+    Wanted(u16),
+    /// It was told. Something is asked of it then at the latest.
+    Until(Instant),
+}
+
+impl Bosh {
+    /// The device is about to sleep: what is queued goes out, then the connection manager is told that nothing will be asked
+    /// of it for so long, or for the longest time that it allows. A stanza, [`resume`](Self::resume), or time ends it. Whether there
+    /// will be a pause: the connection manager must have granted them.
+    pub(crate) fn pause(&mut self, seconds: u32) -> bool {
+        let Some(longest) = self.session.maxpause else {
+            return false;
+        };
+        if self.phase != Phase::Open || self.ended || seconds == 0 {
+            return false;
+        }
+        let seconds = u16::try_from(seconds).unwrap_or(u16::MAX).min(longest);
+        self.pause = Some(Pause::Wanted(seconds));
+        true
+    }
+
+    /// The pause is over, or was not to be: `pump` asks for news again.
+    pub(crate) fn resume(&mut self) {
+        self.pause = None;
+    }
+
+    /// Whether the connection manager was told, or is about to be.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pause.is_some()
+    }
+
+    /// Posts the request, if it is time for it. It may be one more than are allowed otherwise (§11).
+    pub(super) fn pump_pause(&mut self, cx: &mut Context<'_>) {
+        let Some(Pause::Wanted(seconds)) = self.pause else {
+            return;
+        };
+        if !self.outgoing.is_empty() || self.restart.is_some() || !self.may_exceed() {
+            return;
+        }
+        let mut body = self.open_body(cx);
+        body.push_str(" pause='");
+        body.push_str(&seconds.to_string());
+        body.push_str("'/>");
+        self.post(cx, body, Kind::Pause, Vec::new());
+        let pause = Duration::from_secs(u64::from(seconds));
+        self.pause = Some(Pause::Until(cx.now + (pause - MARGIN.min(pause / 4))));
+    }
+
+    /// Whether a request for a pause that went wrong is to be left alone. Its answer is not kept by the connection manager
+    /// (§14.3), so asking for it again may end the session; the next request tells whether it came through, for they are
+    /// processed in order.
+    pub(super) fn leave_pause_alone(&self, rid: u64, reason: &ResendReason) -> bool {
+        let is_pause = self.flights.get(&rid).is_some_and(|flight| flight.kind == Kind::Pause);
+        let may_have_arrived = match reason {
+            ResendReason::Failed(Failure::Dns | Failure::Refused) | ResendReason::Asked => false,
+            ResendReason::Failed(_) | ResendReason::HttpStatus(_) | ResendReason::NotBosh => true,
+        };
+        is_pause && may_have_arrived
+    }
+
+    /// Perhaps the connection manager was not told: then the session lives no longer than without a pause.
+    pub(super) fn doubt_pause(&mut self) {
+        if let (Some(Pause::Until(at)), Some(alive)) = (self.pause, self.pace.alive(&self.session)) {
+            self.pause = Some(Pause::Until(at.min(alive)));
+        }
+    }
+
+    /// A later request goes wrong too: probably the connection manager waits for a pause that never arrived.
+    pub(super) fn resend_pauses(&mut self, cx: &mut Context<'_>, before: u64) {
+        let lost = self
+            .flights
+            .range(..before)
+            .filter(|(_, flight)| flight.is_lost_pause());
+        let lost: Vec<u64> = lost.map(|(rid, _)| *rid).collect();
+        for rid in lost {
+            self.resend(cx, rid);
+        }
+    }
+}
+
+impl Flight {
+    /// A request for a pause of which nobody knows whether it arrived.
+    pub(super) fn is_lost_pause(&self) -> bool {
+        self.kind == Kind::Pause && matches!(self.state, State::Over)
+    }
+}
