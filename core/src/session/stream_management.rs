@@ -397,6 +397,11 @@ impl StreamManagement {
         self.queue.len() >= self.limit
     }
 
+    /// How many wait for it.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The memory that they take.
     pub(crate) fn unacknowledged_bytes(&self) -> usize {
         self.bytes
