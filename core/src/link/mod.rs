@@ -12,6 +12,7 @@
 
 mod any;
 pub(crate) mod bosh;
+mod outbox;
 pub(crate) mod tcp;
 pub(crate) mod websocket;
 
