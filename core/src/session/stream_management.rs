@@ -11,6 +11,10 @@
 #![allow(dead_code)] // Until the client uses all of it.
 
 mod delay;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
