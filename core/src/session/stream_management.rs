@@ -20,15 +20,13 @@ mod resumption;
 mod tests;
 mod wire;
 
-pub(crate) use wire::handled_count_too_high;
-use wire::{condition, count, nonza, out_of_place, ping};
-
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use self::wire::{condition, count, nonza, out_of_place, ping};
 use super::NS_CLIENT;
 use super::iq::may_answer;
 use crate::config;
@@ -38,7 +36,7 @@ use crate::jid::Jid;
 use crate::link::Outgoing;
 use crate::secret::Secret;
 use crate::time::{Earliest, Instant, Timer};
-use crate::xml::Element;
+use crate::xml::{Element, ElementBuilder};
 
 /// The namespace of XEP-0198.
 pub(crate) const NS_SM: &str = "urn:xmpp:sm:3";
@@ -617,4 +615,11 @@ impl fmt::Debug for StreamManagement {
             .field("unacknowledged", &self.queue.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The application-specific part of the stream error for [`PeerMisbehaved::HandledCount`] (XEP-0198 §4).
+pub(crate) fn handled_count_too_high(handled: u32, sent: u32) -> ElementBuilder {
+    Element::builder(NS_SM, "handled-count-too-high")
+        .attr("h", &handled.to_string())
+        .attr("send-count", &sent.to_string())
 }

@@ -2,11 +2,11 @@
 
 use alloc::string::{String, ToString};
 
-use super::{NS_SM, Session};
+use super::Session;
 use crate::error::PeerMisbehaved;
 use crate::link::shorten;
 use crate::secret::Secret;
-use crate::xml::{Element, ElementBuilder, escape_attribute};
+use crate::xml::{Element, escape_attribute};
 
 /// XEP-0198 §5: an id has at most 4000 bytes.
 const ID_BYTES: usize = 4_000;
@@ -33,13 +33,6 @@ impl Session {
             max: enabled.attribute("max").and_then(seconds),
         })
     }
-}
-
-/// The application-specific part of the stream error for [`PeerMisbehaved::HandledCount`] (XEP-0198 §4).
-pub(crate) fn handled_count_too_high(handled: u32, sent: u32) -> ElementBuilder {
-    Element::builder(NS_SM, "handled-count-too-high")
-        .attr("h", &handled.to_string())
-        .attr("send-count", &sent.to_string())
 }
 
 /// A ping to the account itself, which the server answers (XEP-0199 §4.2, RFC 6120 §10.3.3).
