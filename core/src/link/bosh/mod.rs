@@ -41,7 +41,7 @@ use self::pace::Pace;
 use self::pause::{PAUSE_ANSWER, Pause};
 use self::session::Session;
 use self::state::Change;
-use super::{Context, Event, Outgoing};
+use super::{Context, Outgoing};
 use crate::config::Bosh as Settings;
 use crate::error::{ConnectionError, Offline, ResendReason, WaitingFor};
 use crate::input::{Failure, LinkId, RequestId, Token};
