@@ -206,6 +206,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_resumption_that_acknowledges_too_much_ends_the_session() {
+        let authority = Authority::new();
+        let server = start(&authority, |_| {}).await;
+        let mut link = Link::online(&server, Transport::WebSocket, &authority, "user01", "a").await;
+        let id = link.enable().await;
+        link.ping("p").await;
+        drop(link);
+        waits(&server).await;
+        let mut link = Link::logged_in(&server, Transport::WebSocket, &authority, "user01").await;
+        link.send(&format!("<resume {SM} previd='{id}' h='2'/>")).await;
+        let error = link.until("</stream:error>").await;
+        assert!(error.contains(&format!("<handled-count-too-high {SM} h='2' send-count='1'/>")));
+        assert_eq!(server.control().waiting_sessions(), 0);
+        assert_eq!(server.violations(), ["h='2' where 1 stanzas were sent"]);
+    }
+
+    #[tokio::test]
     async fn what_was_forgotten_has_no_count() {
         let authority = Authority::new();
         let server = start(&authority, |_| {}).await;

@@ -111,6 +111,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stream_error_of_the_client_ends_its_stream_and_is_counted() {
+        let authority = Authority::new();
+        let server = start(&authority, |_| {}).await;
+        for transport in LINKS {
+            let mut link = Link::online(&server, transport, &authority, "user01", "a").await;
+            link.send(
+                "<stream:error xmlns:stream='http://etherx.jabber.org/streams'>\
+                 <not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            )
+            .await;
+            link.until(match transport {
+                Transport::WebSocket => "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+                Transport::StartTls | Transport::DirectTls | Transport::Bosh => "</stream:stream>",
+            })
+            .await;
+        }
+        assert_eq!(server.statistics().stream_errors, 3);
+        assert_eq!(server.violations(), NONE);
+    }
+
+    #[tokio::test]
     async fn before_tls_only_starttls_is_taken() {
         let authority = Authority::new();
         let server = start(&authority, |_| {}).await;
