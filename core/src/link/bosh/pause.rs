@@ -67,11 +67,31 @@ impl Bosh {
         self.pause = Some(Pause::Until(cx.now + (pause - MARGIN.min(pause / 4))));
     }
 
+    /// Where nothing is under way but requests for pauses that got lost, and they leave no room for what has to be said now,
+    /// the connection manager may be waiting for them: it has to be asked.
+    pub(super) fn pump_lost_pauses(&mut self, cx: &mut Context<'_>) {
+        if !self.is_only_paused() {
+            return;
+        }
+        let due = self.poll_due().is_some_and(|at| at <= cx.now);
+        let resumed = self.pause.is_none() || !self.outgoing.is_empty() || self.restart.is_some() || due;
+        let told = matches!(self.pause, Some(Pause::Wanted(_))) || self.phase == Phase::Leaving;
+        if (resumed && !told && !self.may_post()) || (told && !self.may_exceed()) {
+            self.resend_pauses(cx, self.next_rid);
+        }
+    }
+
+    /// Whether nothing is under way but requests for pauses that got lost.
+    pub(super) fn is_only_paused(&self) -> bool {
+        !self.flights.is_empty() && self.flights.values().all(Flight::is_lost_pause)
+    }
+
     /// Whether a request for a pause that went wrong is to be left alone. Its answer is not kept by the connection manager
     /// (§14.3), so asking for it again may end the session; the next request tells whether it came through, for they are
     /// processed in order.
     pub(super) fn leave_pause_alone(&self, rid: u64, reason: &ResendReason) -> bool {
-        let is_pause = self.flights.get(&rid).is_some_and(|flight| flight.kind == Kind::Pause);
+        let first = |flight: &Flight| flight.kind == Kind::Pause && flight.attempts <= 1;
+        let is_pause = self.flights.get(&rid).is_some_and(first);
         let may_have_arrived = match reason {
             ResendReason::Failed(Failure::Dns | Failure::Refused) | ResendReason::Asked => false,
             ResendReason::Failed(_) | ResendReason::HttpStatus(_) | ResendReason::NotBosh => true,

@@ -132,11 +132,11 @@ impl Bosh {
 
     pub(super) fn resend(&mut self, cx: &mut Context<'_>, rid: u64) {
         let request = cx.request_id();
-        let response_time = self.session.response_time();
+        let (connect_timeout, response_time) = (self.connect_timeout, self.session.response_time());
         let Some(flight) = self.flights.get_mut(&rid) else {
             return;
         };
-        let deadline = cx.now + flight.kind.patience(response_time);
+        let deadline = cx.now + flight.kind.patience(connect_timeout, response_time);
         flight.attempts = flight.attempts.saturating_add(1);
         flight.state = State::Waiting { request, deadline };
         cx.outputs.push(Output::Post {
