@@ -73,10 +73,15 @@ impl Bosh {
         if !self.is_only_paused() {
             return;
         }
-        let due = self.poll_due().is_some_and(|at| at <= cx.now);
-        let resumed = self.pause.is_none() || !self.outgoing.is_empty() || self.restart.is_some() || due;
-        let told = matches!(self.pause, Some(Pause::Wanted(_))) || self.phase == Phase::Leaving;
-        if (resumed && !told && !self.may_post()) || (told && !self.may_exceed()) {
+        let queued = !self.outgoing.is_empty() || self.restart.is_some();
+        let last_words = matches!(self.pause, Some(Pause::Wanted(_))) || self.phase == Phase::Leaving;
+        let stuck = if last_words && !queued {
+            !self.may_exceed()
+        } else {
+            let due = || self.poll_due().is_some_and(|at| at <= cx.now);
+            !self.may_post() && (queued || self.pause.is_none() || due())
+        };
+        if stuck {
             self.resend_pauses(cx, self.next_rid);
         }
     }

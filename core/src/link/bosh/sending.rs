@@ -57,7 +57,7 @@ impl Bosh {
         }
     }
 
-    fn may_post(&self) -> bool {
+    pub(super) fn may_post(&self) -> bool {
         self.has_room(self.session.window())
     }
 
@@ -82,7 +82,7 @@ impl Bosh {
     pub(super) fn poll_due(&self) -> Option<Instant> {
         let nothing_else = self.outgoing.is_empty() && self.restart.is_none();
         let room = self.unanswered() < self.session.wanted() && (self.may_post() || self.is_only_paused());
-        if self.phase != Phase::Open || !nothing_else || !room || self.has_ended() {
+        if self.phase != Phase::Open || self.ended || !nothing_else || !room || self.has_ended() {
             return None;
         }
         match self.pause {

@@ -103,23 +103,24 @@ fn message(number: u64) -> Element {
 impl Host {
     /// Connected: whatever the link says first is in the turn.
     fn new(settings: Settings, now: u64) -> (Self, Turn) {
-        Self::with(Bosh::new(parameters(settings)), None, now, 7)
+        Self::with(Bosh::new(parameters(settings)), None, now, 7, 1)
     }
 
-    /// Another process, which has nothing but what was stored.
-    fn restored(settings: Settings, state: State, now: u64, seed: u8) -> (Self, Turn) {
+    /// Another process, which has nothing but what was stored. (Its ids are of no meaning to any other; here they tell
+    /// connections apart.)
+    fn restored(settings: Settings, state: State, now: u64, seed: u8, next_request: u64) -> (Self, Turn) {
         let bosh = Bosh::restore(parameters(settings), state.clone());
-        let (host, turn) = Self::with(bosh, Some(state), now, seed);
+        let (host, turn) = Self::with(bosh, Some(state), now, seed, next_request);
         assert!(turn.restored);
         (host, turn)
     }
 
-    fn with(mut bosh: Bosh, stored: Option<State>, now: u64, seed: u8) -> (Self, Turn) {
+    fn with(mut bosh: Bosh, stored: Option<State>, now: u64, seed: u8, next_request: u64) -> (Self, Turn) {
         bosh.record_changes(true);
         let mut host = Self {
             bosh,
             random: Random::new(&[seed; 32]),
-            next_request: u64::from(seed) << 40,
+            next_request,
             now,
             stored,
             stores: 0,

@@ -80,6 +80,7 @@ struct Bed {
     heard: Vec<u64>,
     stages: BTreeMap<Token, Vec<Stage>>,
     closed: Option<Option<Offline>>,
+    restoring: bool,
     sum: Sum,
 }
 
@@ -146,7 +147,7 @@ impl Bed {
             settings.attach = Some(session);
         });
         let (host, turn) = Host::new(settings.clone(), now);
-        let horizon = rng.pick(&[100, 5_000, 60_000, 2_000_000]);
+        let horizon = rng.pick(&[100, 5_000, 60_000, 200_000]);
         let mut bed = Self {
             seed,
             granted,
@@ -159,7 +160,7 @@ impl Bed {
             slowest: rng.pick(&[5, 60, 900]),
             trouble: rng.pick(&[0, 10, 30, 60]),
             // Time that nobody notices must not be the end of the session.
-            may_swallow: inactivity.is_none(),
+            may_swallow: inactivity.is_none() && maxpause.is_none(),
             live: BTreeMap::new(),
             fates: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -173,6 +174,7 @@ impl Bed {
             heard: Vec::new(),
             stages: BTreeMap::new(),
             closed: None,
+            restoring: false,
             sum: Sum::default(),
             rng,
         };
@@ -320,16 +322,14 @@ impl Bed {
     /// The process is gone, with its connections and all that it knew; what the application knows was stored with it.
     fn killed(&mut self) {
         self.sum.restores += 1;
+        self.restoring = true;
         self.live.clear();
         let state = self.host.stored.take().expect("a session is stored");
         let kept: BTreeSet<Token> = state.posted.iter().flat_map(|posted| posted.tokens.clone()).collect();
         let seed = u8::try_from(self.rng.range(8..=255)).unwrap();
-        let (mut settings, seed) = (self.settings.clone(), seed);
+        let mut settings = self.settings.clone();
         settings.attach = None;
-        let next_request = self.host.next_request;
-        let (mut host, turn) = Host::restored(settings, state, self.now, seed);
-        // Ids of attempts are of no meaning to another process; here they tell connections apart.
-        host.next_request = next_request.max(host.next_request) + 1_000;
+        let (host, turn) = Host::restored(settings, state, self.now, seed, self.host.next_request);
         self.host = host;
         self.took(turn);
         let again: Vec<Token> = self
@@ -342,6 +342,7 @@ impl Bed {
             let turn = self.host.say(token.0);
             self.took(turn);
         }
+        self.restoring = false;
     }
 
     fn took(&mut self, turn: Turn) {
@@ -359,7 +360,7 @@ impl Bed {
         assert!(self.closed.is_none());
         self.closed = turn.closed;
         // The process may end between what is stored and what is sent.
-        let cut = !turn.posts.is_empty() && self.host.stored.is_some() && self.sum.restores < 20 && self.rng.chance(1);
+        let cut = !turn.posts.is_empty() && self.host.stored.is_some() && !self.restoring && self.rng.chance(1);
         let sent = if cut { self.rng.range(0..=1) } else { u64::MAX };
         for (index, (request, rid, body)) in (0..).zip(turn.posts) {
             if index < sent {
@@ -386,10 +387,16 @@ impl Bed {
             self.posted.insert(rid, body.clone());
             self.unanswered.insert(rid);
         }
-        let exceeds = body.contains(" pause='") || body.contains(" type='terminate'");
-        let open = self.live.values().collect::<BTreeSet<_>>().len() + 1;
-        assert!(open <= usize::from(self.granted.requests) + usize::from(exceeds));
-        self.sum.most = self.sum.most.max(open);
+        let open: BTreeSet<u64> = self.live.values().copied().chain([rid]).collect();
+        // One pause, or the goodbye, may be one more.
+        let exceeds = |rid: &&u64| {
+            [" pause='", " type='terminate'"]
+                .iter()
+                .any(|word| self.posted[rid].contains(word))
+        };
+        let most = usize::from(self.granted.requests) + open.iter().filter(exceeds).count().min(1);
+        assert!(open.len() <= most, "{open:?} at once");
+        self.sum.most = self.sum.most.max(open.len());
         assert!(
             !self.live.values().any(|other| *other == rid),
             "{rid} is under way twice"
