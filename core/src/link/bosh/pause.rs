@@ -18,10 +18,19 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// How far a pause has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pause {
-    /// The connection manager is to be told, once it has all that was queued before: for so many seconds.
-    Wanted(u16),
-    /// It was told. Something is asked of it then at the latest.
-    Until(Instant),
+    /// The connection manager is to be told, once it has all that was queued before.
+    Wanted {
+        seconds: u16,
+        /// The pause that this one prolongs.
+        before: Option<Instant>,
+    },
+    /// It was told.
+    Until {
+        /// Something is asked of it then at the latest.
+        at: Instant,
+        /// And if it was not, then.
+        before: Option<Instant>,
+    },
 }
 
 impl Bosh {
@@ -36,7 +45,12 @@ impl Bosh {
             return false;
         }
         let seconds = u16::try_from(seconds).unwrap_or(u16::MAX).min(longest);
-        self.pause = Some(Pause::Wanted(seconds));
+        let before = match self.pause {
+            Some(Pause::Until { at, .. }) => Some(at),
+            Some(Pause::Wanted { before, .. }) => before,
+            None => None,
+        };
+        self.pause = Some(Pause::Wanted { seconds, before });
         true
     }
 
@@ -52,19 +66,24 @@ impl Bosh {
 
     /// Posts the request, if it is time for it. It may be one more than are allowed otherwise (§11).
     pub(super) fn pump_pause(&mut self, cx: &mut Context<'_>) {
-        let Some(Pause::Wanted(seconds)) = self.pause else {
+        let Some(Pause::Wanted { seconds, before }) = self.pause else {
             return;
         };
         if !self.outgoing.is_empty() || self.restart.is_some() || !self.may_exceed() {
             return;
         }
+        // What is said takes the place of the time that the session lives without a request: less would be worse than no pause.
+        let most = self.session.maxpause.unwrap_or(seconds);
+        let said = seconds.max(self.session.inactivity.unwrap_or(0)).min(most);
         let mut body = self.open_body(cx);
         body.push_str(" pause='");
-        body.push_str(&seconds.to_string());
+        body.push_str(&said.to_string());
         body.push_str("'/>");
         self.post(cx, body, Kind::Pause, Vec::new());
-        let pause = Duration::from_secs(u64::from(seconds));
-        self.pause = Some(Pause::Until(cx.now + (pause - MARGIN.min(pause / 4))));
+        let said = Duration::from_secs(u64::from(said));
+        let safe = said - MARGIN.min(said / 4);
+        let at = cx.now + safe.min(Duration::from_secs(u64::from(seconds)));
+        self.pause = Some(Pause::Until { at, before });
     }
 
     /// Where nothing is under way but requests for pauses that got lost, and they leave no room for what has to be said now,
@@ -74,7 +93,7 @@ impl Bosh {
             return;
         }
         let queued = !self.outgoing.is_empty() || self.restart.is_some();
-        let last_words = matches!(self.pause, Some(Pause::Wanted(_))) || self.phase == Phase::Leaving;
+        let last_words = matches!(self.pause, Some(Pause::Wanted { .. })) || self.phase == Phase::Leaving;
         let stuck = if last_words && !queued {
             !self.may_exceed()
         } else {
@@ -106,8 +125,10 @@ impl Bosh {
 
     /// Perhaps the connection manager was not told: then the session lives no longer than without a pause.
     pub(super) fn doubt_pause(&mut self) {
-        if let (Some(Pause::Until(at)), Some(alive)) = (self.pause, self.pace.alive(&self.session)) {
-            self.pause = Some(Pause::Until(at.min(alive)));
+        let alive = self.pace.alive(&self.session);
+        if let Some(Pause::Until { at, before }) = self.pause {
+            let at = [before, alive].into_iter().flatten().fold(at, Instant::min);
+            self.pause = Some(Pause::Until { at, before });
         }
     }
 

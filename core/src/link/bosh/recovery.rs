@@ -106,9 +106,9 @@ impl Bosh {
             return self.close(cx, Some(Offline::Connection(error)));
         }
         let back_off = match attempts {
-            1 => 0,
+            0 | 1 => 0,
             _ => {
-                let longest = 1_000_u64 << (attempts - 2).min(4);
+                let longest = 1_000_u64 << attempts.saturating_sub(2).min(4);
                 // §10: a session that nothing is heard of is forgotten.
                 let inactivity = self
                     .session

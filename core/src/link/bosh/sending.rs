@@ -34,7 +34,7 @@ impl Bosh {
             body::restart(&mut body, &self.domain, restart.from.as_deref(), &self.language);
             self.post(cx, body, Kind::Payload, Vec::new());
         }
-        if matches!(self.pause, Some(Pause::Until(_))) && !self.outgoing.is_empty() {
+        if matches!(self.pause, Some(Pause::Until { .. })) && !self.outgoing.is_empty() {
             self.resume();
         }
         while self.restart.is_none() && !self.outgoing.is_empty() && self.may_post() {
@@ -86,8 +86,8 @@ impl Bosh {
             return None;
         }
         match self.pause {
-            Some(Pause::Wanted(_)) => None,
-            Some(Pause::Until(at)) => Some(at),
+            Some(Pause::Wanted { .. }) => None,
+            Some(Pause::Until { at, .. }) => Some(at),
             None => self.pace.due(&self.session, self.not_reading_since.is_none()),
         }
     }

@@ -211,14 +211,22 @@ fn turn_begins(events: &VecDeque<Event>) -> bool {
 
 impl Turn {
     fn output(&mut self, output: Output) {
-        match output {
+        match &output {
             Output::Post { request, body, .. } => {
-                let element = Element::parse(&body, &XmlLimits::default()).unwrap();
+                let element = Element::parse(body, &XmlLimits::default()).unwrap();
                 let rid = element.attribute("rid").unwrap().parse().unwrap();
-                self.posts.push((request, rid, String::from_utf8(body).unwrap()));
+                self.posts
+                    .push((*request, rid, String::from_utf8(body.clone()).unwrap()));
             }
-            Output::Abandon { request, .. } => self.abandoned.push(request),
-            other => panic!("{other:?}"),
+            Output::Abandon { request, .. } => self.abandoned.push(*request),
+            Output::Resolve { .. }
+            | Output::Store { .. }
+            | Output::Connect { .. }
+            | Output::Write { .. }
+            | Output::Frame { .. }
+            | Output::StartTls { .. }
+            | Output::Close { .. }
+            | Output::Event(_) => panic!("{output:?}"),
         }
     }
 

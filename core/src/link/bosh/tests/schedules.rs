@@ -97,7 +97,7 @@ impl Bed {
         let mut rng = Rng::new(seed);
         let hold = u8::try_from(rng.range(0..=2)).unwrap();
         let inactivity = rng.pick(&[None, Some(300), Some(900)]);
-        let maxpause = rng.pick(&[None, Some(60), Some(3_600)]);
+        let maxpause = rng.pick(&[None, Some(300), Some(3_600)]);
         let granted = Granted {
             hold,
             requests: u8::try_from(rng.range(1..=5)).unwrap(),
@@ -192,7 +192,7 @@ impl Bed {
         for _ in 0..bed.rng.range(0..=2) {
             bed.after(horizon, Happening::Resume);
         }
-        for _ in 0..bed.rng.range(0..=4) {
+        for _ in 0..bed.rng.range(0..=2) {
             bed.after(horizon, Happening::Killed);
         }
         bed
@@ -307,7 +307,7 @@ impl Bed {
                 self.server.send(self.now, message);
             }
             Happening::Pause => {
-                let seconds = u32::try_from(self.rng.range(1..=7_200)).unwrap();
+                let seconds = u32::try_from(self.rng.range(200..=7_200)).unwrap();
                 let turn = self.host.pause(seconds);
                 self.took(turn);
             }
