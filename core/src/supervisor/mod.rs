@@ -12,12 +12,15 @@
 mod discovery;
 mod reconnect;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use self::discovery::{Discovery, Found, bare_host};
+use self::discovery::{Discovery, Found};
 use self::reconnect::{Backoff, telling};
 use crate::config::{Bosh, Config, ReconnectWhen, TlsPolicy, Transport, WebSocket, check_url};
 use crate::error::{ConnectionError, Offline};
@@ -118,10 +121,9 @@ struct Candidate {
 impl Candidate {
     /// RFC 6120 §13.7.2.1: the certificate is for the account's domain, whatever the host is called.
     fn tcp(config: &Config, host: String, port: u16, tls: TcpTls) -> Self {
-        let domain = config.jid.domain_for_dns();
         Self {
             endpoint: Endpoint::Tcp { host, port, tls },
-            server_name: bare_host(&domain).to_string(),
+            server_name: config.jid.domain_for_dns(),
             bosh: None,
         }
     }
