@@ -1,7 +1,9 @@
 //! The supervisor in virtual time, with a host that answers what the test says.
 
 mod discovery;
+mod reasons;
 mod reconnect;
+mod snapshot;
 
 use std::string::{String, ToString};
 use std::vec::Vec;
