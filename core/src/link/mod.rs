@@ -168,6 +168,9 @@ pub(crate) fn stream_error(error: ElementRef<'_>) -> SessionEnd {
         if child.is(NS_STREAM_ERRORS, "text") {
             end.text.get_or_insert_with(|| shorten(&child.text()));
         } else if child.namespace() == NS_STREAM_ERRORS {
+            if child.name() == "see-other-host" {
+                end.see_other.get_or_insert_with(|| shorten(child.text().trim()));
+            }
             // RFC 6120 §4.9.3; `xml-not-well-formed` is RFC 3920's name of the same thing.
             end.condition
                 .get_or_insert_with(|| known_stream_condition(child.name()).into());
