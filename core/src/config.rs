@@ -658,7 +658,7 @@ fn check_url(url: &str, secure: &str, plain: &str, tls: TlsPolicy) -> Result<(),
 }
 
 /// Scheme and host of an absolute URL without user information; the host of an IPv6 literal without its brackets.
-fn split_url(url: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_url(url: &str) -> Option<(&str, &str)> {
     // RFC 3986 §2: what is no URL character at all is no URL, so it cannot reach an HTTP request line.
     if url
         .bytes()

@@ -4,9 +4,15 @@
 //! What differs between transports stays in here: negotiation and session see [`Event`]s only.
 //!
 //! - `mod.rs`: what a link is, and the table of what differs.
+//! - `tcp.rs`: RFC 6120: elements in one endless document.
+//! - `websocket.rs`: RFC 7395: each element a message of its own.
 //! - `bosh.rs`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
+//! - `outbox.rs`: what TCP and WebSocket share: what was said, and how far it came.
 
 pub(crate) mod bosh;
+mod outbox;
+pub(crate) mod tcp;
+pub(crate) mod websocket;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
