@@ -9,6 +9,8 @@
 //! - `bosh.rs`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
 //! - `outbox.rs`: what TCP and WebSocket share: what was said, and how far it came.
 
+#[cfg(test)]
+mod bed;
 pub(crate) mod bosh;
 mod outbox;
 pub(crate) mod tcp;

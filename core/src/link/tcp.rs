@@ -507,3 +507,6 @@ impl fmt::Debug for Tcp {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

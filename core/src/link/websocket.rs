@@ -411,3 +411,6 @@ impl fmt::Debug for WebSocket {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
