@@ -53,10 +53,13 @@ impl Bed {
     pub(super) fn said(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         while let Some(output) = self.outputs.pop() {
-            said.push(match output {
-                Output::Write { bytes, .. } => String::from_utf8(bytes).expect("we write UTF-8"),
-                Output::Frame { text, .. } => text,
-                other => format!("{other:?}"),
+            let other = format!("{output:?}");
+            said.push(if let Output::Write { bytes, .. } = output {
+                String::from_utf8(bytes).expect("we write UTF-8")
+            } else if let Output::Frame { text, .. } = output {
+                text
+            } else {
+                other
             });
         }
         said

@@ -12,7 +12,7 @@
 #[cfg(test)]
 mod bed;
 pub(crate) mod bosh;
-mod outbox;
+pub(crate) mod outbox;
 pub(crate) mod tcp;
 pub(crate) mod websocket;
 
