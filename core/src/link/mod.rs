@@ -11,13 +11,15 @@
 //! - `bosh/`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
 
 mod any;
+#[cfg(test)]
+mod bed;
 pub(crate) mod bosh;
 mod outbox;
 pub(crate) mod tcp;
 pub(crate) mod websocket;
 
 pub(crate) use any::{Goodbye, Link};
-pub(crate) use tcp::StreamErrorOut;
+pub(crate) use outbox::StreamErrorOut;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
