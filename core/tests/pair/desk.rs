@@ -117,7 +117,13 @@ impl Desk {
                     assert_eq!(self.closed, matches!(event, Event::Offline { .. }), "{event:?}");
                     self.events.push(event);
                 }
-                other => panic!("{other:?}"),
+                // `_`: the enum may grow.
+                other @ (Output::Resolve { .. }
+                | Output::Store { .. }
+                | Output::Write { .. }
+                | Output::Frame { .. }
+                | Output::StartTls { .. }
+                | _) => panic!("{other:?}"),
             }
         }
         if let (true, Some((at, timer))) = (is_tick, self.client.deadline()) {

@@ -278,10 +278,8 @@ impl Bed {
                 self.server.request(self.now, connection, &bytes, live);
             }
             Happening::Answered(request, status, body) => {
-                if let Some(rid) = self.live.remove(&request)
-                    && status == 200
-                    && !body.contains("type='error'")
-                {
+                let real = status == 200 && !body.contains("type='error'");
+                if let Some(rid) = self.live.remove(&request).filter(|_| real) {
                     self.unanswered.remove(&rid);
                 }
                 let turn = self.host.respond(request, status, &body);
