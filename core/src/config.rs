@@ -594,6 +594,13 @@ pub struct Bosh {
     /// How many requests may be open at once, whatever the server allows (default 4, at least 2).
     #[cfg_attr(feature = "record", serde(default = "Bosh::default_requests"))]
     pub max_requests: u8,
+    /// Each request proves that it comes from whoever sent the one before it (XEP-0124 §15; default false). Over https,
+    /// which is where requests should go, TLS does that already.
+    #[cfg_attr(feature = "record", serde(default))]
+    pub key_sequence: bool,
+    /// Go on with a session that somebody else created, and logged in to the account, instead of creating one.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub attach: Option<Attach>,
 }
 
 impl Bosh {
@@ -606,6 +613,8 @@ impl Bosh {
             ack: Self::default_ack(),
             first_rid: None,
             max_requests: Self::default_requests(),
+            key_sequence: false,
+            attach: None,
         }
     }
 
@@ -631,6 +640,9 @@ impl Bosh {
         if self.first_rid.is_some_and(|rid| rid == 0 || rid > (1 << 53) - 1) {
             return Err(ConfigError::FirstRid);
         }
+        if self.attach.as_ref().is_some_and(|attach| !attach.is_possible()) {
+            return Err(ConfigError::Attach);
+        }
         Ok(())
     }
 
@@ -640,8 +652,72 @@ impl Bosh {
     }
 }
 
+/// A BOSH session that was created and logged in elsewhere, by a web server for one of its pages for example: what its
+/// creator knows of it. Only one may use it from then on: a request number that both use ends it (XEP-0124 §14.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct Attach {
+    /// The session id. Whoever has it has the session.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::secret"))]
+    pub sid: Secret,
+    /// The request id after the last one that was used.
+    pub next_rid: u64,
+    /// The full JID that the session is bound to.
+    pub jid: String,
+    /// What the connection manager granted (XEP-0124 §7.2): the longest time, in seconds, that it holds a request.
+    pub wait: u16,
+    /// How many requests it holds.
+    pub hold: u8,
+    /// How many may be open at once.
+    pub requests: u8,
+    /// After how many seconds without a request it forgets the session, if it said so.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub inactivity: Option<u16>,
+    /// How many seconds there must be between empty requests, if it said so.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub polling: Option<u16>,
+    /// For how many seconds the session may pause, if it said so.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub maxpause: Option<u16>,
+    /// It acknowledges requests (XEP-0124 §9.1): there was an `ack` in its first answer. Whether the first request had one
+    /// is what [`Bosh::ack`] says.
+    #[cfg_attr(feature = "record", serde(default))]
+    pub acknowledges: bool,
+    /// Where the key sequence stands (XEP-0124 §15), if the session was created with one.
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub keys: Option<AttachKeys>,
+}
+
+/// Where a key sequence stands (XEP-0124 §15.3): K(1) is the hash of the seed, each further key the hash of the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct AttachKeys {
+    /// The seed.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::secret"))]
+    pub seed: Secret,
+    /// Which key the next request has to show: 1 is the last one of the sequence.
+    pub next: u16,
+}
+
+impl Attach {
+    fn is_possible(&self) -> bool {
+        // What XML cannot say cannot be a session id.
+        let sid =
+            core::str::from_utf8(self.sid.expose()).is_ok_and(|sid| !sid.is_empty() && !sid.contains(char::is_control));
+        let rid = (1..1 << 53).contains(&self.next_rid);
+        let jid = self.jid.parse::<Jid>().is_ok_and(|jid| jid.resource().is_some());
+        let keys = self.keys.as_ref().is_none_or(|keys| keys.next > 0);
+        sid && rid && jid && keys && self.requests > 0
+    }
+}
+
+/// Whether `url` is an absolute `https` URL with a host.
+pub(crate) fn is_https(url: &str) -> bool {
+    check_url(url, "https", "http", TlsPolicy::Required).is_ok()
+}
+
 /// Whether the URL is absolute, has a host, and is of the scheme `secure`; or of `plain`, where that is allowed.
-fn check_url(url: &str, secure: &str, plain: &str, tls: TlsPolicy) -> Result<(), ConfigError> {
+pub(crate) fn check_url(url: &str, secure: &str, plain: &str, tls: TlsPolicy) -> Result<(), ConfigError> {
     let Some((scheme, host)) = split_url(url) else {
         return Err(ConfigError::Url);
     };
@@ -658,7 +734,7 @@ fn check_url(url: &str, secure: &str, plain: &str, tls: TlsPolicy) -> Result<(),
 }
 
 /// Scheme and host of an absolute URL without user information; the host of an IPv6 literal without its brackets.
-fn split_url(url: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_url(url: &str) -> Option<(&str, &str)> {
     // RFC 3986 §2: what is no URL character at all is no URL, so it cannot reach an HTTP request line.
     if url
         .bytes()
@@ -861,6 +937,8 @@ pub enum ConfigError {
     PlaintextUrl,
     /// The first request id is out of range (XEP-0124 §14.1: 1 to 2^53 - 1).
     FirstRid,
+    /// There can be no such BOSH session to attach to.
+    Attach,
 }
 
 impl fmt::Display for ConfigError {
@@ -875,6 +953,10 @@ impl fmt::Display for ConfigError {
             }
             Self::PlaintextUrl => "the address is http or ws: credentials travel over https and wss only",
             Self::FirstRid => "the first request id must be between 1 and 9007199254740991",
+            Self::Attach => {
+                "there is no such BOSH session to attach to: it needs a session id, the next request id (1 to \
+                 9007199254740991), a JID with a resource, and at least one request"
+            }
         })
     }
 }

@@ -101,6 +101,9 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+// What tests of the crate and tests of its links share says `epode`.
+#[cfg(test)]
+extern crate self as epode;
 
 pub mod certificate;
 mod client;
@@ -117,6 +120,7 @@ pub mod record;
 mod sasl;
 mod secret;
 mod session;
+mod supervisor;
 mod time;
 pub mod xml;
 

@@ -96,6 +96,18 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// An output as a log may hold it: without passwords and their proofs.
+    pub fn output(out: Output) -> Self {
+        let mut out = out;
+        if let Output::Post { body: bytes, .. } | Output::Write { bytes, .. } = &mut out {
+            *bytes = without_proofs(bytes).into_bytes();
+        }
+        if let Output::Frame { text, .. } = &mut out {
+            *text = without_proofs(text.as_bytes());
+        }
+        Self::Out { out }
+    }
+
     /// The line, without a line feed.
     pub fn to_line(&self) -> String {
         line(self)
@@ -237,12 +249,8 @@ impl Recorder {
     )]
     pub fn next(&mut self) -> Option<Output> {
         let out = self.client.next()?;
-        let mut logged = out.clone();
-        if let Output::Post { body, .. } = &mut logged {
-            // The same for a recording and its replay, so that they can be compared.
-            *body = without_proofs(body).into_bytes();
-        }
-        self.entries.push(Entry::Out { out: logged });
+        // The same for a recording and its replay, so that they can be compared.
+        self.entries.push(Entry::output(out.clone()));
         Some(out)
     }
 

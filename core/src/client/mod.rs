@@ -1,28 +1,31 @@
 //! The client: inputs in, outputs out. It owns the layers, and is the only place where they meet.
 //!
-//! - `mod.rs`: the contract, the life of a session, and what passes between its layers.
+//! - `mod.rs`: the contract: each input's way in, and the end of each turn.
+//! - `connection.rs`: one link: how it comes up, what it reports, how it is lost, and what follows.
 //! - `stanzas.rs`: what the application sends and is sent.
+//! - `keeper.rs`: what survives a process.
 
+mod connection;
+mod keeper;
 mod stanzas;
 
 use alloc::collections::VecDeque;
-use alloc::string::ToString;
-use alloc::vec::Vec;
 use core::fmt;
 
-use crate::certificate::ClientCertificate;
-use crate::config::{Config, Credentials, TlsPolicy, Transport};
-use crate::error::{ConnectionError, IqError, Misuse, Offline, Refused, TlsError, WaitingFor, Warning};
-use crate::input::{Failure, Input, LinkId, LinkInfo, RequestId, TlsFacts, Token, Verified};
+use crate::config::Config;
+use crate::error::{IqError, Misuse, Offline, Refused};
+use crate::input::{Input, LinkId, Network, Token};
 use crate::jid::Jid;
-use crate::link::{self, Context, Link, Outgoing, bosh};
-use crate::negotiation::{self, Facts, Negotiation, Step};
-use crate::output::{Endpoint, Event, Output, Outputs, Stage, TransportKind};
+use crate::link::{self, Context, Outgoing};
+use crate::output::{Event, Output, Outputs, Stage};
 use crate::random::Random;
-use crate::session::NS_CLIENT;
 use crate::session::iq::IqTable;
+use crate::session::liveness::ClientState;
+use crate::session::stream_management::StreamManagement;
+use crate::supervisor::{self, Supervisor};
 use crate::time::{Earliest, Instant, Timer};
-use crate::xml::Element;
+use connection::Connection;
+use keeper::Keeper;
 
 /// One account, and one session at a time with its server. It does no I/O.
 ///
@@ -35,28 +38,55 @@ pub struct Client {
     outputs: Outputs,
     link_events: VecDeque<link::Event>,
     session: Option<Session>,
-    next_link: u64,
-    next_request: u64,
-    next_token: u64,
+    connection: Option<Connection>,
+    ids: Ids,
+    /// What the wall clock showed, and when.
+    wall: Option<(Instant, u64)>,
+    network: Network,
+    foreground: bool,
+    keeper: Keeper,
 }
 
-/// From `Start` to `Offline`.
+/// What was given out last: no id is used twice.
+#[derive(Debug)]
+struct Ids {
+    link: u64,
+    request: u64,
+    query: u64,
+    token: u64,
+}
+
+impl Ids {
+    fn link(&mut self) -> LinkId {
+        let id = LinkId(self.link);
+        self.link = self.link.saturating_add(1);
+        id
+    }
+
+    fn token(&mut self) -> Token {
+        let token = Token(self.token);
+        self.token = self.token.saturating_add(1);
+        token
+    }
+}
+
+/// From `Start` to `Offline`, over any number of links.
 #[derive(Debug)]
 struct Session {
-    link: Link,
-    negotiation: Negotiation,
-    verified_tls: bool,
-    certificate: Option<ClientCertificate>,
+    supervisor: Supervisor,
+    stream: StreamManagement,
+    client_state: ClientState,
+    /// The bound JID; kept while the link is gone and the session may be resumed.
     jid: Option<Jid>,
     iq: IqTable,
     /// What waits for a session: the stanza, its size as XML, and its token if it reports its delivery.
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
+    /// The largest stanza that the server takes (XEP-0478).
+    max_bytes: Option<usize>,
     /// The application was told that the queue is full.
     full: bool,
     leaving: bool,
-    timer: Option<(Instant, Timer)>,
-    not_reading_since: Option<Instant>,
 }
 
 impl Client {
@@ -65,15 +95,23 @@ impl Client {
     /// outputs, to the byte.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         Self {
+            keeper: Keeper::new(&config),
             config,
             random: Random::new(&seed),
             now: Instant::default(),
             outputs: Outputs::default(),
             link_events: VecDeque::new(),
             session: None,
-            next_link: 1,
-            next_request: 1,
-            next_token: 1,
+            connection: None,
+            ids: Ids {
+                link: 1,
+                request: 1,
+                query: 1,
+                token: 1,
+            },
+            wall: None,
+            network: Network::Up,
+            foreground: true,
         }
     }
 
@@ -83,60 +121,54 @@ impl Client {
     /// changed; what the server or the network does wrong is never an error here, but an event.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<Option<Token>, Refused> {
         self.now = self.now.max(now);
-        let token = match input {
-            Input::Start => self.start().map(|()| None),
-            Input::Stop => {
-                self.stop();
-                Ok(None)
+        self.keeper.turn_begins(&self.outputs);
+        let mut given = None;
+        match input {
+            Input::Start => self.start()?,
+            Input::Stop => self.stop(),
+            Input::Restore { slot, bytes } => self.restore(slot, &bytes)?,
+            Input::Clock { unix_ms } => self.wall = Some((self.now, unix_ms)),
+            Input::Resolved { query, answer } => {
+                if let Some((supervisor, cx)) = self.supervisor() {
+                    supervisor.resolved(&cx, query, answer);
+                }
             }
-            Input::Connected { link, info } => self.connected(link, info).map(|()| None),
+            Input::Connected { link, info } => self.connected(link, &info)?,
+            Input::Received { link, bytes } => self.received(link, &bytes)?,
+            Input::Written { link, bytes } => self.written(link, bytes)?,
             Input::Responded {
                 link,
                 request,
                 status,
                 body,
                 tls,
-            } => {
-                self.responded(link, request, status, &body, tls.as_ref());
-                Ok(None)
-            }
-            Input::Failed { link, request, reason } => {
-                self.failed(link, request, reason);
-                Ok(None)
-            }
-            Input::Ended { link } => {
-                if self.is_current(link) {
-                    self.finish(Offline::Connection(ConnectionError::Closed));
-                }
-                Ok(None)
-            }
-            Input::Reading { link, reading } => {
-                self.reading(link, reading);
-                Ok(None)
-            }
-            Input::Restore { .. }
-            | Input::Clock { .. }
-            | Input::Resolved { .. }
-            | Input::Received { .. }
-            | Input::Written { .. }
-            | Input::Network(_)
-            | Input::Foreground(_)
-            | Input::Pause { .. }
-            | Input::Handled { .. } => Ok(None),
-            Input::Tick => {
-                self.tick();
-                Ok(None)
-            }
-            Input::Send { stanza } => self.send(stanza).map(Some),
-            Input::Request { iq, timeout } => self.request(iq, timeout).map(Some),
-            Input::Respond { token, result } => self.respond(token, &result).map(|()| None),
-            Input::Cancel { token } => {
-                self.cancel(token);
-                Ok(None)
-            }
-        }?;
+            } => self.on_link(link, |link, cx| {
+                link.responded(cx, request, status, &body, tls.as_ref())
+            })?,
+            Input::Failed {
+                link,
+                request: Some(request),
+                reason,
+            } => self.on_link(link, |link, cx| link.request_failed(cx, request, reason))?,
+            Input::Failed {
+                link,
+                request: None,
+                reason,
+            } => self.failed(link, reason),
+            Input::Ended { link } => self.ended(link),
+            Input::Reading { link, reading } => self.reading(link, reading),
+            Input::Network(network) => self.network(network),
+            Input::Foreground(foreground) => self.foreground(foreground),
+            Input::Pause { seconds } => self.pause(seconds),
+            Input::Handled { token } => self.handled(token)?,
+            Input::Tick => self.tick(),
+            Input::Send { stanza } => given = Some(self.send(stanza)?),
+            Input::Request { iq, timeout } => given = Some(self.request(iq, timeout)?),
+            Input::Respond { token, result } => self.respond(token, &result)?,
+            Input::Cancel { token } => self.cancel(token),
+        }
         self.settle();
-        Ok(token)
+        Ok(given)
     }
 
     /// What to do next, in order. Call it until it says `None`, after every input.
@@ -157,22 +189,24 @@ impl Client {
         }
         let session = self.session.as_ref()?;
         let mut earliest = Earliest::default();
-        match session.timer {
-            // The server's part stands still while nobody reads.
-            Some((_, Timer::Negotiation)) if session.not_reading_since.is_some() => {}
-            Some((at, timer)) => earliest.offer(Some(at), timer),
-            None => {}
-        }
-        session.iq.deadline(session.not_reading_since.is_none(), &mut earliest);
-        match &session.link {
-            Link::Bosh(bosh) => bosh.deadline(&mut earliest),
+        session.iq.deadline(self.is_reading(), &mut earliest);
+        match &self.connection {
+            Some(connection) => {
+                connection.deadline(&mut earliest);
+                if connection.online && !session.leaving {
+                    session.stream.deadline(&mut earliest);
+                }
+            }
+            None => session.supervisor.deadline(&mut earliest),
         }
         earliest.get()
     }
 
-    /// Whether the host should go on reading from its links. `false` when outputs that it has not taken pile up.
+    /// Whether the host should go on reading from its links. `false` when outputs that it has not taken pile up, or stanzas that
+    /// the application has not dealt with ([`Acknowledge::Manual`](crate::config::Acknowledge)).
     pub fn wants_read(&self) -> bool {
-        self.outputs.bytes() <= self.config.limits.inbound_queue
+        let behind = self.session.as_ref().is_some_and(|session| session.stream.is_behind());
+        !behind && self.outputs.bytes() <= self.config.limits.inbound_queue
     }
 
     /// The configuration that it was made with.
@@ -182,7 +216,8 @@ impl Client {
 
     /// The full JID, while online.
     pub fn jid(&self) -> Option<&Jid> {
-        self.session.as_ref()?.jid.as_ref()
+        let session = self.session.as_ref()?;
+        session.jid.as_ref().filter(|_| self.is_online())
     }
 
     // ---- inputs
@@ -191,264 +226,128 @@ impl Client {
         if self.session.is_some() {
             return Err(Refused::Misuse(Misuse::AlreadyStarted));
         }
-        let link = LinkId(self.next_link);
-        self.next_link = self.next_link.saturating_add(1);
-        let limits = self.config.limits.before_login();
-        let presents_certificate = self.config.credentials.identity().is_some();
-        let (link, endpoint, server_name) = match self.config.transports.first() {
-            None | Some(Transport::Discover(_) | Transport::Tcp(_) | Transport::WebSocket(_)) => {
-                self.outputs.event(Event::Offline {
-                    reason: Offline::Connection(ConnectionError::NoEndpoint),
-                });
-                return Ok(());
-            }
-            Some(Transport::Bosh(settings)) => {
-                let bosh = bosh::Bosh::new(bosh::Parameters {
-                    id: link,
-                    settings: settings.clone(),
-                    domain: self.config.jid.domain().to_string(),
-                    language: self.config.language.clone(),
-                    limits,
-                    connect_timeout: self.config.timeouts.connect,
-                    presents_certificate,
-                });
-                let endpoint = Endpoint::Bosh {
-                    url: settings.url.clone(),
-                };
-                (Link::Bosh(bosh), endpoint, settings.server_name().to_string())
-            }
-        };
-        self.outputs.push(Output::Connect {
-            link: link.id(),
-            endpoint,
-            server_name,
-            identity: self.config.credentials.identity().map(ToString::to_string),
-            max_message: self.config.limits.bosh_body,
-        });
-        let timer = Some((self.now + self.config.timeouts.connect, Timer::Connect));
+        let mut supervisor = Supervisor::new();
+        supervisor.start();
+        supervisor.network(self.now, self.network);
+        let mut client_state = ClientState::default();
+        client_state.foreground(self.foreground);
         self.session = Some(Session {
-            link,
-            negotiation: Negotiation::new(),
-            verified_tls: false,
-            certificate: None,
+            supervisor,
+            stream: StreamManagement::new(self.config.stream_management, self.config.limits.unacknowledged),
+            client_state,
             jid: None,
             iq: IqTable::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            max_bytes: None,
             full: false,
             leaving: false,
-            timer,
-            not_reading_since: None,
         });
+        self.revive();
         Ok(())
     }
 
-    fn stop(&mut self) {
-        let close_by = self.now + self.config.timeouts.close;
-        let Some((session, mut cx)) = self.parts() else { return };
-        if session.leaving {
-            return;
+    fn foreground(&mut self, foreground: bool) {
+        self.foreground = foreground;
+        if let Some(session) = &mut self.session {
+            session.client_state.foreground(foreground);
         }
-        session.leaving = true;
-        session.timer = Some((close_by, Timer::Close));
-        // RFC 6121 §4.5.2: contacts learn that we are gone.
-        let last = session.jid.as_ref().and_then(|_| {
-            let presence = Element::builder(NS_CLIENT, "presence")
-                .attr("type", "unavailable")
-                .build()
-                .ok()?;
-            Some(Outgoing::new(&presence, None))
-        });
-        match &mut session.link {
-            Link::Bosh(bosh) => bosh.leave(&mut cx, last),
-        }
-        self.drain();
-    }
-
-    fn connected(&mut self, link: LinkId, info: LinkInfo) -> Result<(), Refused> {
-        if !self.is_current(link) {
-            return Ok(());
-        }
-        let Some(session) = &mut self.session else {
-            return Ok(());
-        };
-        match &session.link {
-            Link::Bosh(bosh) if bosh.is_connecting() => {}
-            Link::Bosh(_) => return Err(Refused::Misuse(Misuse::AlreadyConnected)),
-        }
-        if session.leaving {
-            return Ok(());
-        }
-        let expected = match self.config.transports.first() {
-            Some(Transport::Bosh(settings)) => settings.server_name(),
-            None | Some(Transport::Discover(_) | Transport::Tcp(_) | Transport::WebSocket(_)) => "",
-        };
-        // RFC 6120 §13.7.2: the host looked at the certificate; the client makes sure that it looked for the right name.
-        let verified_tls = match &info.verified {
-            Verified::Host { name } | Verified::Platform { name } if info.encrypted => {
-                if !name.eq_ignore_ascii_case(expected) {
-                    let (expected, verified) = (expected.to_string(), name.clone());
-                    self.finish(Offline::Tls(TlsError::WrongName { expected, verified }));
-                    return Ok(());
-                }
-                true
-            }
-            Verified::Host { .. } | Verified::Platform { .. } | Verified::No => false,
-        };
-        // A client certificate is shown in TLS or not at all, so EXTERNAL without it would prove nothing (XEP-0178 §2).
-        let needs_tls = self.config.tls == TlsPolicy::Required || self.config.credentials.identity().is_some();
-        if needs_tls && !verified_tls {
-            self.finish(Offline::Tls(TlsError::Required));
-            return Ok(());
-        }
-        session.verified_tls = verified_tls;
-        let shown = match &self.config.credentials {
-            Credentials::Certificate { der, .. } => der.as_deref().or(info.client_certificate.as_deref()),
-            Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } | Credentials::Nothing => None,
-        };
-        if let Some(der) = shown {
-            match ClientCertificate::from_der(der) {
-                Ok(certificate) => session.certificate = Some(certificate),
-                Err(_) => self.outputs.event(Event::Warning(Warning::CertificateUnreadable)),
-            }
-        }
-        session.timer = Some((self.now + self.config.timeouts.negotiation, Timer::Negotiation));
-        let Some((session, mut cx)) = self.parts() else {
-            return Ok(());
-        };
-        match &mut session.link {
-            Link::Bosh(bosh) => bosh.connected(&mut cx, info.client_certificate_requested),
-        }
-        self.drain();
-        Ok(())
-    }
-
-    fn responded(&mut self, link: LinkId, request: RequestId, status: u16, body: &[u8], tls: Option<&TlsFacts>) {
-        if !self.is_current(link) {
-            return;
-        }
-        let Some((session, mut cx)) = self.parts() else { return };
-        match &mut session.link {
-            Link::Bosh(bosh) => bosh.responded(&mut cx, request, status, body, tls),
-        }
-        self.drain();
-    }
-
-    fn failed(&mut self, link: LinkId, request: Option<RequestId>, reason: Failure) {
-        if !self.is_current(link) {
-            return;
-        }
-        let presents_certificate = self.config.credentials.identity().is_some();
-        let Some((session, mut cx)) = self.parts() else { return };
-        match (&mut session.link, request) {
-            (Link::Bosh(bosh), Some(request)) => {
-                bosh.failed(&mut cx, request, reason);
-                self.drain();
-            }
-            (Link::Bosh(_), None) => self.finish(Offline::from_failure(reason, presents_certificate)),
+        if !foreground {
+            self.keeper.suspend();
         }
     }
 
-    fn reading(&mut self, link: LinkId, reading: bool) {
-        if !self.is_current(link) {
-            return;
-        }
-        let now = self.now;
+    fn network(&mut self, network: Network) {
+        self.network = network;
         let Some(session) = &mut self.session else { return };
-        match (reading, session.not_reading_since) {
-            (false, None) => session.not_reading_since = Some(now),
-            (true, Some(since)) => {
-                session.not_reading_since = None;
-                if let Some((at, Timer::Negotiation)) = &mut session.timer {
-                    *at = *at + now.since(since);
-                }
-                session.iq.resumed(since, now);
+        session.supervisor.network(self.now, network);
+        self.network_changed(network);
+    }
+
+    fn pause(&mut self, seconds: u32) {
+        if let Some((session, Some(connection), _)) = self.parts() {
+            if connection.online {
+                connection.link.pause(seconds);
+                session.stream.ask();
             }
-            (false, Some(_)) | (true, None) => {}
         }
-        match &mut session.link {
-            Link::Bosh(bosh) => bosh.reading(now, reading),
-        }
+        self.keeper.suspend();
+        self.drain();
     }
 
     fn tick(&mut self) {
         let now = self.now;
-        let Some((session, mut cx)) = self.parts() else { return };
-        match &mut session.link {
-            Link::Bosh(bosh) => bosh.tick(&mut cx),
+        match self.parts() {
+            Some((_, Some(connection), mut cx)) => connection.link.tick(&mut cx),
+            Some((session, None, cx)) => session.supervisor.tick(cx.now),
+            None => {}
         }
         self.drain();
+        let reading = self.is_reading();
         let Some(session) = &mut self.session else { return };
-        let (late, answers) = session.iq.expired(now, session.not_reading_since.is_none());
+        let (late, answers) = session.iq.expired(now, reading);
         for token in late {
             // Nobody waits for the answer: then the question need not go out.
-            session.take_back(token);
+            self.take_back(token);
             self.outputs.event(Event::IqDone {
                 token,
                 result: Err(IqError::Timeout),
             });
         }
-        for answer in answers {
+        for (token, answer) in answers {
+            if let Some(session) = &mut self.session {
+                session.stream.handled(token);
+            }
             self.enqueue(Outgoing::new(&answer, None));
         }
-        let Some(session) = &mut self.session else { return };
-        match session.timer {
-            Some((at, Timer::Connect)) if at <= now => {
-                self.finish(Offline::Connection(ConnectionError::Timeout {
-                    waiting_for: WaitingFor::Link,
-                }));
-            }
-            Some((at, Timer::Negotiation)) if at <= now && session.not_reading_since.is_none() => {
-                session.timer = None;
-                self.negotiate(negotiation::Event::Timeout);
-            }
-            Some((at, Timer::Close)) if at <= now => self.close_late(),
-            Some(_) | None => {}
-        }
-    }
-
-    /// The goodbye was not answered in time: what did arrive still counts.
-    fn close_late(&mut self) {
-        if let Some((session, mut cx)) = self.parts() {
-            match &mut session.link {
-                Link::Bosh(bosh) => bosh.give_up(&mut cx),
-            }
-        }
-        self.drain();
-        self.finish(Offline::Stopped);
+        self.connection_tick();
     }
 
     // ---- layers
 
-    fn is_current(&self, link: LinkId) -> bool {
-        self.session.as_ref().is_some_and(|session| session.link.id() == link)
-    }
-
-    /// The session, and what its link may use meanwhile.
-    fn parts(&mut self) -> Option<(&mut Session, Context<'_>)> {
+    /// The session, its link, and what they may use meanwhile.
+    fn parts(&mut self) -> Option<(&mut Session, Option<&mut Connection>, Context<'_>)> {
         let session = self.session.as_mut()?;
         let cx = Context {
             now: self.now,
             outputs: &mut self.outputs,
             random: &mut self.random,
             events: &mut self.link_events,
-            next_request: &mut self.next_request,
+            next_request: &mut self.ids.request,
         };
-        Some((session, cx))
+        Some((session, self.connection.as_mut(), cx))
     }
 
-    /// The end of a turn: what can leave leaves, and a queue that has room again says so.
+    /// The supervisor, and what it may use.
+    fn supervisor(&mut self) -> Option<(&mut Supervisor, supervisor::Context<'_>)> {
+        let session = self.session.as_mut()?;
+        let cx = supervisor::Context {
+            now: self.now,
+            config: &self.config,
+            outputs: &mut self.outputs,
+            random: &mut self.random,
+            next_query: &mut self.ids.query,
+        };
+        Some((&mut session.supervisor, cx))
+    }
+
+    /// The end of a turn: what can leave leaves, a link that is wanted is asked for, and a queue that has room again says so.
     fn settle(&mut self) {
-        if let Some((session, mut cx)) = self.parts() {
-            match &mut session.link {
-                Link::Bosh(bosh) => bosh.pump(&mut cx),
-            }
+        self.advance();
+        self.acknowledge();
+        if let Some((_, Some(connection), mut cx)) = self.parts() {
+            connection.link.flush(&mut cx);
         }
         self.drain();
+        // What the flush has shown may have ended the link.
+        self.advance();
+        self.keep();
         let half = self.config.limits.outbound_queue / 2;
         let pending = self.config.limits.pending_requests / 2;
+        let bytes = self.outbound_bytes();
         let Some(session) = &mut self.session else { return };
-        if session.full && session.outbound_bytes() <= half && session.iq.ours() <= pending {
+        let room = bytes <= half && session.iq.ours() <= pending && !session.stream.is_full();
+        if session.full && room {
             session.full = false;
             self.outputs.event(Event::Writable);
         }
@@ -458,192 +357,99 @@ impl Client {
     fn drain(&mut self) {
         // One by one: when one of them is the end, the end settles what the others say of stanzas.
         while let Some(event) = self.link_events.pop_front() {
-            match event {
-                link::Event::Opened => self.negotiate(negotiation::Event::Opened),
-                link::Event::Element(element) => self.element(element),
-                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
-                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                link::Event::Closed(None) => self.finish(Offline::Stopped),
-                link::Event::Closed(Some(reason)) => self.finish(reason),
-            }
+            self.link_event(event);
         }
         // An idle client holds no memory for a burst that is over.
         self.link_events = VecDeque::new();
     }
 
-    fn element(&mut self, element: Element) {
-        let Some(session) = &self.session else { return };
-        if !session.negotiation.is_online() {
-            // While leaving, what was under way does not matter any more.
-            if !session.leaving {
-                self.negotiate(negotiation::Event::of(element));
-            }
-        } else if element.is(link::NS_STREAM, "error") {
-            self.finish(Offline::Ended(link::stream_error(element.root())));
-        } else if element.namespace() == NS_CLIENT {
-            self.stanza(element);
-        }
-        // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
+    fn is_online(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.online)
     }
 
-    /// One turn of the negotiation's table, and what follows from it.
-    fn negotiate(&mut self, event: negotiation::Event) {
-        let mut steps = Vec::new();
+    fn is_reading(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_none_or(|connection| connection.not_reading_since.is_none())
+    }
+
+    /// Takes back what `token` was given for, if it has not been written yet.
+    fn take_back(&mut self, token: Token) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        let waiting = session.waiting.iter().position(|outgoing| outgoing.is(token));
+        match waiting.and_then(|index| session.waiting.remove(index)) {
+            Some(outgoing) => {
+                session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
+                true
+            }
+            None => self
+                .connection
+                .as_mut()
+                .is_some_and(|connection| connection.link.cancel(token)),
+        }
+    }
+
+    /// Bytes that wait for a session, for the host, or for the server's word that it has them.
+    fn outbound_bytes(&self) -> usize {
+        let Some(session) = &self.session else { return 0 };
+        let link = self
+            .connection
+            .as_ref()
+            .map_or(0, |connection| connection.link.pending_bytes());
+        link.max(session.stream.unacknowledged_bytes())
+            .saturating_add(session.waiting_bytes)
+    }
+
+    fn delivery(&mut self, token: Token, stage: Stage) {
+        self.outputs.event(Event::Delivery { token, stage });
+    }
+
+    /// The end: every promise to the application is settled, and `Offline` is last.
+    fn over(&mut self, reason: Offline) {
+        self.settle_all();
+        self.session = None;
+        self.keeper.session_over();
+        self.outputs.event(Event::Offline { reason });
+    }
+
+    /// Every promise to the application is settled: nothing will come any more.
+    fn settle_all(&mut self) {
         let Some(session) = &mut self.session else { return };
-        let certificate_requested = match &session.link {
-            Link::Bosh(bosh) => bosh.certificate_requested(),
-        };
-        let result = session.negotiation.handle(
-            event,
-            &mut Facts {
-                config: &self.config,
-                verified_tls: session.verified_tls,
-                certificate: session.certificate.as_ref(),
-                certificate_requested,
-                traits: session.link.traits(),
-                random: &mut self.random,
-                steps: &mut steps,
-            },
-        );
-        if result.is_err() {
-            self.forget_unsent();
+        let lost = session.stream.reset();
+        let waiting = core::mem::take(&mut session.waiting);
+        let unanswered = session.iq.clear();
+        for token in lost.acked {
+            self.delivery(token, Stage::Acked);
         }
-        for step in steps {
-            self.step(step);
+        // There is no next session to send them again in.
+        let again = lost.again.into_iter().filter_map(|outgoing| outgoing.token);
+        for token in lost.failed.into_iter().chain(again) {
+            self.delivery(token, Stage::Failed);
         }
-        match result {
-            Ok(false) => {}
-            Ok(true) => {
-                let step_by = self.now + self.config.timeouts.negotiation;
-                let Some(session) = &mut self.session else { return };
-                if !session.leaving {
-                    session.timer = (!session.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
-                }
-            }
-            Err(reason) => self.conclude(reason),
+        for token in waiting.into_iter().filter_map(|outgoing| outgoing.token) {
+            self.delivery(token, Stage::Failed);
         }
-    }
-
-    fn step(&mut self, step: Step) {
-        let limits = self.config.limits.after_login();
-        let Some(session) = &mut self.session else { return };
-        let Link::Bosh(bosh) = &mut session.link;
-        match step {
-            Step::Send(element) => bosh.send(Outgoing::new(&element, None)),
-            Step::Restart { from } => {
-                // What was meant for the old stream is not said on the new one (RFC 6120 §4.3.3).
-                bosh.forget_unsent();
-                bosh.restart(from);
-            }
-            Step::Warn(warning) => self.outputs.event(Event::Warning(warning)),
-            Step::Authenticated => bosh.set_limits(limits),
-            Step::Online { jid, mechanism, proof } => {
-                self.outputs.event(Event::Online {
-                    jid: jid.clone(),
-                    mechanism: mechanism.to_string(),
-                    server_proof: proof,
-                    resumed: false,
-                    client_certificate_requested: bosh.certificate_requested(),
-                    round_trips: bosh.round_trips(),
-                    transport: TransportKind::Bosh,
-                });
-                session.jid = Some(jid);
-                session.waiting_bytes = 0;
-                for outgoing in core::mem::take(&mut session.waiting) {
-                    bosh.send(outgoing);
-                }
-            }
-        }
-    }
-
-    /// What was about to be said is not for a server that is being left: it may hold credentials.
-    fn forget_unsent(&mut self) {
-        if let Some(session) = &mut self.session {
-            match &mut session.link {
-                Link::Bosh(bosh) => bosh.forget_unsent(),
-            }
-        }
-    }
-
-    fn finish(&mut self, reason: Offline) {
-        self.forget_unsent();
-        self.conclude(reason);
-    }
-
-    /// The end: the server is told what it has to know, every promise to the application is settled, and `Offline` is last.
-    fn conclude(&mut self, reason: Offline) {
-        // In the same turn the link may have learnt how far stanzas came: that stays true.
-        for event in core::mem::take(&mut self.link_events) {
-            match event {
-                link::Event::Delivery(token, stage) => self.outputs.event(Event::Delivery { token, stage }),
-                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                link::Event::Opened | link::Event::Element(_) | link::Event::Closed(_) => {}
-            }
-        }
-        if let Some((session, mut cx)) = self.parts() {
-            match &mut session.link {
-                Link::Bosh(bosh) => bosh.shut(&mut cx, deserves_goodbye(&reason)),
-            }
-        }
-        // What the link says of its own end is what it is being told.
-        self.link_events.clear();
-        let Some(mut session) = self.session.take() else { return };
-        let mut unacknowledged = match &mut session.link {
-            Link::Bosh(bosh) => bosh.take_unacknowledged(),
-        };
-        unacknowledged.extend(session.waiting.iter().filter_map(|outgoing| outgoing.token));
-        for token in unacknowledged {
-            self.outputs.event(Event::Delivery {
-                token,
-                stage: Stage::Failed,
-            });
-        }
-        for token in session.iq.clear() {
+        for token in unanswered {
             self.outputs.event(Event::IqDone {
                 token,
                 result: Err(IqError::Disconnected),
             });
         }
-        self.outputs.push(Output::Close {
-            link: session.link.id(),
-        });
-        self.outputs.event(Event::Offline { reason });
     }
 }
 
 impl Session {
-    /// Takes back what `token` was given for, if it has not been written yet.
-    fn take_back(&mut self, token: Token) -> bool {
-        let waiting = self.waiting.iter().position(|outgoing| outgoing.is(token));
-        match waiting.and_then(|index| self.waiting.remove(index)) {
-            Some(outgoing) => {
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(outgoing.xml.len());
-                true
-            }
-            None => match &mut self.link {
-                Link::Bosh(bosh) => bosh.cancel(token),
-            },
+    fn wait(&mut self, outgoing: Outgoing) {
+        self.waiting_bytes = self.waiting_bytes.saturating_add(outgoing.xml.len());
+        self.waiting.push_back(outgoing);
+    }
+
+    /// What comes before all that waits.
+    fn wait_first(&mut self, several: impl DoubleEndedIterator<Item = Outgoing>) {
+        for outgoing in several.rev() {
+            self.waiting_bytes = self.waiting_bytes.saturating_add(outgoing.xml.len());
+            self.waiting.push_front(outgoing);
         }
-    }
-
-    fn outbound_bytes(&self) -> usize {
-        let link = match &self.link {
-            Link::Bosh(bosh) => bosh.pending_bytes(),
-        };
-        link.saturating_add(self.waiting_bytes)
-    }
-}
-
-/// Whether the server should hear that the session is over: not if it ended it, and not if it cannot be trusted to be the
-/// one that the session began with.
-fn deserves_goodbye(reason: &Offline) -> bool {
-    match reason {
-        Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) | Offline::Stopped => true,
-        Offline::Connection(error) => matches!(
-            error,
-            ConnectionError::Timeout { .. } | ConnectionError::RequestIdsExhausted
-        ),
-        Offline::Tls(_) | Offline::Ended(_) => false,
     }
 }
 

@@ -1,36 +1,40 @@
 //! Stanzas between the application and the session: what is taken, queued, answered, taken back, and handed up.
 
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::Client;
+use crate::config::Acknowledge;
 use crate::error::{DropReason, InvalidStanza, IqError, Misuse, Offline, PeerMisbehaved, Refused, Warning};
 use crate::input::{StanzaError, Token};
 use crate::jid::Jid;
-use crate::link::{Link, Outgoing};
+use crate::link::Outgoing;
 use crate::output::{Event, Stage};
-use crate::session::iq::{Reaction, Rules};
+use crate::session::iq::{self, Rules};
 use crate::session::stanza;
+use crate::session::stream_management::{Handling, Reaction};
 use crate::xml::Element;
 
 impl Client {
     pub(super) fn send(&mut self, mut stanza: Element) -> Result<Token, Refused> {
+        let online = self.is_online();
         let Some(session) = &self.session else {
             return Err(Refused::NotStarted);
         };
         let me = session.jid.as_ref().unwrap_or(&self.config.jid);
         stanza::check_message_or_presence(&stanza, me).map_err(|why| Refused::Invalid { why })?;
         // A presence is about a session; without one it says nothing.
-        if session.leaving || (session.jid.is_none() && stanza.name() == "presence") {
+        if session.leaving || (!online && stanza.name() == "presence") {
             return Err(Refused::NotStarted);
         }
         if stanza.attribute("id").is_none() {
             // Hexadecimal digits are XML in any place.
             let _ = stanza.set_attribute("id", &self.random.id());
         }
-        let token = Token(self.next_token);
+        let token = Token(self.ids.token);
         let outgoing = Outgoing::new(&stanza, Some(token));
         self.check_room(&outgoing)?;
-        self.next_token = self.next_token.saturating_add(1);
+        let token = self.ids.token();
         self.outputs.event(Event::Delivery {
             token,
             stage: Stage::Queued,
@@ -56,10 +60,9 @@ impl Client {
         // Hexadecimal digits are XML in any place.
         let _ = iq.set_attribute("id", &id);
         let to = iq.attribute("to").and_then(|to| Jid::from_server(to).ok());
-        let token = Token(self.next_token);
-        let outgoing = Outgoing::request(&iq, token);
+        let outgoing = Outgoing::request(&iq, Token(self.ids.token));
         self.check_room(&outgoing)?;
-        self.next_token = self.next_token.saturating_add(1);
+        let token = self.ids.token();
         let deadline = self.now + timeout.unwrap_or(self.config.timeouts.iq);
         if let Some(session) = &mut self.session {
             session.iq.asked(id, token, to, self.now, deadline);
@@ -95,13 +98,14 @@ impl Client {
             return Err(Refused::TooLarge { bytes, maximum });
         }
         session.iq.answered_theirs(token);
+        session.stream.handled(token);
         self.enqueue(outgoing);
         Ok(())
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
+        let unwritten = self.take_back(token);
         let Some(session) = &mut self.session else { return };
-        let unwritten = session.take_back(token);
         if session.iq.cancel(token) {
             self.outputs.event(Event::IqDone {
                 token,
@@ -115,74 +119,130 @@ impl Client {
         }
     }
 
+    /// With manual acknowledgement: the application has dealt with it.
+    pub(super) fn handled(&mut self, token: Token) -> Result<(), Refused> {
+        let known = self
+            .session
+            .as_mut()
+            .is_some_and(|session| session.stream.handled(token));
+        // What belonged to a session that is gone has nobody to tell any more.
+        if known || token.0 < self.ids.token {
+            return Ok(());
+        }
+        Err(Refused::Misuse(Misuse::UnknownToken))
+    }
+
+    /// A stanza arrived. Every one counts (XEP-0198 §4), also those that are dropped or answered here.
     pub(super) fn stanza(&mut self, stanza: Element) {
-        let reply_by = self.now + self.config.timeouts.iq;
-        let token = Token(self.next_token);
-        let limit = self.config.limits.outbound_queue;
+        let now = self.now;
         let Some(session) = &mut self.session else { return };
-        let Some(me) = &session.jid else { return };
-        let dropped = |reason| Event::Warning(Warning::Dropped { reason });
+        let pinged = session
+            .jid
+            .as_ref()
+            .and_then(|me| session.stream.answered(now, &stanza, me));
+        let event = match pinged {
+            Some(acked) => {
+                for token in acked {
+                    self.delivery(token, Stage::Acked);
+                }
+                None
+            }
+            None => self.judge_stanza(stanza),
+        };
+        let manual = self.config.acknowledge == Acknowledge::Manual;
+        let token = match &event {
+            Some(Event::Stanza { token, .. }) => *token,
+            Some(Event::Request { token, .. }) => Some(*token).filter(|_| manual),
+            Some(_) | None => None,
+        };
+        if let Some(session) = &mut self.session {
+            session.stream.received(token.map_or(Handling::Now, Handling::Later));
+        }
+        if let Some(event) = event {
+            self.outputs.event(event);
+        }
+    }
+
+    /// What becomes of a stanza, after the checks on who sent it.
+    fn judge_stanza(&mut self, stanza: Element) -> Option<Event> {
+        let reply_by = self.now + self.config.timeouts.iq;
+        let bytes = self.outbound_bytes();
+        let limit = self.config.limits.outbound_queue;
+        let manual = self.config.acknowledge == Acknowledge::Manual;
+        let session = self.session.as_mut()?;
+        let me = session.jid.as_ref()?;
+        let dropped = |reason| Some(Event::Warning(Warning::Dropped { reason }));
         if stanza
             .attribute("from")
             .is_some_and(|from| Jid::from_server(from).is_err())
         {
-            return self.outputs.event(dropped(DropReason::From));
+            return dropped(DropReason::From);
         }
         if let Some(to) = stanza.attribute("to") {
             // RFC 6120 §8.1.1: what is for somebody else is a mistake of the server's, or worse.
             let mine =
                 Jid::from_server(to).is_ok_and(|to| to.bare() == me.bare() && to.resource().is_none_or(|_| to == *me));
             if !mine {
-                return self.outputs.event(dropped(DropReason::To));
+                return dropped(DropReason::To);
             }
         }
         match stanza.name() {
-            "message" | "presence" => self.outputs.event(Event::Stanza { stanza, token: None }),
+            "message" | "presence" => {
+                let token = manual.then(|| self.ids.token());
+                Some(Event::Stanza { stanza, token })
+            }
             "iq" => {
-                let answered_namespaces = self.config.answered_namespaces.as_slice();
-                let pending = self.config.limits.pending_requests;
                 let rules = Rules {
-                    answered_namespaces,
-                    pending,
-                    token,
+                    answered_namespaces: self.config.answered_namespaces.as_slice(),
+                    pending: self.config.limits.pending_requests,
+                    token: Token(self.ids.token),
                     reply_by,
                 };
                 match session.iq.received(stanza, me, &rules) {
-                    Reaction::Done(token, result) => self.outputs.event(Event::IqDone { token, result }),
-                    Reaction::Ask(token, iq) => {
-                        self.next_token = self.next_token.saturating_add(1);
-                        self.outputs.event(Event::Request { token, iq });
+                    iq::Reaction::Done(token, result) => Some(Event::IqDone { token, result }),
+                    iq::Reaction::Ask(token, iq) => {
+                        self.ids.token();
+                        Some(Event::Request { token, iq })
                     }
-                    Reaction::Answer(_) if session.leaving => {}
+                    iq::Reaction::Answer(_) if session.leaving => None,
                     // Whoever asks faster than answers can leave must not make us remember them all.
                     // The application's own stanzas may fill the queue once; what is more than that is answers.
-                    Reaction::Answer(_) if session.outbound_bytes() > limit.saturating_mul(2) => {
+                    iq::Reaction::Answer(_) if bytes > limit.saturating_mul(2) => {
                         self.finish(Offline::Misbehaved(PeerMisbehaved::TooManyRequests));
+                        None
                     }
-                    Reaction::Answer(answer) => self.enqueue(Outgoing::new(&answer, None)),
-                    Reaction::Drop(reason) => self.outputs.event(dropped(reason)),
+                    iq::Reaction::Answer(answer) => {
+                        self.enqueue(Outgoing::new(&answer, None));
+                        None
+                    }
+                    iq::Reaction::Drop(reason) => dropped(reason),
                 }
             }
             // RFC 6120 §4.9.3.24: there are three kinds of stanzas.
-            _ => {}
+            _ => None,
         }
     }
 
     pub(super) fn check_room(&mut self, outgoing: &Outgoing) -> Result<(), Refused> {
-        // What no empty queue would hold must not be tried again and again.
+        let queued = self.outbound_bytes();
+        let Some(session) = &mut self.session else {
+            return Err(Refused::NotStarted);
+        };
+        // What no empty queue would hold, or no server would take (XEP-0478), must not be tried again and again.
         let maximum = self
             .config
             .limits
             .outbound_stanza
-            .min(self.config.limits.outbound_queue);
+            .min(self.config.limits.outbound_queue)
+            .min(session.max_bytes.unwrap_or(usize::MAX));
         let bytes = outgoing.xml.len();
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
         }
-        let Some(session) = &mut self.session else {
-            return Err(Refused::NotStarted);
-        };
-        if session.outbound_bytes().saturating_add(bytes) > self.config.limits.outbound_queue {
+        if queued.saturating_add(bytes) > self.config.limits.outbound_queue
+            || session.stream.unacknowledged().saturating_add(session.waiting.len())
+                >= self.config.limits.unacknowledged
+        {
             session.full = true;
             return Err(Refused::Full);
         }
@@ -196,13 +256,88 @@ impl Client {
             // Nothing follows a goodbye (RFC 6120 §4.4).
             return;
         }
-        if session.jid.is_some() {
-            match &mut session.link {
-                Link::Bosh(bosh) => bosh.send(outgoing),
+        session.wait(outgoing);
+        self.send_waiting();
+    }
+
+    /// What waits goes into the link, as far as it takes it.
+    pub(super) fn send_waiting(&mut self) {
+        let unix_ms = self.unix_ms();
+        let now = self.now;
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
+        if !connection.online {
+            return;
+        }
+        while !session.stream.is_full() {
+            let Some(outgoing) = session.waiting.pop_front() else {
+                break;
+            };
+            session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
+            if let Some(written) = connection.link.send(outgoing) {
+                session.stream.sent(now, &written, unix_ms);
             }
-        } else {
-            session.waiting_bytes = session.waiting_bytes.saturating_add(outgoing.xml.len());
-            session.waiting.push_back(outgoing);
+        }
+        if session.waiting.is_empty() {
+            // An idle client holds no memory for a burst that is over.
+            session.waiting = VecDeque::new();
+        }
+    }
+
+    /// What the wall clock shows now, if it was ever told.
+    fn unix_ms(&self) -> Option<u64> {
+        let (at, unix_ms) = self.wall?;
+        let since = u64::try_from(self.now.since(at).as_millis()).ok()?;
+        unix_ms.checked_add(since)
+    }
+
+    /// An element of XEP-0198.
+    pub(super) fn stream_management(&mut self, element: &Element) {
+        let now = self.now;
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
+        if !connection.link.traits().stream_management {
+            return;
+        }
+        match session.stream.handle(now, element) {
+            Ok(Reaction::Nothing | Reaction::Enabled { .. }) => {}
+            Ok(Reaction::Acked(tokens)) => {
+                for token in tokens {
+                    self.delivery(token, Stage::Acked);
+                }
+                self.send_waiting();
+            }
+            Ok(Reaction::Refused { condition }) => {
+                self.outputs
+                    .event(Event::Warning(Warning::NoStreamManagement { condition }));
+            }
+            Err(error) => self.finish(Offline::Misbehaved(error)),
+        }
+    }
+
+    /// The end of a turn: what was received is acknowledged if somebody asked, and what was sent is asked about if it is time.
+    pub(super) fn acknowledge(&mut self) {
+        let Some((session, Some(connection), cx)) = self.parts() else {
+            return;
+        };
+        if !connection.online || session.leaving {
+            return;
+        }
+        if let Some(nonza) = session.client_state.due() {
+            connection.link.send(Outgoing::raw(nonza));
+        }
+        let turn = session.stream.turn_end(cx.now, || cx.random.id());
+        if let Some(answer) = turn.answer {
+            connection.link.send(Outgoing::raw(answer));
+        }
+        if let Some(question) = turn.question {
+            connection.link.send(Outgoing::raw(question));
+            let unwritten = u64::try_from(connection.link.pending_bytes()).unwrap_or(u64::MAX);
+            if let Some(liveness) = &mut connection.liveness {
+                liveness.asked(cx.now, unwritten);
+            }
         }
     }
 }

@@ -4,15 +4,26 @@
 //! What differs between transports stays in here: negotiation and session see [`Event`]s only.
 //!
 //! - `mod.rs`: what a link is, and the table of what differs.
-//! - `bosh.rs`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
+//! - `any.rs`: one of the transports: passes each call on to it.
+//! - `tcp.rs`: RFC 6120: one stream of bytes, with TLS in the middle of it.
+//! - `websocket.rs`: RFC 7395: one element in each message.
+//! - `outbox.rs`: what was handed to the host, and how much of it was written.
+//! - `bosh/`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
 
+mod any;
 pub(crate) mod bosh;
+mod outbox;
+pub(crate) mod tcp;
+pub(crate) mod websocket;
+
+pub(crate) use any::{Goodbye, Link};
+pub(crate) use tcp::StreamErrorOut;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
 use crate::error::{Offline, SessionEnd, Warning};
-use crate::input::{LinkId, RequestId, Token};
+use crate::input::{RequestId, Token};
 use crate::output::{Outputs, Stage};
 use crate::random::Random;
 use crate::time::Instant;
@@ -27,6 +38,12 @@ const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 pub(crate) enum Event {
     /// The stream is open: features follow.
     Opened,
+    /// A session that was made and logged in elsewhere is ours now, bound to this JID; that the server agrees shows with its
+    /// first answer.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not attach yet"))]
+    Attached { jid: String },
+    /// A stored session goes on.
+    Restored,
     /// A complete top-level element.
     Element(Element),
     /// A stanza has come so far.
@@ -61,13 +78,38 @@ impl Context<'_> {
 /// What differs between transports, for those who must not ask which one it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traits {
-    /// A restart after EXTERNAL names the account (XEP-0206 §5).
-    pub(crate) restart_names_account: bool,
+    /// TLS may begin in the middle (RFC 6120 §5); elsewhere it is there before the stream, and the offer means nothing.
+    pub(crate) starttls: bool,
+    /// When a new stream names the account.
+    pub(crate) restart_names_account: NamesAccount,
+    /// Sessions can be acknowledged and resumed by XEP-0198; BOSH has its own means, and servers fail at both.
+    pub(crate) stream_management: bool,
 }
 
-/// XEP-0124, XEP-0206.
+/// When a new stream names the account in its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamesAccount {
+    /// As soon as TLS protects it (RFC 6120 §4.7.1).
+    Always,
+    /// In a restart after EXTERNAL (XEP-0206 §5).
+    WithExternal,
+}
+
+/// The table.
+pub(crate) const TCP: Traits = Traits {
+    starttls: true,
+    restart_names_account: NamesAccount::Always,
+    stream_management: true,
+};
+pub(crate) const WEBSOCKET: Traits = Traits {
+    starttls: false,
+    restart_names_account: NamesAccount::Always,
+    stream_management: true,
+};
 pub(crate) const BOSH: Traits = Traits {
-    restart_names_account: true,
+    starttls: false,
+    restart_names_account: NamesAccount::WithExternal,
+    stream_management: false,
 };
 
 /// A stanza on its way into a link, already written as XML that is self-contained but for the `jabber:client` default
@@ -87,6 +129,15 @@ impl Outgoing {
         Self {
             xml: element.to_xml(),
             token,
+            request: None,
+        }
+    }
+
+    /// XML of the client's own that is written already.
+    pub(crate) fn raw(xml: impl Into<String>) -> Self {
+        Self {
+            xml: xml.into(),
+            token: None,
             request: None,
         }
     }
@@ -177,25 +228,4 @@ pub(crate) fn expanded_name(element: ElementRef<'_>) -> String {
 /// At most 1,024 characters of a peer's text: enough for a person, too little to fill a log.
 pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(1_024).collect()
-}
-
-/// One of the transports.
-#[derive(Debug)]
-pub(crate) enum Link {
-    /// HTTP.
-    Bosh(bosh::Bosh),
-}
-
-impl Link {
-    pub(crate) fn id(&self) -> LinkId {
-        match self {
-            Self::Bosh(bosh) => bosh.id(),
-        }
-    }
-
-    pub(crate) fn traits(&self) -> Traits {
-        match self {
-            Self::Bosh(_) => BOSH,
-        }
-    }
 }

@@ -20,20 +20,21 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::certificate::ClientCertificate;
-use crate::config::{Config, Credentials};
+use crate::config::{Config, Credentials, TlsPolicy};
 use crate::error::{
-    ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, SessionEnd, WaitingFor, Warning,
+    ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, SessionEnd, TlsError, WaitingFor, Warning,
 };
 use crate::input::StanzaError;
 use crate::jid::Jid;
-use crate::link::{NS_STREAM, Traits, expanded_name, stream_error};
+use crate::link::{NS_STREAM, NamesAccount, Traits, expanded_name, stream_error};
 use crate::output::ServerProof;
 use crate::random::Random;
 use crate::sasl::select::{Connection, select};
 use crate::sasl::{self, Mechanism, SaslError};
 use crate::session::NS_CLIENT;
 use crate::xml::{Element, InvalidXml};
-use features::{Features, NS_SASL};
+use features::{Features, NS_SASL, NS_TLS};
+pub(crate) use features::{NS_SM, Offers};
 
 /// More challenges than any mechanism needs: an endless exchange ends here.
 const CHALLENGES: u32 = 10;
@@ -51,10 +52,18 @@ pub(crate) struct Negotiation {
 enum Phase {
     /// The stream.
     Opening,
+    /// The server's word on TLS (RFC 6120 §5.4.2).
+    StartTls,
     /// Features, before or after authentication.
     Features(Option<Login>),
     /// The server's part of a SASL exchange.
     Sasl { mechanism: Mechanism, challenges: u32 },
+    /// The result of resuming the earlier session (XEP-0198 §5), and what to do where it is not resumed.
+    Resume {
+        login: Login,
+        bind: bool,
+        session_required: bool,
+    },
     /// The result of binding.
     Bind {
         login: Login,
@@ -73,6 +82,7 @@ enum Phase {
 struct Login {
     mechanism: &'static str,
     proof: ServerProof,
+    offers: Offers,
 }
 
 /// What happened, in the words of the table.
@@ -81,7 +91,11 @@ pub(crate) enum Event {
     /// The link is open.
     Opened,
     /// `<stream:features/>`.
-    Features(Features),
+    Features(Element),
+    /// `<proceed/>`.
+    Proceed,
+    /// `<failure/>` in the namespace of TLS.
+    TlsFailure,
     /// `<challenge/>`.
     Challenge(Element),
     /// `<success/>`.
@@ -90,6 +104,10 @@ pub(crate) enum Event {
     Failure(Element),
     /// Another element in the SASL namespace.
     OtherSasl(Element),
+    /// `<resumed/>` (XEP-0198 §5).
+    Resumed(Element),
+    /// `<failed/>`.
+    NotResumed(Element),
     /// An `iq` of type `result` or `error`.
     IqAnswer(Element),
     /// `<stream:error/>`.
@@ -104,7 +122,7 @@ impl Event {
     /// Names what arrived. Expanded names only: prefixes mean nothing (RFC 6120 §4.8).
     pub(crate) fn of(element: Element) -> Self {
         if element.is(NS_STREAM, "features") {
-            return Self::Features(Features::read(element.root()));
+            return Self::Features(element);
         }
         if element.is(NS_STREAM, "error") {
             return Self::StreamError(stream_error(element.root()));
@@ -117,6 +135,18 @@ impl Event {
                 _ => Self::OtherSasl(element),
             };
         }
+        if element.is(NS_TLS, "proceed") {
+            return Self::Proceed;
+        }
+        if element.is(NS_TLS, "failure") {
+            return Self::TlsFailure;
+        }
+        if element.is(NS_SM, "resumed") {
+            return Self::Resumed(element);
+        }
+        if element.is(NS_SM, "failed") {
+            return Self::NotResumed(element);
+        }
         if element.is(NS_CLIENT, "iq") && matches!(element.attribute("type"), Some("result" | "error")) {
             return Self::IqAnswer(element);
         }
@@ -127,12 +157,16 @@ impl Event {
         match self {
             Self::Opened => "a stream header".to_string(),
             Self::Features(_) => "stream features".to_string(),
+            Self::Proceed => "{urn:ietf:params:xml:ns:xmpp-tls}proceed".to_string(),
+            Self::TlsFailure => "{urn:ietf:params:xml:ns:xmpp-tls}failure".to_string(),
             Self::StreamError(_) => "a stream error".to_string(),
             Self::Timeout => "nothing".to_string(),
             Self::Challenge(element)
             | Self::Success(element)
             | Self::Failure(element)
             | Self::OtherSasl(element)
+            | Self::Resumed(element)
+            | Self::NotResumed(element)
             | Self::IqAnswer(element)
             | Self::Other(element) => expanded_name(element.root()),
         }
@@ -144,24 +178,45 @@ impl Event {
 pub(crate) enum Step {
     /// Send this element.
     Send(Element),
+    /// Ask for TLS; nothing may follow until it is there.
+    AskForTls,
+    /// Begin TLS, and forget all that was learnt before.
+    StartTls,
+    /// Tell the application what is offered: it asked for nothing else.
+    Offered(Element),
     /// Start the stream anew; `from` names the account where the transport wants that.
     Restart { from: Option<String> },
     /// Tell the application.
     Warn(Warning),
     /// Larger elements may come now.
     Authenticated,
+    /// Ask for the earlier session.
+    Resume,
+    /// The earlier session goes on.
+    Resumed {
+        element: Element,
+        mechanism: &'static str,
+        proof: ServerProof,
+        offers: Offers,
+    },
+    /// The earlier session is gone: the server said so, or does not resume at all.
+    NotResumed(Option<Element>),
     /// Done.
     Online {
         jid: Jid,
         mechanism: &'static str,
         proof: ServerProof,
+        offers: Offers,
     },
 }
 
 /// What the table may look at.
 pub(crate) struct Facts<'a> {
     pub(crate) config: &'a Config,
+    pub(crate) encrypted: bool,
     pub(crate) verified_tls: bool,
+    /// There is an earlier session to resume.
+    pub(crate) can_resume: bool,
     pub(crate) certificate: Option<&'a ClientCertificate>,
     pub(crate) certificate_requested: Option<bool>,
     pub(crate) traits: Traits,
@@ -173,6 +228,13 @@ impl Negotiation {
     pub(crate) fn new() -> Self {
         Self {
             phase: Ok(Phase::Opening),
+        }
+    }
+
+    /// There is nothing to negotiate: somebody else did.
+    pub(crate) fn done() -> Self {
+        Self {
+            phase: Ok(Phase::Online),
         }
     }
 
@@ -206,13 +268,16 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
 
         (Phase::Opening, Event::Opened) => Ok(Phase::Features(None)),
 
-        (Phase::Features(None), Event::Features(features)) => authenticate(&features, facts),
-        (Phase::Features(Some(login)), Event::Features(features)) => {
-            if !features.bind {
-                return Err(Offline::Incompatible(PeerIncompatible::NoBind));
-            }
-            ask_to_bind(login, 1, features.session_required, facts)
+        (Phase::Features(None), Event::Features(element)) => before_login(element, facts),
+        (Phase::Features(Some(login)), Event::Features(element)) => {
+            after_login(login, &Features::read(element.root()), facts)
         }
+
+        (Phase::StartTls, Event::Proceed) => {
+            facts.steps.push(Step::StartTls);
+            Ok(Phase::Opening)
+        }
+        (Phase::StartTls, Event::TlsFailure) => Err(Offline::Tls(TlsError::StartTlsRefused)),
 
         (
             Phase::Sasl {
@@ -247,13 +312,17 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
                 sasl::ServerProof::Verified => ServerProof::Verified,
                 sasl::ServerProof::NotProvided => ServerProof::None,
             };
-            let names_account = facts.traits.restart_names_account && mechanism.name() == "EXTERNAL";
+            let names_account = match facts.traits.restart_names_account {
+                NamesAccount::Always => true,
+                NamesAccount::WithExternal => mechanism.name() == "EXTERNAL",
+            };
             let from = names_account.then(|| facts.config.account().to_string());
             facts.steps.push(Step::Restart { from });
             facts.steps.push(Step::Authenticated);
             Ok(Phase::Features(Some(Login {
                 mechanism: mechanism.name(),
                 proof,
+                offers: Offers::default(),
             })))
         }
         (Phase::Sasl { mechanism, .. }, Event::Failure(failure)) => {
@@ -271,6 +340,27 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             mechanism: mechanism.name().to_string(),
             element: expanded_name(element.root()),
         })),
+
+        (Phase::Resume { login, .. }, Event::Resumed(element)) => {
+            facts.steps.push(Step::Resumed {
+                element,
+                mechanism: login.mechanism,
+                proof: login.proof,
+                offers: login.offers,
+            });
+            Ok(Phase::Online)
+        }
+        (
+            Phase::Resume {
+                login,
+                bind,
+                session_required,
+            },
+            Event::NotResumed(element),
+        ) => {
+            facts.steps.push(Step::NotResumed(Some(element)));
+            bind_first(login, bind, session_required, facts)
+        }
 
         (
             Phase::Bind {
@@ -307,17 +397,23 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
 
         (
             phase @ (Phase::Opening
+            | Phase::StartTls
             | Phase::Features(_)
             | Phase::Sasl { .. }
+            | Phase::Resume { .. }
             | Phase::Bind { .. }
             | Phase::Session { .. }
             | Phase::Online),
             event @ (Event::Opened
             | Event::Features(_)
+            | Event::Proceed
+            | Event::TlsFailure
             | Event::Challenge(_)
             | Event::Success(_)
             | Event::Failure(_)
             | Event::OtherSasl(_)
+            | Event::Resumed(_)
+            | Event::NotResumed(_)
             | Event::IqAnswer(_)
             | Event::Other(_)),
         ) => Err(Offline::Misbehaved(PeerMisbehaved::Unexpected {
@@ -341,11 +437,73 @@ impl Phase {
     fn waiting_for(&self) -> WaitingFor {
         match self {
             Self::Opening => WaitingFor::Session,
+            Self::StartTls => WaitingFor::Tls,
+            Self::Resume { .. } => WaitingFor::Resumption,
             Self::Features(_) => WaitingFor::Features,
             Self::Sasl { .. } => WaitingFor::Login,
             Self::Bind { .. } | Self::Session { .. } | Self::Online => WaitingFor::Bind,
         }
     }
+}
+
+/// Features before the login: TLS first, where it is not there yet.
+fn before_login(element: Element, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let features = Features::read(element.root());
+    if facts.traits.starttls && !facts.encrypted {
+        if features.starttls {
+            facts.steps.push(Step::AskForTls);
+            return Ok(Phase::StartTls);
+        }
+        let needed = facts.config.tls == TlsPolicy::Required || facts.config.credentials.identity().is_some();
+        if needed {
+            if facts.config.credentials == Credentials::Nothing {
+                facts.steps.push(Step::Offered(element));
+            }
+            return Err(Offline::Tls(TlsError::NotOffered));
+        }
+    }
+    if facts.config.credentials == Credentials::Nothing {
+        facts.steps.push(Step::Offered(element));
+        return Err(Offline::Stopped);
+    }
+    known(&features)?;
+    authenticate(&features, facts)
+}
+
+/// Features after the login: the earlier session, where there is one to resume, or a resource.
+fn after_login(mut login: Login, features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    known(features)?;
+    login.offers = features.offers;
+    let (bind, session_required) = (features.bind, features.session_required);
+    if facts.can_resume {
+        if features.offers.stream_management {
+            facts.steps.push(Step::Resume);
+            return Ok(Phase::Resume {
+                login,
+                bind,
+                session_required,
+            });
+        }
+        facts.steps.push(Step::NotResumed(None));
+    }
+    bind_first(login, bind, session_required, facts)
+}
+
+/// RFC 6120 §4.3.5: what is required and unknown ends the negotiation.
+fn known(features: &Features) -> Result<(), Offline> {
+    match &features.unknown_required {
+        Some(feature) => Err(Offline::Incompatible(PeerIncompatible::RequiredFeature {
+            feature: feature.clone(),
+        })),
+        None => Ok(()),
+    }
+}
+
+fn bind_first(login: Login, bind: bool, session_required: bool, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    if !bind {
+        return Err(Offline::Incompatible(PeerIncompatible::NoBind));
+    }
+    ask_to_bind(login, 1, session_required, facts)
 }
 
 fn authenticate(features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
@@ -391,6 +549,7 @@ fn online(login: Login, jid: Jid, facts: &mut Facts<'_>) -> Phase {
         jid,
         mechanism: login.mechanism,
         proof: login.proof,
+        offers: login.offers,
     });
     Phase::Online
 }

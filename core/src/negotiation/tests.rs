@@ -10,7 +10,8 @@ use crate::link;
 use crate::xml::XmlLimits;
 
 const EXTERNAL: &str = "<features xmlns='http://etherx.jabber.org/streams'><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
-    <mechanism>EXTERNAL</mechanism></mechanisms><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></features>";
+    <mechanism>EXTERNAL</mechanism></mechanisms><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+    <sm xmlns='urn:xmpp:sm:3'/></features>";
 const BOUND: &str = "<iq xmlns='jabber:client' type='result' id='b1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
     <jid>juliet@example.org/balcony</jid></bind></iq>";
 const CONFLICT: &str = "<iq xmlns='jabber:client' type='error' id='b1'><error type='cancel'>\
@@ -18,23 +19,33 @@ const CONFLICT: &str = "<iq xmlns='jabber:client' type='error' id='b1'><error ty
 const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const CHALLENGE: &str = "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 
-const PHASES: [&str; 7] = [
+/// `Features(plain)` is `Features(None)` on a link that TLS does not protect yet, and `Features(past)` is `Features(Some)`
+/// where there is an earlier session to resume.
+const PHASES: [&str; 11] = [
     "Opening",
+    "StartTls",
+    "Features(plain)",
     "Features(None)",
     "Features(Some)",
+    "Features(past)",
     "Sasl",
+    "Resume",
     "Bind",
     "Session",
     "Online",
 ];
 
-const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 14] = [
     "Opened",
     "Features",
+    "Proceed",
+    "TlsFailure",
     "Challenge",
     "Success",
     "Failure",
     "OtherSasl",
+    "Resumed",
+    "NotResumed",
     "IqAnswer",
     "StreamError",
     "Other",
@@ -43,14 +54,18 @@ const EVENTS: [&str; 10] = [
 
 /// A row for each phase, a column for each event. `?` is `Unexpected`, with what was waited for.
 #[rustfmt::skip]
-const TABLE: [[&str; 10]; 7] = [
-    ["Features(None)", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "Ended", "? Session", "Timeout Session"],
-    ["? Features", "Sasl", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
-    ["? Features", "Bind", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
-    ["? Login", "? Login", "Sasl", "Features(Some)", "Refused", "UnknownAnswer", "? Login", "Ended", "? Login", "Timeout Login"],
-    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "? Bind", "Timeout Bind"],
-    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "Session", "Timeout Bind"],
-    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Ended", "? Bind", "Timeout Bind"],
+const TABLE: [[&str; 14]; 11] = [
+    ["Features(None)", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "Ended", "? Session", "Timeout Session"],
+    ["? Tls", "? Tls", "Opening", "StartTlsRefused", "? Tls", "? Tls", "? Tls", "? Tls", "? Tls", "? Tls", "? Tls", "Ended", "? Tls", "Timeout Tls"],
+    ["? Features", "StartTls", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
+    ["? Features", "Sasl", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
+    ["? Features", "Bind", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
+    ["? Features", "Resume", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
+    ["? Login", "? Login", "? Login", "? Login", "Sasl", "Features(Some)", "Refused", "UnknownAnswer", "? Login", "? Login", "? Login", "Ended", "? Login", "Timeout Login"],
+    ["? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "Online", "Bind", "? Resumption", "Ended", "? Resumption", "Timeout Resumption"],
+    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "? Bind", "Timeout Bind"],
+    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "Session", "Timeout Bind"],
+    ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Ended", "? Bind", "Timeout Bind"],
 ];
 
 fn config() -> Config {
@@ -65,6 +80,7 @@ fn login() -> Login {
     Login {
         mechanism: "EXTERNAL",
         proof: ServerProof::None,
+        offers: Offers::default(),
     }
 }
 
@@ -72,8 +88,14 @@ fn phase(name: &str) -> Phase {
     let (login, id, attempts) = (login(), "b1".to_string(), 1);
     match name {
         "Opening" => Phase::Opening,
-        "Features(None)" => Phase::Features(None),
-        "Features(Some)" => Phase::Features(Some(login)),
+        "StartTls" => Phase::StartTls,
+        "Features(plain)" | "Features(None)" => Phase::Features(None),
+        "Resume" => Phase::Resume {
+            login,
+            bind: true,
+            session_required: false,
+        },
+        "Features(Some)" | "Features(past)" => Phase::Features(Some(login)),
         "Sasl" => {
             let mut mechanism = Mechanism::External(sasl::External::new(None).unwrap());
             mechanism.initial().unwrap();
@@ -105,6 +127,10 @@ fn event(name: &str) -> Event {
     match name {
         "Opened" => Event::Opened,
         "Features" => of(EXTERNAL),
+        "Proceed" => of("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+        "TlsFailure" => of("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
+        "Resumed" => of("<resumed xmlns='urn:xmpp:sm:3' previd='s' h='0'/>"),
+        "NotResumed" => of("<failed xmlns='urn:xmpp:sm:3'/>"),
         "Challenge" => of(CHALLENGE),
         "Success" => of(SUCCESS),
         "Failure" => of("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"),
@@ -121,6 +147,8 @@ fn event(name: &str) -> Event {
 fn name(outcome: &Result<Phase, Offline>) -> String {
     match outcome {
         Ok(Phase::Opening) => "Opening".to_string(),
+        Ok(Phase::StartTls) => "StartTls".to_string(),
+        Ok(Phase::Resume { .. }) => "Resume".to_string(),
         Ok(Phase::Features(None)) => "Features(None)".to_string(),
         Ok(Phase::Features(Some(_))) => "Features(Some)".to_string(),
         Ok(Phase::Sasl { .. }) => "Sasl".to_string(),
@@ -129,6 +157,7 @@ fn name(outcome: &Result<Phase, Offline>) -> String {
         Ok(Phase::Online) => "Online".to_string(),
         Err(Offline::Misbehaved(PeerMisbehaved::Unexpected { waiting_for, .. })) => format!("? {waiting_for:?}"),
         Err(Offline::Connection(ConnectionError::Timeout { waiting_for })) => format!("Timeout {waiting_for:?}"),
+        Err(Offline::Tls(error)) => format!("{error:?}"),
         Err(Offline::Ended(_)) => "Ended".to_string(),
         Err(Offline::Login(LoginError::Refused { .. })) => "Refused".to_string(),
         Err(Offline::Login(LoginError::UnknownAnswer { .. })) => "UnknownAnswer".to_string(),
@@ -138,6 +167,16 @@ fn name(outcome: &Result<Phase, Offline>) -> String {
 
 /// Plays events from a phase; the outcome of each, and the steps of all.
 fn play(config: &Config, from: Phase, events: impl IntoIterator<Item = Event>) -> (Vec<String>, Vec<Step>) {
+    play_on(config, (link::BOSH, true, false), from, events)
+}
+
+/// The same on a link of that kind, encrypted or not, with or without a session to resume.
+fn play_on(
+    config: &Config,
+    (traits, encrypted, can_resume): (Traits, bool, bool),
+    from: Phase,
+    events: impl IntoIterator<Item = Event>,
+) -> (Vec<String>, Vec<Step>) {
     let mut negotiation = Negotiation { phase: Ok(from) };
     let mut random = Random::new(&[5; 32]);
     let mut steps = Vec::new();
@@ -147,10 +186,12 @@ fn play(config: &Config, from: Phase, events: impl IntoIterator<Item = Event>) -
             event,
             &mut Facts {
                 config,
-                verified_tls: true,
+                encrypted,
+                verified_tls: encrypted,
+                can_resume,
                 certificate: None,
                 certificate_requested: None,
-                traits: link::BOSH,
+                traits,
                 random: &mut random,
                 steps: &mut steps,
             },
@@ -164,7 +205,16 @@ fn play(config: &Config, from: Phase, events: impl IntoIterator<Item = Event>) -
 fn sent(steps: &[Step]) -> Vec<String> {
     let sent = steps.iter().filter_map(|step| match step {
         Step::Send(element) => Some(element.name().to_string()),
-        Step::Restart { .. } | Step::Warn(_) | Step::Authenticated | Step::Online { .. } => None,
+        Step::AskForTls => Some("starttls".to_string()),
+        Step::Resume => Some("resume".to_string()),
+        Step::Restart { .. }
+        | Step::StartTls
+        | Step::Offered(_)
+        | Step::Resumed { .. }
+        | Step::NotResumed(_)
+        | Step::Warn(_)
+        | Step::Authenticated
+        | Step::Online { .. } => None,
     });
     sent.collect()
 }
@@ -173,13 +223,35 @@ fn sent(steps: &[Step]) -> Vec<String> {
 fn every_event_in_every_phase_has_its_outcome() {
     for (row, from) in TABLE.iter().zip(PHASES) {
         for (expected, what) in row.iter().zip(EVENTS) {
-            let (outcomes, steps) = play(&config(), phase(from), [event(what)]);
+            let on = (link::TCP, from != "Features(plain)", from == "Features(past)");
+            let (outcomes, steps) = play_on(&config(), on, phase(from), [event(what)]);
             assert_eq!(outcomes, [*expected], "{what} in {from}");
             // What is wrong is answered with nothing but the end.
             let may_go_on = PHASES.contains(expected);
             assert!(may_go_on || steps.is_empty(), "{what} in {from}: {steps:?}");
         }
     }
+}
+
+/// The page that the documentation shows is made from the table, and the table is what runs.
+#[test]
+fn the_diagram_is_the_table() {
+    let mut diagram = String::from("```text\n");
+    for (row, from) in TABLE.iter().zip(PHASES) {
+        for (to, what) in row.iter().zip(EVENTS).filter(|(to, _)| PHASES.contains(to)) {
+            diagram.push_str(&format!("{from:<16} --{:-<12}-> {to}\n", format!(" {what} ")));
+        }
+    }
+    diagram.push_str("```\n");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/negotiation/diagram.md");
+    if std::env::var_os("EPODE_BLESS").is_some() {
+        std::fs::write(path, &diagram).unwrap();
+    }
+    assert_eq!(
+        include_str!("diagram.md"),
+        diagram,
+        "EPODE_BLESS=1 writes the diagram anew"
+    );
 }
 
 #[test]
@@ -246,7 +318,9 @@ fn a_resource_that_is_taken_is_asked_for_three_times() {
         let conflict = of(&CONFLICT.replace("b1", id));
         let mut facts = Facts {
             config: &config,
+            encrypted: true,
             verified_tls: true,
+            can_resume: false,
             certificate: None,
             certificate_requested: None,
             traits: link::BOSH,
@@ -334,4 +408,68 @@ fn success_restarts_the_stream_before_anything_else() {
     };
     // XEP-0206 §5, after EXTERNAL.
     assert_eq!(from.as_deref(), Some("juliet@example.org"));
+}
+
+#[test]
+fn without_tls_nothing_is_said_but_the_wish_for_it() {
+    let plain = (link::TCP, false, false);
+    let (outcomes, steps) = play_on(&config(), plain, phase("Features(None)"), [of(EXTERNAL)]);
+    assert_eq!(
+        (outcomes, sent(&steps)),
+        (Vec::from(["StartTls".to_string()]), Vec::from(["starttls".to_string()]))
+    );
+    // RFC 6120 §5.4.1: the offer may have been removed by somebody in between.
+    let stripped = EXTERNAL.replace("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "");
+    let (outcomes, steps) = play_on(&config(), plain, phase("Features(None)"), [of(&stripped)]);
+    assert!(outcomes == ["NotOffered"] && steps.is_empty(), "{outcomes:?}");
+    // Elsewhere TLS is there before the stream, and the offer means nothing.
+    let (outcomes, _) = play_on(
+        &config(),
+        (link::WEBSOCKET, true, false),
+        phase("Features(None)"),
+        [of(EXTERNAL)],
+    );
+    assert_eq!(outcomes, ["Sasl"]);
+}
+
+#[test]
+fn a_session_is_resumed_where_the_server_can() {
+    let on = (link::TCP, true, true);
+    let (outcomes, steps) = play_on(&config(), on, phase("Features(Some)"), [of(EXTERNAL)]);
+    assert_eq!(
+        (outcomes, sent(&steps)),
+        (Vec::from(["Resume".to_string()]), Vec::from(["resume".to_string()]))
+    );
+    let without = EXTERNAL.replace("<sm xmlns='urn:xmpp:sm:3'/>", "");
+    let on = (link::TCP, true, true);
+    let (outcomes, steps) = play_on(&config(), on, phase("Features(Some)"), [of(&without)]);
+    assert_eq!(outcomes, ["Bind"]);
+    assert!(
+        matches!(steps.as_slice(), [Step::NotResumed(None), Step::Send(_)]),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn a_feature_that_is_required_and_unknown_is_an_end() {
+    for from in ["Features(None)", "Features(Some)"] {
+        let strange = EXTERNAL.replace("</features>", "<x xmlns='urn:example:x'><required/></x></features>");
+        let (outcomes, steps) = play(&config(), phase(from), [of(&strange)]);
+        assert!(
+            outcomes[0].contains("{urn:example:x}x") && steps.is_empty(),
+            "{outcomes:?}"
+        );
+    }
+}
+
+#[test]
+fn somebody_who_only_looks_says_nothing() {
+    let config = Config::builder("example.org".parse().unwrap())
+        .bosh("https://example.org/bosh")
+        .credentials(Credentials::Nothing)
+        .build()
+        .unwrap();
+    let (outcomes, steps) = play(&config, phase("Features(None)"), [of(EXTERNAL)]);
+    assert_eq!(outcomes, ["Stopped"]);
+    assert!(matches!(steps.as_slice(), [Step::Offered(_)]), "{steps:?}");
 }

@@ -4,14 +4,13 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::NS_PING;
 use super::stanza::{self, sender};
 use crate::error::{DropReason, IqError};
 use crate::input::{StanzaError, Token};
 use crate::jid::Jid;
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::{Element, ElementRef, InvalidXml};
-
-const NS_PING: &str = "urn:xmpp:ping";
 
 /// Requests without an answer, ours and those to us.
 #[derive(Debug, Default)]
@@ -160,7 +159,7 @@ impl IqTable {
     /// What has run out of time: tokens of ours, and answers to send for the application.
     ///
     /// What waits for others has all the time in the world while the host does not read.
-    pub(crate) fn expired(&mut self, now: Instant, reading: bool) -> (Vec<Token>, Vec<Element>) {
+    pub(crate) fn expired(&mut self, now: Instant, reading: bool) -> (Vec<Token>, Vec<(Token, Element)>) {
         let is_late = |ours: &Ours| reading && ours.deadline <= now;
         let mut late: Vec<Token> = self
             .ours
@@ -180,9 +179,9 @@ impl IqTable {
         let answers = unanswered
             .into_iter()
             .filter_map(|token| {
-                let answer = self.answer(token, &refusal)?.ok();
+                let answer = self.answer(token, &refusal)?.ok()?;
                 self.answered_theirs(token);
-                answer
+                Some((token, answer))
             })
             .collect();
         (late, answers)
@@ -192,6 +191,17 @@ impl IqTable {
         let ours = self.ours.values().map(|ours| ours.deadline).min();
         earliest.offer(ours.filter(|_| reading), Timer::IqTimeout);
         earliest.offer(self.theirs.values().map(|theirs| theirs.deadline).min(), Timer::IqReply);
+    }
+
+    /// The session is gone, but for what was never sent in it: the tokens of the rest of ours, in the order in which they
+    /// were given out. Nobody waits for our answers any more.
+    pub(crate) fn forget(&mut self, unsent: &[Token]) -> Vec<Token> {
+        self.theirs.clear();
+        let mut tokens: Vec<Token> = self.ours.values().map(|ours| ours.token).collect();
+        tokens.retain(|token| !unsent.contains(token));
+        self.ours.retain(|_, ours| unsent.contains(&ours.token));
+        tokens.sort_unstable();
+        tokens
     }
 
     /// The session is over: the tokens of ours, in the order in which they were given out.
@@ -216,7 +226,7 @@ pub(crate) struct Rules<'a> {
 
 /// Whether `from` may answer a request to `to` (RFC 6120 §8.1.2.1, §10.3.3): anybody can guess or see an id, so the sender
 /// decides.
-fn may_answer(to: Option<&Jid>, from: Option<&str>, me: &Jid) -> bool {
+pub(super) fn may_answer(to: Option<&Jid>, from: Option<&str>, me: &Jid) -> bool {
     let from = match from.map(Jid::from_server) {
         None => None,
         Some(Ok(from)) => Some(from),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use epode::config::{Bosh, Timeouts, Transport};
+use epode::config::{Bosh, Reconnect, Timeouts, Transport};
 use epode::error::TlsError;
 use epode::xml::XmlLimits;
 use epode::{
@@ -80,6 +80,7 @@ pub(crate) struct Outcome {
     pub(crate) resends: u64,
     pub(crate) replays: u64,
     pub(crate) reports: u64,
+    pub(crate) keys: u64,
     pub(crate) out_of_order: u64,
     pub(crate) messages: u64,
     pub(crate) failed: u64,
@@ -138,7 +139,7 @@ impl Drop for Bed {
 impl Bed {
     pub(crate) fn new(kind: Kind, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let hold = u8::try_from(rng.range(0..=2)).unwrap();
+        let hold = u8::try_from(rng.range(0..=3)).unwrap();
         let polling_interval = rng.pick(&[None, Some(1), Some(5), Some(10)]);
         let inactivity = rng.pick(&[None, Some(60), Some(300)]);
         let parameters = Parameters {
@@ -152,12 +153,14 @@ impl Bed {
             report: rng.chance(30),
             forgets_namespace: rng.chance(10),
             late_features: rng.chance(20),
+            maxpause: rng.pick(&[None, Some(120)]),
         };
         let bosh = Bosh {
             wait: u16::try_from(parameters.wait).unwrap() + u16::try_from(rng.range(0..=10)).unwrap(),
             hold: if rng.chance(80) { hold } else { hold.max(1) },
             ack: rng.chance(70),
             max_requests: u8::try_from(rng.range(2..=4)).unwrap(),
+            key_sequence: rng.chance(30),
             ..Bosh::new("https://example.org/bosh")
         };
         let patient = Timeouts {
@@ -170,6 +173,7 @@ impl Bed {
             .transport(Transport::Bosh(bosh))
             .credentials(Credentials::certificate("juliet", None))
             .timeouts(patient)
+            .reconnect(Reconnect::never())
             .build()
             .unwrap();
         let mut client_seed = [0; 32];
@@ -624,6 +628,7 @@ impl Bed {
         }
         self.outcome.replays = self.server.replays;
         self.outcome.reports = self.server.reports;
+        self.outcome.keys = self.server.keys;
         self.outcome.messages = self.said;
     }
 }

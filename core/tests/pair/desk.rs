@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use epode::config::{Bosh, ConfigBuilder, Transport};
+use epode::config::{Bosh, ConfigBuilder, Reconnect, Transport};
 use epode::xml::XmlLimits;
 use epode::{
     Client, Config, Credentials, Element, Event, Failure, Input, Instant, LinkId, LinkInfo, Offline, Output, Refused,
@@ -41,6 +41,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Bosh)) -> ConfigBuilder {
     Config::builder("juliet@example.org/balcony".parse().unwrap())
         .transport(Transport::Bosh(bosh))
         .credentials(Credentials::certificate("juliet", None))
+        .reconnect(Reconnect::never())
 }
 
 pub(crate) fn message(number: usize) -> String {

@@ -14,6 +14,7 @@ fn play(kind: Kind, seeds: std::ops::Range<u64>) -> Outcome {
         sum.replays += outcome.replays;
         sum.reports += outcome.reports;
         sum.out_of_order += outcome.out_of_order;
+        sum.keys += outcome.keys;
         sum.messages += outcome.messages;
         sum.failed += outcome.failed;
     }
@@ -23,6 +24,7 @@ fn play(kind: Kind, seeds: std::ops::Range<u64>) -> Outcome {
             resends: u64::MAX,
             replays: u64::MAX,
             reports: u64::MAX,
+            keys: u64::MAX,
             out_of_order: u64::MAX,
             messages: u64::MAX,
             failed: u64::MAX,
@@ -36,6 +38,7 @@ fn what_can_be_put_right_loses_nothing_and_duplicates_nothing() {
     let sum = play(Kind::Recoverable, 0..2_000);
     // The network did what it is here for.
     assert!(sum.resends > 5_000 && sum.replays > 1_000 && sum.out_of_order > 500 && sum.reports > 100);
+    assert!(sum.keys > 1_000);
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! A connection manager (XEP-0124, XEP-0206) that is strict: whatever a client may not do panics, and so fails the test.
 
 use std::collections::BTreeMap;
+use std::format;
+// The crate's own tests use this file too, and have no prelude of std.
+use std::{borrow::ToOwned, string::String, vec::Vec};
 
 use epode::Element;
 use epode::xml::XmlLimits;
+use sha1::{Digest, Sha1};
 
 const NS: &str = "xmlns='http://jabber.org/protocol/httpbind' xmlns:stream='http://etherx.jabber.org/streams'";
 const XBOSH: &str = "urn:xmpp:xbosh";
@@ -17,6 +21,7 @@ pub(crate) struct Parameters {
     pub(crate) wait: u64,
     pub(crate) polling: Option<u64>,
     pub(crate) inactivity: Option<u64>,
+    pub(crate) maxpause: Option<u64>,
     /// It acknowledges requests.
     pub(crate) ack: bool,
     /// It says no version.
@@ -71,12 +76,18 @@ pub(crate) struct Server {
     last_answer_was_empty: bool,
     last_answered: Option<u64>,
     features_due: bool,
+    /// The key that the next request's has to be the origin of (§15.5).
+    key: Option<String>,
+    /// In place of the inactivity period, until the next request (§10).
+    paused: Option<u64>,
     pub(crate) online: bool,
     pub(crate) over: bool,
     /// The numbers of the client's messages, as they arrived.
     pub(crate) received: Vec<u64>,
     pub(crate) replays: u64,
     pub(crate) reports: u64,
+    pub(crate) pauses: u64,
+    pub(crate) keys: u64,
 }
 
 impl Server {
@@ -98,12 +109,32 @@ impl Server {
             last_answer_was_empty: false,
             last_answered: None,
             features_due: false,
+            key: None,
+            paused: None,
             online: false,
             over: false,
             received: Vec::new(),
             replays: 0,
             reports: 0,
+            pauses: 0,
+            keys: 0,
         }
+    }
+
+    /// A session that was created and logged in already, by somebody who used all numbers below `rid`; `key` was the last
+    /// key of its sequence that was shown or announced.
+    pub(crate) fn attached(parameters: Parameters, now: u64, rid: u64, client_acks: bool, key: Option<String>) -> Self {
+        let mut server = Self::new(parameters);
+        server.next_rid = rid;
+        server.client_acks = client_acks;
+        server.last_answered = Some(now);
+        server.key = key;
+        server.online = true;
+        server
+    }
+
+    pub(crate) fn sid(&self) -> &str {
+        &self.sid
     }
 
     fn is_polling(&self) -> bool {
@@ -134,7 +165,10 @@ impl Server {
 
     fn inactive_at(&self) -> Option<u64> {
         let idle = self.held.is_empty() && self.early.is_empty();
-        let inactivity = self.parameters.inactivity.filter(|_| idle && self.online)?;
+        let inactivity = self
+            .paused
+            .or(self.parameters.inactivity)
+            .filter(|_| idle && self.online)?;
         Some(self.last_answered? + inactivity * 1000 + 1)
     }
 
@@ -187,9 +221,9 @@ impl Server {
         }
         // §14.2: the window; the goodbye may be one beyond it.
         let last = self.next_rid - 1 + u64::from(self.parameters.requests);
-        let terminates = body.attribute("type") == Some("terminate");
+        let exceeds = body.attribute("type") == Some("terminate") || body.attribute("pause").is_some();
         assert!(
-            rid <= last + u64::from(terminates),
+            rid <= last + u64::from(exceeds),
             "rid {rid} is outside the window, {last}"
         );
         self.early.insert(rid, connection);
@@ -227,10 +261,15 @@ impl Server {
         let terminates = body.attribute("type") == Some("terminate");
         let empty = body.children().next().is_none() && !terminates;
         self.check_pace(now, rid, &body, empty);
-        self.check_ack(now, rid, body.attribute("ack"));
+        self.check_ack(now, rid, body.attribute("sid").is_none(), body.attribute("ack"));
+        self.check_key(body.attribute("key"), body.attribute("newkey"), rid);
+        self.paused = None;
         self.held.insert(rid, Held { connection, since: now });
-        if rid == *self.seen.first_key_value().unwrap().0 {
+        if body.attribute("sid").is_none() {
             return self.create(now, rid);
+        }
+        if let Some(seconds) = body.attribute("pause") {
+            return self.pause(now, empty, seconds.parse().unwrap());
         }
         if body.attribute_ns(XBOSH, "restart") == Some("true") {
             assert!(body.children().next().is_none());
@@ -265,16 +304,16 @@ impl Server {
 
     /// Overactivity (§11).
     fn check_pace(&mut self, now: u64, rid: u64, body: &Element, empty: bool) {
-        let terminates = body.attribute("type") == Some("terminate");
+        let exceeds = body.attribute("type") == Some("terminate") || body.attribute("pause").is_some();
         let polling = self.parameters.polling.unwrap_or(0) * 1000;
         let open = self.held.len() + 1;
         let requests = usize::from(self.parameters.requests);
         assert!(
-            open <= requests + usize::from(terminates),
+            open <= requests + usize::from(exceeds),
             "{open} requests at once, {requests} are allowed"
         );
         let restarts = body.attribute_ns(XBOSH, "restart").is_some();
-        let poll = empty && !restarts && body.attribute("sid").is_some();
+        let poll = empty && !restarts && !exceeds && body.attribute("sid").is_some();
         if self.is_polling() {
             if let (true, Some(last)) = (poll && self.last_answer_was_empty, self.last_empty) {
                 assert!(now - last >= polling, "rid {rid}: polled after {} ms", now - last);
@@ -291,7 +330,7 @@ impl Server {
     }
 
     /// What the client says of our answers (§9.2), and what we say about that (§9.3).
-    fn check_ack(&mut self, now: u64, rid: u64, ack: Option<&str>) {
+    fn check_ack(&mut self, now: u64, rid: u64, creates: bool, ack: Option<&str>) {
         let first = *self.seen.first_key_value().unwrap().0;
         if !self.client_acks {
             assert_eq!(ack, None);
@@ -300,7 +339,7 @@ impl Server {
             self.answers.retain(|old, _| old + keep >= rid);
             return;
         }
-        if rid == first {
+        if creates {
             return;
         }
         let upto = match ack {
@@ -321,6 +360,32 @@ impl Server {
         }
     }
 
+    /// Whoever sends a request has sent the one before it (§15.5).
+    fn check_key(&mut self, key: Option<&str>, newkey: Option<&str>, rid: u64) {
+        if let Some(last) = &self.key {
+            let key = key.unwrap_or_else(|| panic!("{rid} has no key"));
+            let digest: String = Sha1::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, *last, "{rid} has the wrong key");
+            self.key = Some(newkey.unwrap_or(key).to_owned());
+            self.keys += 1;
+        } else {
+            assert_eq!(key, None);
+            self.key = newkey.map(str::to_owned);
+        }
+    }
+
+    /// §10: all that is held is answered, with nothing in it.
+    fn pause(&mut self, now: u64, empty: bool, seconds: u64) {
+        let most = self.parameters.maxpause.expect("pauses were granted");
+        assert!((1..=most).contains(&seconds) && empty);
+        let open: Vec<u64> = self.held.keys().copied().collect();
+        for rid in open {
+            self.answer(now, rid, "", "");
+        }
+        self.paused = Some(seconds);
+        self.pauses += 1;
+    }
+
     fn create(&mut self, now: u64, rid: u64) {
         let Parameters {
             hold,
@@ -328,6 +393,7 @@ impl Server {
             wait,
             polling,
             inactivity,
+            maxpause,
             ack,
             legacy,
             late_features,
@@ -340,7 +406,7 @@ impl Server {
                 .replace('<', "&lt;")
                 .replace('\'', "&apos;")
         );
-        for (name, value) in [("polling", polling), ("inactivity", inactivity)] {
+        for (name, value) in [("polling", polling), ("inactivity", inactivity), ("maxpause", maxpause)] {
             if let Some(value) = value {
                 said.push_str(&format!(" {name}='{value}'"));
             }

@@ -514,12 +514,12 @@ impl Bosh {
 
     fn into_core(self) -> config::Bosh {
         config::Bosh {
-            url: self.url,
             wait: self.wait,
             hold: self.hold,
             ack: self.ack,
             first_rid: self.first_rid,
             max_requests: self.max_requests,
+            ..config::Bosh::new(self.url)
         }
     }
 }

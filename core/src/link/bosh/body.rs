@@ -4,9 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::config::Bosh as Settings;
+use crate::config::{Bosh as Settings, is_https};
 use crate::error::{PeerMisbehaved, SessionEnd};
-use crate::link::{NS_STREAM, shorten, stream_error};
+use crate::link::{NS_STREAM, stream_error};
 use crate::xml::{Element, Framing, Limit, Reader, XmlError, XmlEvent, XmlLimits, escape_attribute};
 
 pub(super) const NS_HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
@@ -15,6 +15,8 @@ const NS_XBOSH: &str = "urn:xmpp:xbosh";
 const PAYLOADS: usize = 65_536;
 /// A body is read in pieces of so many bytes, to see in between how much has come of it.
 const PIECE: usize = 64 * 1024;
+/// A longer address is none that a server means.
+const LONGEST_URI: usize = 1_024;
 
 /// The start tag of a request in a session, without its `>`; `ack` where some earlier answer is missing (XEP-0124 §9.2).
 pub(super) fn open(rid: u64, sid: &str, ack: Option<u64>) -> String {
@@ -30,7 +32,7 @@ pub(super) fn open(rid: u64, sid: &str, ack: Option<u64>) -> String {
 }
 
 /// The request that creates a session (XEP-0124 §7.1).
-pub(super) fn creation(settings: &Settings, domain: &str, language: &str, rid: u64) -> String {
+pub(super) fn creation(settings: &Settings, domain: &str, language: &str, rid: u64, newkey: Option<&str>) -> String {
     let mut body = String::with_capacity(384);
     let _ = write!(body, "<body xmlns='{NS_HTTPBIND}' rid='{rid}' to='");
     escape_attribute(&mut body, domain);
@@ -44,8 +46,19 @@ pub(super) fn creation(settings: &Settings, domain: &str, language: &str, rid: u
     if settings.ack {
         body.push_str(" ack='1'");
     }
+    if let Some(newkey) = newkey {
+        let _ = write!(body, " newkey='{newkey}'");
+    }
     let _ = write!(body, " xmpp:version='1.0' xmlns:xmpp='{NS_XBOSH}'/>");
     body
+}
+
+/// The key of a request, and the announcement of the next sequence (XEP-0124 §15.4, §15.6).
+pub(super) fn key(body: &mut String, key: &str, newkey: Option<&str>) {
+    let _ = write!(body, " key='{key}'");
+    if let Some(newkey) = newkey {
+        let _ = write!(body, " newkey='{newkey}'");
+    }
 }
 
 /// Completes `body` to the request for a new stream (XEP-0206 §5).
@@ -66,11 +79,19 @@ pub(super) fn restart(body: &mut String, domain: &str, from: Option<&str>, langu
 pub(super) struct Answer {
     pub(super) root: Element,
     pub(super) payloads: Vec<Element>,
+    /// It is about a stream that is not ours.
+    elsewhere: bool,
 }
 
 impl Answer {
     pub(super) fn is_terminate(&self) -> bool {
-        self.root.attribute("type") == Some("terminate")
+        !self.elsewhere && self.root.attribute("type") == Some("terminate")
+    }
+
+    /// What it says is about a stream that is not ours.
+    pub(super) fn set_aside(&mut self) {
+        self.elsewhere = true;
+        self.payloads = Vec::new();
     }
 
     /// Why the session is over, as the connection manager says (XEP-0124 §17.2).
@@ -88,8 +109,9 @@ impl Answer {
         };
         if condition == Some("see-other-uri") {
             let uri = self.payloads.iter().find(|payload| payload.is(NS_HTTPBIND, "uri"));
-            let uri = uri.map(|uri| shorten(uri.text().trim()));
-            end.see_other = uri.filter(|uri| uri.starts_with("https://"));
+            let uri = uri.map(|uri| uri.text().trim().to_string());
+            // Half of an address would be another address.
+            end.see_other = uri.filter(|uri| uri.len() <= LONGEST_URI && is_https(uri));
         }
         end
     }
@@ -138,7 +160,12 @@ pub(super) fn read_body(bytes: &[u8], limits: XmlLimits) -> Read {
             XmlEvent::Open(_) | XmlEvent::Close => None,
         })
         .collect();
-    Read::Body(Answer { root, payloads })
+    let elsewhere = false;
+    Read::Body(Answer {
+        root,
+        payloads,
+        elsewhere,
+    })
 }
 
 /// XEP-0124 §17.2; what is not listed there is not repeated, whatever it says.

@@ -20,6 +20,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// A session goes on of which no answer was seen. `empty` says whether the last one may have been empty.
+    pub(super) fn begun(now: Instant, empty: bool) -> Self {
+        Self {
+            last_answer: Some(now),
+            last_was_empty: empty,
+            ..Self::default()
+        }
+    }
+
     /// An answer came. `quiet` is since when its request could have been held: it was empty, and no stanza followed it.
     /// Whether somebody should be told that the server is in a hurry.
     pub(super) fn answered(&mut self, now: Instant, empty: bool, quiet: Option<Instant>, session: &Session) -> bool {
@@ -34,6 +43,11 @@ impl Pace {
             None => {}
         }
         self.hurried > PATIENCE && !core::mem::replace(&mut self.told, true)
+    }
+
+    /// When something has to be asked for at the latest, for the session to live (XEP-0124 §10).
+    pub(super) fn alive(&self, session: &Session) -> Option<Instant> {
+        Some(self.last_answer? + session.lifetime()? * 3 / 4)
     }
 
     /// When an empty request is due, if there is nothing else to say (XEP-0124 §8.3, §10, §12).

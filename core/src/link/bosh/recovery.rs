@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::{Bosh, Flight, Kind, Phase, State};
 use crate::error::{ConnectionError, Offline, ResendReason, SessionEnd, Warning};
+use crate::input::Failure;
 use crate::link::{Context, Event};
 use crate::output::Output;
 
@@ -83,6 +84,17 @@ impl Bosh {
         }
         flight.state = State::Over;
         let attempts = flight.attempts;
+        if self.leave_pause_alone(rid, &reason) {
+            self.doubt_pause();
+            // A later answer may be waiting for nothing else.
+            return self.process(cx);
+        }
+        if attempts > 1 || matches!(reason, ResendReason::Failed(Failure::Timeout)) {
+            self.resend_pauses(cx, rid);
+        }
+        let Some(flight) = self.flights.get_mut(&rid) else {
+            return;
+        };
         let (stranger, error) = match &reason {
             ResendReason::NotBosh => (true, ConnectionError::NotBosh { status: 200 }),
             ResendReason::HttpStatus(status) => ((400..=499).contains(status), ConnectionError::HttpStatus(*status)),
@@ -94,9 +106,9 @@ impl Bosh {
             return self.close(cx, Some(Offline::Connection(error)));
         }
         let back_off = match attempts {
-            1 => 0,
+            0 | 1 => 0,
             _ => {
-                let longest = 1_000_u64 << (attempts - 2).min(4);
+                let longest = 1_000_u64 << attempts.saturating_sub(2).min(4);
                 // §10: a session that nothing is heard of is forgotten.
                 let inactivity = self
                     .session
@@ -120,11 +132,12 @@ impl Bosh {
 
     pub(super) fn resend(&mut self, cx: &mut Context<'_>, rid: u64) {
         let request = cx.request_id();
-        let deadline = cx.now + self.session.response_time();
+        let (connect_timeout, response_time) = (self.connect_timeout, self.session.response_time());
         let Some(flight) = self.flights.get_mut(&rid) else {
             return;
         };
-        flight.attempts += 1;
+        let deadline = cx.now + flight.kind.patience(connect_timeout, response_time);
+        flight.attempts = flight.attempts.saturating_add(1);
         flight.state = State::Waiting { request, deadline };
         cx.outputs.push(Output::Post {
             link: self.id,

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::body::number;
-use crate::config::Bosh as Settings;
+use crate::config::{Attach, Bosh as Settings};
 use crate::xml::Element;
 
 /// What the connection manager said when it created the session (XEP-0124 §7.2).
@@ -16,10 +16,52 @@ pub(super) struct Session {
     pub(super) requests: usize,
     pub(super) inactivity: Option<u16>,
     pub(super) polling: Option<u16>,
+    /// For how long the client may pause (§10).
+    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not pause yet"))]
+    pub(super) maxpause: Option<u16>,
     /// It acknowledges requests (§9.1).
     pub(super) acknowledges: bool,
     /// It speaks a version from before 1.6, when HTTP statuses carried meaning (§17.1).
     pub(super) legacy: bool,
+    pub(super) stream: Stream,
+}
+
+/// Which of the streams of the session is ours, where there are several (§16). We never open another.
+#[derive(Debug, Default)]
+pub(super) enum Stream {
+    /// The only one, without a name.
+    #[default]
+    Unnamed,
+    Named(String),
+    /// The session was made elsewhere: the first answer that has a name tells.
+    Unknown,
+}
+
+impl Stream {
+    pub(super) fn of(name: Option<&str>) -> Self {
+        name.map_or(Self::Unnamed, |name| Self::Named(name.to_string()))
+    }
+
+    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Unnamed | Self::Unknown => None,
+        }
+    }
+
+    /// Whether what an answer carries is of our stream.
+    pub(super) fn is_ours(&mut self, name: Option<&str>) -> bool {
+        match (&*self, name) {
+            (_, None) => true,
+            (Self::Unnamed, Some(_)) => false,
+            (Self::Named(ours), Some(name)) => ours == name,
+            (Self::Unknown, Some(_)) => {
+                *self = Self::of(name);
+                true
+            }
+        }
+    }
 }
 
 impl Session {
@@ -50,9 +92,28 @@ impl Session {
             requests: usize::from(requests.min(settings.max_requests.max(1))),
             inactivity: number::<u16>(root.attribute("inactivity")).filter(|seconds| *seconds > 0),
             polling: number::<u16>(root.attribute("polling")),
+            maxpause: number::<u16>(root.attribute("maxpause")).filter(|seconds| *seconds > 0),
             acknowledges: root.attribute("ack").is_some(),
             legacy: root.attribute("ver").is_none(),
+            stream: Stream::of(root.attribute("stream")),
         })
+    }
+
+    /// What was granted to somebody else, but never more requests at once than our own most.
+    pub(super) fn attached(attach: &Attach, settings: &Settings) -> Self {
+        let sid = String::from_utf8_lossy(attach.sid.expose()).into_owned();
+        Self {
+            sid,
+            wait: attach.wait,
+            hold: attach.hold,
+            requests: usize::from(attach.requests.min(settings.max_requests).max(1)),
+            inactivity: attach.inactivity.filter(|seconds| *seconds > 0),
+            polling: attach.polling,
+            maxpause: attach.maxpause.filter(|seconds| *seconds > 0),
+            acknowledges: attach.acknowledges,
+            legacy: false,
+            stream: Stream::Unknown,
+        }
     }
 
     /// How many requests may be under way at once (§11; §12: a polling session has one at a time).
