@@ -37,6 +37,8 @@ pub const EPODE_CONFIG_PLAINTEXT_URL: u32 = 24;
 pub const EPODE_CONFIG_FIRST_RID: u32 = 25;
 /// The host or the port of a TCP address is none.
 pub const EPODE_CONFIG_HOST: u32 = 26;
+/// There can be no such BOSH session to attach to.
+pub const EPODE_CONFIG_ATTACH: u32 = 27;
 /// The configuration cannot work, for another reason.
 pub const EPODE_CONFIG_OTHER: u32 = 39;
 /// `epode_start` between `epode_start` and offline.

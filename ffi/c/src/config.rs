@@ -1,5 +1,5 @@
-//! The configuration of a client: a handle with setters, so that it can grow without breaking anybody. Those of time, bounds and
-//! continuity are in `settings.rs`.
+//! The configuration of a client: a handle with setters, so that it can grow without breaking anybody. Those of BOSH are in
+//! `bosh.rs`, those of time, bounds and continuity in `settings.rs`.
 
 use epode::config::{
     Acknowledge, Bosh, Discover, Limits, Liveness, MechanismPolicy, Persist, Reconnect, StreamManagement, Tcp,
@@ -20,7 +20,7 @@ pub struct Config {
     /// In the order in which they are tried. Of BOSH only the URL counts here.
     transports: Vec<Transport>,
     /// The parameters of BOSH, at whichever URL.
-    bosh: Bosh,
+    pub(crate) bosh: Bosh,
     identity: Option<String>,
     der: Option<Vec<u8>>,
     password: Option<Secret>,
@@ -257,89 +257,6 @@ pub unsafe extern "C" fn epode_config_add_discovery(
         guarded(config, |config| {
             let discover = Discover { tcp, websocket, bosh };
             config.transports.push(Transport::Discover(discover));
-            Ok(())
-        })
-    }
-}
-
-/// The longest time, in seconds, that the server may hold a request (default 60; at most 65535).
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_wait(config: *mut Config, seconds: u32) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.bosh.wait = in_range(seconds)?;
-            Ok(())
-        })
-    }
-}
-
-/// How many requests the server may hold (default 1; 0 asks for a polling session; at most 255).
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_hold(config: *mut Config, requests: u32) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.bosh.hold = in_range(requests)?;
-            Ok(())
-        })
-    }
-}
-
-/// How many requests may be open at once, whatever the server allows (default 4; 2 to 255).
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_max_requests(config: *mut Config, requests: u32) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            if requests < 2 {
-                return Err(Failed::code(code::EPODE_VALUE));
-            }
-            config.bosh.max_requests = in_range(requests)?;
-            Ok(())
-        })
-    }
-}
-
-/// Whether answers are acknowledged (XEP-0124 section 9; default true).
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_ack(config: *mut Config, ack: bool) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.bosh.ack = ack;
-            Ok(())
-        })
-    }
-}
-
-/// The first request id (1 to 2^53 - 1), for tests that need known bytes; 0 draws it at random, as by default.
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_first_rid(config: *mut Config, rid: u64) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.bosh.first_rid = (rid != 0).then_some(rid);
             Ok(())
         })
     }

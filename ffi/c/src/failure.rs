@@ -63,6 +63,7 @@ impl From<ConfigError> for Failed {
             ConfigError::Url => code::EPODE_CONFIG_URL,
             ConfigError::PlaintextUrl => code::EPODE_CONFIG_PLAINTEXT_URL,
             ConfigError::FirstRid => code::EPODE_CONFIG_FIRST_RID,
+            ConfigError::Attach => code::EPODE_CONFIG_ATTACH,
             ConfigError::Host => code::EPODE_CONFIG_HOST,
             _ => code::EPODE_CONFIG_OTHER,
         };

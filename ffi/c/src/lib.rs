@@ -8,6 +8,7 @@
 //! - Structs that may grow start with their size (`sized.rs`).
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod bosh;
 pub mod client;
 pub mod code;
 pub mod config;

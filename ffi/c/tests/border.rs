@@ -5,6 +5,7 @@ mod tests {
     use std::mem;
     use std::ptr::{null, null_mut};
 
+    use epode_c::bosh::*;
     use epode_c::client::*;
     use epode_c::code::*;
     use epode_c::config::*;
@@ -62,6 +63,11 @@ mod tests {
         // SAFETY: both live.
         assert_eq!(unsafe { epode_next(client, &raw mut output) }, EPODE_OK);
         output
+    }
+
+    /// As far as the union of the first version went: to the end of the `iq` of an `epode_output_iq_done`, before a stanza had a token.
+    fn first_version() -> usize {
+        mem::offset_of!(Output, data) + mem::offset_of!(IqDone, iq) + mem::offset_of!(Stanza, token)
     }
 
     fn verified(name: &str) -> LinkInfo {
@@ -125,6 +131,8 @@ mod tests {
                 epode_config_add_websocket(null_mut(), slice("wss://b.example/")),
                 epode_config_add_tcp(null_mut(), slice("b.example"), 5222, EPODE_TCP_STARTTLS),
                 epode_config_add_discovery(null_mut(), true, true, true),
+                epode_config_set_bosh_key_sequence(null_mut(), true),
+                epode_config_set_bosh_attach(null_mut(), null()),
                 epode_config_set_no_credentials(null_mut()),
                 epode_config_set_limit(null_mut(), EPODE_LIMIT_DEPTH, 1),
                 epode_config_set_reconnect(null_mut(), EPODE_RECONNECT_NEVER),
@@ -136,7 +144,7 @@ mod tests {
                 epode_config_set_persist(null_mut(), EPODE_PERSIST_OFF),
                 epode_config_set_acknowledge(null_mut(), EPODE_ACKNOWLEDGE_MANUAL),
             ]);
-            assert_eq!(nobody, vec![EPODE_NULL; 26]);
+            assert_eq!(nobody, vec![EPODE_NULL; 28]);
             assert_eq!(epode_next(null_mut(), &raw mut output), EPODE_NULL);
             assert!(!epode_wants_read(null_mut()));
             assert!(epode_text(null()).data.is_null());
@@ -238,7 +246,7 @@ mod tests {
         unsafe {
             assert_eq!(epode_start(client, 0), EPODE_OK);
             let mut output = empty_output();
-            output.struct_size -= 1;
+            output.struct_size = u32::try_from(first_version() - 1).unwrap();
             assert_eq!(epode_next(client, &raw mut output), EPODE_STRUCT_SIZE);
             // A newer host has a larger struct: what it has besides stays as it was.
             #[repr(C)]
@@ -304,8 +312,7 @@ mod tests {
         // SAFETY: the handles live; every struct has at least the bytes that its size says.
         unsafe {
             assert_eq!(epode_start(client, 0), EPODE_OK);
-            // As far as its union went: to the end of the `iq` of an `epode_output_iq_done`, before a stanza had a token.
-            let first = mem::offset_of!(Output, data) + mem::offset_of!(IqDone, iq) + mem::offset_of!(Stanza, token);
+            let first = first_version();
             assert!(first < size_of::<Output>() && size_of::<OutputData>() == size_of::<IqDone>());
             let mut output = empty_output();
             output.struct_size = u32::try_from(first).unwrap();
@@ -547,6 +554,55 @@ mod tests {
             assert_eq!(
                 epode_restore(client, 0, EPODE_SLOT_PINS, slice("x")),
                 EPODE_TOO_LATE_TO_RESTORE
+            );
+            epode_client_free(client);
+        }
+    }
+
+    #[test]
+    fn a_session_of_somebody_else_is_taken_over() {
+        let (config, mut client) = (config("user@example.org"), null_mut());
+        // SAFETY: the handles live, and the slices do until each call is over.
+        unsafe {
+            let mut attach: BoshAttach = mem::zeroed();
+            assert_eq!(
+                epode_config_set_bosh_attach(config, &raw const attach),
+                EPODE_STRUCT_SIZE
+            );
+            attach.struct_size = u32::try_from(size_of::<BoshAttach>()).unwrap();
+            assert_eq!(epode_config_set_bosh_attach(config, &raw const attach), EPODE_NULL);
+            (attach.sid, attach.jid) = (slice("the session id"), slice("user@example.org/web"));
+            attach.hold = 256;
+            assert_eq!(epode_config_set_bosh_attach(config, &raw const attach), EPODE_VALUE);
+            (attach.wait, attach.hold, attach.requests) = (60, 1, 2);
+            assert_eq!(epode_config_set_bosh_attach(config, &raw const attach), EPODE_OK);
+            assert_eq!(
+                epode_config_set_bosh_url(config, slice("https://example.org/bosh")),
+                EPODE_OK
+            );
+            assert_eq!(epode_config_set_password(config, slice("pencil")), EPODE_OK);
+            assert_eq!(
+                epode_client_new(config, SEED.as_ptr(), &raw mut client),
+                EPODE_CONFIG_ATTACH
+            );
+            attach.next_rid = 17;
+            assert_eq!(epode_config_set_bosh_attach(config, &raw const attach), EPODE_OK);
+            assert_eq!(epode_client_new(config, SEED.as_ptr(), &raw mut client), EPODE_OK);
+            epode_config_free(config);
+            assert_eq!(epode_start(client, 0), EPODE_OK);
+            let link = next(client).data.connect.link;
+            let info = verified("example.org");
+            assert_eq!(epode_connected(client, 0, link, &raw const info), EPODE_OK);
+            let (mut output, mut posted) = (next(client), Vec::new());
+            while output.kind != EPODE_NONE {
+                if output.kind == EPODE_POST {
+                    posted.push(text(output.data.post.body));
+                }
+                output = next(client);
+            }
+            assert!(
+                posted[0].contains("rid='17'") && posted[0].contains("sid='the session id'"),
+                "{posted:?}"
             );
             epode_client_free(client);
         }

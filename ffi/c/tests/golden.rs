@@ -12,6 +12,7 @@ mod tests {
         Answer, Endpoint, Event, Failure, Input, Network, Question, ServerProof, Slot, Stage, StanzaErrorType, TcpTls,
         TransportKind, Verified,
     };
+    use epode_c::bosh::*;
     use epode_c::client::{Client, epode_client_free, epode_client_new, epode_deadline, epode_wants_read};
     use epode_c::code::*;
     use epode_c::config::*;
@@ -83,6 +84,7 @@ mod tests {
                         epode_config_set_bosh_ack(handle, flag(&fields["ack"])),
                         epode_config_set_bosh_first_rid(handle, fields["first_rid"].as_u64().unwrap_or(0)),
                         epode_config_set_bosh_max_requests(handle, small(&fields["max_requests"])),
+                        epode_config_set_bosh_key_sequence(handle, flag(&fields["key_sequence"])),
                     ]),
                     "websocket" => codes.push(epode_config_add_websocket(handle, string(&fields["url"]))),
                     "tcp" => codes.push(epode_config_add_tcp(

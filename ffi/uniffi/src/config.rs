@@ -135,6 +135,53 @@ pub struct Bosh {
     /// How many requests may be open at once, whatever the server allows.
     #[uniffi(default = 4)]
     pub max_requests: u8,
+    /// Each request proves that it comes from whoever sent the one before it (XEP-0124 §15). Over https TLS does that already.
+    #[uniffi(default = false)]
+    pub key_sequence: bool,
+    /// Go on with a session that somebody else created, and logged in to the account, instead of creating one.
+    #[uniffi(default = None)]
+    pub attach: Option<Attach>,
+}
+
+/// A BOSH session that was created and logged in elsewhere: what its creator knows of it. Only one may use it from then on.
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct Attach {
+    /// The session id. Whoever has it has the session.
+    pub sid: Vec<u8>,
+    /// The request id after the last one that was used.
+    pub next_rid: u64,
+    /// The full JID that the session is bound to.
+    pub jid: String,
+    /// The longest time, in seconds, that the connection manager holds a request.
+    pub wait: u16,
+    /// How many requests it holds.
+    pub hold: u8,
+    /// How many may be open at once.
+    pub requests: u8,
+    /// After how many seconds without a request it forgets the session, if it said so.
+    #[uniffi(default = None)]
+    pub inactivity: Option<u16>,
+    /// How many seconds there must be between empty requests, if it said so.
+    #[uniffi(default = None)]
+    pub polling: Option<u16>,
+    /// For how many seconds the session may pause, if it said so.
+    #[uniffi(default = None)]
+    pub maxpause: Option<u16>,
+    /// It acknowledges requests (XEP-0124 §9.1).
+    #[uniffi(default = false)]
+    pub acknowledges: bool,
+    /// Where the key sequence stands, if the session was created with one.
+    #[uniffi(default = None)]
+    pub keys: Option<AttachKeys>,
+}
+
+/// Where a key sequence stands (XEP-0124 §15.3).
+#[derive(Clone, PartialEq, Eq, uniffi::Record)]
+pub struct AttachKeys {
+    /// The seed.
+    pub seed: Vec<u8>,
+    /// Which key the next request has to show: 1 is the last one of the sequence.
+    pub next: u16,
 }
 
 /// When SASL EXTERNAL names the account (XEP-0178 §2).
@@ -509,6 +556,8 @@ impl Bosh {
             ack: usual.ack,
             first_rid: usual.first_rid,
             max_requests: usual.max_requests,
+            key_sequence: usual.key_sequence,
+            attach: None,
         }
     }
 
@@ -519,8 +568,45 @@ impl Bosh {
             ack: self.ack,
             first_rid: self.first_rid,
             max_requests: self.max_requests,
+            key_sequence: self.key_sequence,
+            attach: self.attach.map(Attach::into_core),
             ..config::Bosh::new(self.url)
         }
+    }
+}
+
+impl Attach {
+    fn into_core(self) -> config::Attach {
+        config::Attach {
+            sid: epode::Secret::new(self.sid),
+            next_rid: self.next_rid,
+            jid: self.jid,
+            wait: self.wait,
+            hold: self.hold,
+            requests: self.requests,
+            inactivity: self.inactivity,
+            polling: self.polling,
+            maxpause: self.maxpause,
+            acknowledges: self.acknowledges,
+            keys: self.keys.map(|keys| config::AttachKeys {
+                seed: epode::Secret::new(keys.seed),
+                next: keys.next,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Attach {
+    /// Never the session id.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Attach").field(&self.jid).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for AttachKeys {
+    /// Never the seed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AttachKeys(redacted)")
     }
 }
 

@@ -25,8 +25,8 @@ use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
-    Acknowledge, Authzid, Bosh, Config, Credentials, Limits, Liveness, Mechanisms, Persist, Reconnect, ReconnectWhen,
-    StreamManagement, Timeouts, Transport,
+    Acknowledge, Attach, AttachKeys, Authzid, Bosh, Config, Credentials, Limits, Liveness, Mechanisms, Persist,
+    Reconnect, ReconnectWhen, StreamManagement, Timeouts, Transport,
 };
 use epode::Instant;
 pub use event::{Blame, Event, IqResult, OfflineReason, ServerProof, Stage, Stanza, StanzaKind, TransportKind};

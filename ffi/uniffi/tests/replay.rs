@@ -74,6 +74,8 @@ mod tests {
                     ack: flag(&fields["ack"]),
                     first_rid: optional(&fields["first_rid"]),
                     max_requests: number(&fields["max_requests"]),
+                    key_sequence: flag(&fields["key_sequence"]),
+                    attach: None,
                 },
             },
             other => panic!("{other}"),
