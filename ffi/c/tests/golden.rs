@@ -84,7 +84,7 @@ mod tests {
                         epode_config_set_bosh_ack(handle, flag(&fields["ack"])),
                         epode_config_set_bosh_first_rid(handle, fields["first_rid"].as_u64().unwrap_or(0)),
                         epode_config_set_bosh_max_requests(handle, small(&fields["max_requests"])),
-                        epode_config_set_bosh_key_sequence(handle, flag(&fields["key_sequence"])),
+                        epode_config_set_bosh_key_sequence(handle, fields["key_sequence"] == true),
                     ]),
                     "websocket" => codes.push(epode_config_add_websocket(handle, string(&fields["url"]))),
                     "tcp" => codes.push(epode_config_add_tcp(

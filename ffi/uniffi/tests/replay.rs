@@ -74,7 +74,7 @@ mod tests {
                     ack: flag(&fields["ack"]),
                     first_rid: optional(&fields["first_rid"]),
                     max_requests: number(&fields["max_requests"]),
-                    key_sequence: flag(&fields["key_sequence"]),
+                    key_sequence: fields["key_sequence"] == true,
                     attach: None,
                 },
             },
