@@ -1,5 +1,6 @@
 //! One link: how it comes up, what it reports, how it is lost, and what follows.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -25,7 +26,8 @@ use crate::xml::Element;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) link: Link,
-    negotiation: Negotiation,
+    /// Until it is done.
+    negotiation: Option<Box<Negotiation>>,
     /// The name that the server's certificate must be valid for.
     server_name: String,
     encrypted: bool,
@@ -118,7 +120,7 @@ impl Client {
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
                     id,
-                    settings: settings.unwrap_or_else(|| crate::config::Bosh::new(url)),
+                    settings: settings.map_or_else(|| crate::config::Bosh::new(url), |settings| *settings),
                     domain,
                     language,
                     limits,
@@ -147,7 +149,7 @@ impl Client {
         });
         self.connection = Some(Connection {
             link,
-            negotiation: Negotiation::new(),
+            negotiation: Some(Box::default()),
             server_name: attempt.server_name,
             encrypted: false,
             verified_tls: false,
@@ -411,8 +413,11 @@ impl Client {
         };
         connection.timer = Some((close_by, Timer::Close));
         // RFC 6121 §4.5.2: contacts learn that we are gone.
-        let last = connection.online.then(unavailable).flatten();
+        let mut last = connection.online.then(unavailable).flatten();
         if connection.online && connection.link.traits().stream_management {
+            if let Some(written) = last.take().and_then(|last| connection.link.send(last)) {
+                session.stream.sent(cx.now, &written, None);
+            }
             // The last word on what was received, and a question for what was sent (XEP-0198 §4, §8).
             let words = session.stream.goodbye(cx.now, || cx.random.id());
             for word in words.answer.into_iter().chain(words.question) {
@@ -420,6 +425,7 @@ impl Client {
             }
         }
         connection.link.leave(&mut cx, last);
+        self.keeper.whole();
         self.drain();
     }
 
@@ -451,7 +457,7 @@ impl Client {
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
         };
-        if !connection.negotiation.is_online() {
+        if connection.negotiation.is_some() {
             // While leaving, what was under way does not matter any more.
             if !session.leaving {
                 self.negotiate(negotiation::Event::of(element));
@@ -473,7 +479,11 @@ impl Client {
             return;
         };
         let traits = connection.link.traits();
-        let result = connection.negotiation.handle(
+        let certificate_requested = connection.asked_for_certificate();
+        let Some(negotiation) = &mut connection.negotiation else {
+            return;
+        };
+        let result = negotiation.handle(
             event,
             &mut Facts {
                 config: &self.config,
@@ -481,7 +491,7 @@ impl Client {
                 verified_tls: connection.verified_tls,
                 can_resume: traits.stream_management && session.stream.can_resume(self.now),
                 certificate: connection.certificate.as_ref(),
-                certificate_requested: connection.asked_for_certificate(),
+                certificate_requested,
                 traits,
                 random: &mut self.random,
                 steps: &mut steps,
@@ -500,8 +510,15 @@ impl Client {
                 let Some((session, Some(connection), _)) = self.parts() else {
                     return;
                 };
+                let done = connection
+                    .negotiation
+                    .as_ref()
+                    .is_none_or(|negotiation| negotiation.is_online());
+                if done {
+                    connection.negotiation = None;
+                }
                 if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
+                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
                 }
             }
             Err(reason) => self.lose(reason),
@@ -632,7 +649,7 @@ impl Client {
     fn restored(&mut self) {
         let limits = self.config.limits.after_login();
         if let Some(connection) = &mut self.connection {
-            connection.negotiation = Negotiation::done();
+            connection.negotiation = None;
             connection.timer = None;
             connection.link.set_limits(limits);
         }

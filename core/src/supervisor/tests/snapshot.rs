@@ -371,6 +371,7 @@ fn the_log_stays_in_proportion() {
             },
             Change::Acked { h: number },
         ];
+        live.acked = Vec::new();
         for change in changes.clone() {
             live.apply(change).unwrap();
         }

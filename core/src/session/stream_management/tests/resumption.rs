@@ -133,7 +133,7 @@ fn a_lost_session_whose_count_is_known() {
     management.sent(at(0), &message(4), Some(1_795_305_600_000));
     management.sent(at(0), &message(5), None);
     let failed = format!("<failed xmlns='urn:xmpp:sm:3' h='2'>{GONE}</failed>");
-    let NotResumed { condition, settled } = not_resumed(&mut management, &failed);
+    let NotResumed { condition, settled, .. } = not_resumed(&mut management, &failed);
     assert_eq!(condition.as_deref(), Some("item-not-found"));
     assert_eq!(settled.acked, tokens([1, 2]));
     assert_eq!(settled.failed, tokens([3]));
