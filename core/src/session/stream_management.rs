@@ -322,6 +322,7 @@ impl StreamManagement {
     }
 
     /// The stanzas that are not acknowledged, oldest first.
+    #[cfg(test)]
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept> {
         self.queue.iter()
     }
@@ -474,6 +475,7 @@ impl StreamManagement {
     }
 
     /// Whether an element is for [`handle`](Self::handle).
+    #[cfg(test)]
     pub(crate) fn is_nonza(element: &Element) -> bool {
         element.namespace() == NS_SM
     }
