@@ -349,7 +349,7 @@ impl Client {
         Ok(())
     }
 
-    /// `Start`: goes on with what was restored. Whether that was a session.
+    /// `Start`: goes on with what was restored. Whether that had been online.
     pub(super) fn revive(&mut self) -> bool {
         self.keeper.started = true;
         let Some(state) = self.keeper.restored.take() else {
@@ -404,7 +404,6 @@ impl Client {
                 });
             }
         }
-        let goes_on = session.jid.is_some();
         for token in lost {
             self.delivery(token, Stage::Failed);
         }
@@ -414,7 +413,7 @@ impl Client {
         self.keeper.next_token = self.ids.token;
         // The log may have a torn end.
         self.keeper.whole |= self.keeper.is_active();
-        goes_on
+        state.was_online
     }
 
     /// The stored BOSH session is not gone on with after all.
@@ -505,6 +504,7 @@ fn state(session: &Session, connection: Option<&Connection>, next_token: u64) ->
     let waiting = queued.filter(|outgoing| outgoing.stored).chain(&session.waiting);
     State {
         next_token,
+        was_online: session.supervisor.was_online(),
         jid: session.jid.as_ref().map(ToString::to_string),
         stream: session.stream.state(),
         bosh,

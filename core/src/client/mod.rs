@@ -243,11 +243,11 @@ impl Client {
             leaving: false,
             dormant: None,
         });
-        let goes_on = self.revive();
+        let was_online = self.revive();
         if let Some(session) = &mut self.session {
             session.supervisor.start();
-            if goes_on {
-                session.supervisor.goes_on();
+            if was_online {
+                session.supervisor.set_was_online();
             }
             session.supervisor.network(self.now, self.network);
         }

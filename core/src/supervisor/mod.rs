@@ -230,8 +230,13 @@ impl Supervisor {
         self.current = None;
     }
 
-    /// After `start`: there is a session to go on with, so that what fails now is a session that was lost.
-    pub(crate) fn goes_on(&mut self) {
+    /// Whether there was a login since `start`.
+    pub(crate) fn was_online(&self) -> bool {
+        self.ever_online
+    }
+
+    /// After `start`: there was a login, in an earlier process.
+    pub(crate) fn set_was_online(&mut self) {
         self.ever_online = true;
     }
 

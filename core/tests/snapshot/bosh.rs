@@ -21,7 +21,11 @@ pub(crate) struct Manager {
     pub(crate) held: BTreeMap<u64, RequestId>,
     pub(crate) answers: BTreeMap<u64, String>,
     pub(crate) queue: VecDeque<String>,
-    pub(crate) logged_in: bool,
+    pub(crate) bound: bool,
+    /// The client has said something since it is bound: messages can go to it.
+    pub(crate) live: bool,
+    /// Those for the client.
+    pub(crate) messages: Vec<u64>,
     /// What goes to the client.
     pub(crate) says: VecDeque<(RequestId, String)>,
     /// The numbers of the messages that have arrived, as often as they have.
@@ -40,12 +44,14 @@ impl Manager {
     }
 
     pub(crate) fn say(&mut self, number: u64) {
-        if self.sid.is_some() && self.logins > 0 {
-            self.queue.push_back(format!(
-                "<message xmlns='jabber:client' from='romeo@example.net/x'><body>{number}</body></message>"
-            ));
-            self.release();
-        }
+        self.messages.push(number);
+        self.release();
+    }
+
+    /// What was held for as long as was agreed.
+    pub(crate) fn wait_is_over(&mut self) {
+        let open: Vec<u64> = self.held.keys().copied().collect();
+        open.into_iter().for_each(|rid| self.answer(rid, "", ""));
     }
 
     pub(crate) fn post(&mut self, request: RequestId, bytes: &[u8]) {
@@ -72,6 +78,7 @@ impl Manager {
         assert_eq!(rid, self.next_rid, "the next number");
         self.next_rid += 1;
         self.bodies.insert(rid, bytes.to_vec());
+        self.live = self.bound;
         self.held.insert(rid, request);
         if body.attributes().any(|attribute| attribute.name == "restart") {
             self.queue.push_back(
@@ -100,6 +107,7 @@ impl Manager {
         self.bodies = BTreeMap::from([(rid, bytes.to_vec())]);
         self.held = BTreeMap::from([(rid, request)]);
         self.answers.clear();
+        (self.bound, self.live) = (false, false);
         self.queue.clear();
         self.answer(
             rid,
@@ -111,7 +119,6 @@ impl Manager {
 
     fn element(&mut self, element: ElementRef<'_>) {
         if element.name() == "auth" {
-            self.logged_in = true;
             self.queue
                 .push_back("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>".to_owned());
         } else if let Some(body) = element.child("jabber:client", "body") {
@@ -127,16 +134,25 @@ impl Manager {
             self.queue.push_back(format!(
                 "<iq xmlns='jabber:client' type='result' id='{id}'>{payload}</iq>"
             ));
+            self.bound |= !payload.is_empty();
         }
     }
 
     fn release(&mut self) {
         while let Some((rid, _)) = self.held.first_key_value() {
             let rid = *rid;
-            if self.queue.is_empty() && self.held.len() <= 1 {
+            let nothing = self.queue.is_empty() && (self.messages.is_empty() || !self.live);
+            if nothing && self.held.len() <= 1 {
                 return;
             }
-            let payload = std::mem::take(&mut self.queue).into_iter().collect::<String>();
+            let mut payload = std::mem::take(&mut self.queue).into_iter().collect::<String>();
+            if self.live {
+                for number in std::mem::take(&mut self.messages) {
+                    payload.push_str(&format!(
+                        "<message xmlns='jabber:client' from='romeo@example.net/x'><body>{number}</body></message>"
+                    ));
+                }
+            }
             self.answer(rid, "", &payload);
         }
     }

@@ -1,6 +1,6 @@
 //! A server of XEP-0198 on TCP. It takes whole elements, as the client writes them, and fails the test where a count is wrong.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use epode::xml::XmlLimits;
 use epode::{Element, ElementRef};
@@ -32,6 +32,10 @@ pub(crate) struct Server {
     pub(crate) resumptions: u32,
     pub(crate) logins: u32,
     pub(crate) forgets: Option<Forgets>,
+    /// What arrived before the client could know that the session can be resumed.
+    pub(crate) uncertain: BTreeSet<u64>,
+    /// Messages for the client that came before there was a session, or that the last one did not take.
+    pub(crate) early: Vec<String>,
     /// Without XEP-0198.
     pub(crate) plain: bool,
 }
@@ -48,8 +52,15 @@ impl Server {
 
     /// A message for the client, whether or not it is there.
     pub(crate) fn say(&mut self, number: u64) {
-        let Some(session) = &mut self.session else { return };
-        let message = format!("<message from='romeo@example.net/x'><body>{number}</body></message>");
+        self.deliver(format!(
+            "<message from='romeo@example.net/x'><body>{number}</body></message>"
+        ));
+    }
+
+    fn deliver(&mut self, message: String) {
+        let Some(session) = &mut self.session else {
+            return self.early.push(message);
+        };
         session.queue.push_back(message.clone());
         if self.bound {
             self.says.push_back(message + "<r xmlns='urn:xmpp:sm:3'/>");
@@ -98,6 +109,9 @@ impl Server {
                 self.says.push_back(format!(
                     "<enabled xmlns='urn:xmpp:sm:3' id='{id}' resume='true' max='300'/>"
                 ));
+                for message in std::mem::take(&mut self.early) {
+                    self.deliver(message);
+                }
             }
             "resume" => self.resume(element),
             "a" => {
@@ -121,6 +135,9 @@ impl Server {
             self.logins += 1;
             self.sessions += 1;
             let id = format!("sm-{}", self.sessions);
+            let before = self.session.take().map(|session| session.queue).unwrap_or_default();
+            self.early
+                .extend(before.into_iter().filter(|stanza| stanza.starts_with("<message")));
             self.session = Some(Session {
                 id,
                 ..Session::default()
@@ -136,7 +153,11 @@ impl Server {
         let session = self.session.as_mut().unwrap();
         session.handled += 1;
         if let Some(body) = element.child("jabber:client", "body") {
-            self.heard.push(body.text().parse().unwrap());
+            let number = body.text().parse().unwrap();
+            self.heard.push(number);
+            if self.plain || self.says.iter().any(|said| said.starts_with("<enabled")) {
+                self.uncertain.insert(number);
+            }
         } else if let ("iq", Some("get")) = (element.name(), element.attribute("type")) {
             let id = element.attribute("id").unwrap();
             let answer = format!("<iq type='result' id='{id}' from='example.org'/>");

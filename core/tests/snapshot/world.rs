@@ -274,6 +274,10 @@ impl World {
             self.settle();
         }
         self.now = self.now.max(until);
+        if let Peer::Bosh(manager) = &mut self.peer {
+            manager.wait_is_over();
+            self.settle();
+        }
     }
 
     pub(crate) fn start(&mut self) {
@@ -283,10 +287,9 @@ impl World {
 
     pub(crate) fn say(&mut self, number: u64) {
         self.notes.entry(number).or_default();
-        self.handle(Input::Send {
-            stanza: message(number),
-        })
-        .unwrap();
+        let stanza = message(number);
+        let result = self.handle(Input::Send { stanza });
+        assert!(result.is_ok(), "{result:?}: {:#?}", self.events);
     }
 
     pub(crate) fn hear(&mut self, number: u64) {
