@@ -105,7 +105,10 @@ impl Client {
                     limits,
                     tls: *tls,
                 };
-                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+                (
+                    Link::Tcp(Box::new(tcp::Tcp::new(parameters))),
+                    self.config.limits.element,
+                )
             }
             (Endpoint::WebSocket { .. }, _) => {
                 let parameters = websocket::Parameters {
@@ -115,7 +118,7 @@ impl Client {
                     limits,
                 };
                 let link = websocket::WebSocket::new(parameters);
-                (Link::WebSocket(link), self.config.limits.element)
+                (Link::WebSocket(Box::new(link)), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
@@ -127,7 +130,10 @@ impl Client {
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (Link::Bosh(bosh::Bosh::new(parameters)), self.config.limits.bosh_body)
+                (
+                    Link::Bosh(Box::new(bosh::Bosh::new(parameters))),
+                    self.config.limits.bosh_body,
+                )
             }
         };
         let timeout = if attempt.last {
