@@ -406,8 +406,11 @@ impl Client {
         };
         connection.timer = Some((close_by, Timer::Close));
         // RFC 6121 §4.5.2: contacts learn that we are gone.
-        let last = connection.online.then(unavailable).flatten();
+        let mut last = connection.online.then(unavailable).flatten();
         if connection.online && connection.link.traits().stream_management {
+            if let Some(written) = last.take().and_then(|last| connection.link.send(last)) {
+                session.stream.sent(cx.now, &written, None);
+            }
             // The last word on what was received, and a question for what was sent (XEP-0198 §4, §8).
             let words = session.stream.goodbye(cx.now, || cx.random.id());
             for word in words.answer.into_iter().chain(words.question) {

@@ -269,6 +269,8 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
         (Phase::Opening, Event::Opened) => Ok(Phase::Features(None)),
 
         (Phase::Features(None), Event::Features(element)) => before_login(element, facts),
+        // The stream after the login has a header of its own, but for BOSH, where the session is the stream.
+        (Phase::Features(Some(login)), Event::Opened) => Ok(Phase::Features(Some(login))),
         (Phase::Features(Some(login)), Event::Features(element)) => {
             after_login(login, &Features::read(element.root()), facts)
         }

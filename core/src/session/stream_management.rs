@@ -43,6 +43,18 @@ pub(crate) const NS_SM: &str = "urn:xmpp:sm:3";
 /// The least time between two questions of which the first brought nothing.
 const FRUITLESS: Duration = Duration::from_secs(1);
 
+/// How acknowledgements come: for the tests, which look from outside.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// Not from here: there is no link, or it is a BOSH session, which has its own.
+    Off,
+    /// XEP-0199: the answer to a ping acknowledges what was written before it.
+    Ping,
+    /// XEP-0198.
+    Xep0198,
+}
+
 /// What the server's word led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
@@ -263,6 +275,16 @@ impl StreamManagement {
             acked: self.acked,
             queue: self.queue.iter().cloned().collect(),
         })
+    }
+
+    /// How acknowledgements come at present.
+    #[cfg(test)]
+    pub(crate) fn strategy(&self) -> Strategy {
+        match self.phase {
+            Phase::Off | Phase::Lost { .. } | Phase::Resuming { .. } => Strategy::Off,
+            Phase::Ping => Strategy::Ping,
+            Phase::Asked | Phase::On => Strategy::Xep0198,
+        }
     }
 
     /// How many of the server's stanzas are handled without a gap, modulo 2^32: `h`.
