@@ -17,7 +17,7 @@ use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::session::stream_management::{Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -466,7 +466,7 @@ impl Client {
             self.finish(Offline::Ended(link::stream_error(element.root())));
         } else if element.namespace() == NS_CLIENT {
             self.stanza(element);
-        } else if element.namespace() == negotiation::NS_SM {
+        } else if StreamManagement::is_nonza(&element) {
             self.stream_management(&element);
         }
         // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
