@@ -1,5 +1,6 @@
 //! One link: how it comes up, what it reports, how it is lost, and what follows.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -16,7 +17,7 @@ use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::session::stream_management::{Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -25,7 +26,8 @@ use crate::xml::Element;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) link: Link,
-    negotiation: Negotiation,
+    /// Until it is done.
+    negotiation: Option<Box<Negotiation>>,
     /// The name that the server's certificate must be valid for.
     server_name: String,
     encrypted: bool,
@@ -103,7 +105,10 @@ impl Client {
                     limits,
                     tls: *tls,
                 };
-                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+                (
+                    Link::Tcp(Box::new(tcp::Tcp::new(parameters))),
+                    self.config.limits.element,
+                )
             }
             (Endpoint::WebSocket { .. }, _) => {
                 let parameters = websocket::Parameters {
@@ -113,19 +118,22 @@ impl Client {
                     limits,
                 };
                 let link = websocket::WebSocket::new(parameters);
-                (Link::WebSocket(link), self.config.limits.element)
+                (Link::WebSocket(Box::new(link)), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
                     id,
-                    settings: settings.unwrap_or_else(|| crate::config::Bosh::new(url)),
+                    settings: settings.map_or_else(|| crate::config::Bosh::new(url), |settings| *settings),
                     domain,
                     language,
                     limits,
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (Link::Bosh(bosh::Bosh::new(parameters)), self.config.limits.bosh_body)
+                (
+                    Link::Bosh(Box::new(bosh::Bosh::new(parameters))),
+                    self.config.limits.bosh_body,
+                )
             }
         };
         let timeout = if attempt.last {
@@ -142,7 +150,7 @@ impl Client {
         });
         self.connection = Some(Connection {
             link,
-            negotiation: Negotiation::new(),
+            negotiation: Some(Box::default()),
             server_name: attempt.server_name,
             encrypted: false,
             verified_tls: false,
@@ -449,7 +457,7 @@ impl Client {
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
         };
-        if !connection.negotiation.is_online() {
+        if connection.negotiation.is_some() {
             // While leaving, what was under way does not matter any more.
             if !session.leaving {
                 self.negotiate(negotiation::Event::of(element));
@@ -458,7 +466,7 @@ impl Client {
             self.finish(Offline::Ended(link::stream_error(element.root())));
         } else if element.namespace() == NS_CLIENT {
             self.stanza(element);
-        } else if element.namespace() == negotiation::NS_SM {
+        } else if StreamManagement::is_nonza(&element) {
             self.stream_management(&element);
         }
         // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
@@ -471,7 +479,11 @@ impl Client {
             return;
         };
         let traits = connection.link.traits();
-        let result = connection.negotiation.handle(
+        let certificate_requested = connection.asked_for_certificate();
+        let Some(negotiation) = &mut connection.negotiation else {
+            return;
+        };
+        let result = negotiation.handle(
             event,
             &mut Facts {
                 config: &self.config,
@@ -479,7 +491,7 @@ impl Client {
                 verified_tls: connection.verified_tls,
                 can_resume: traits.stream_management && session.stream.can_resume(self.now),
                 certificate: connection.certificate.as_ref(),
-                certificate_requested: connection.asked_for_certificate(),
+                certificate_requested,
                 traits,
                 random: &mut self.random,
                 steps: &mut steps,
@@ -498,8 +510,15 @@ impl Client {
                 let Some((session, Some(connection), _)) = self.parts() else {
                     return;
                 };
+                let done = connection
+                    .negotiation
+                    .as_ref()
+                    .is_none_or(|negotiation| negotiation.is_online());
+                if done {
+                    connection.negotiation = None;
+                }
                 if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
+                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
                 }
             }
             Err(reason) => self.lose(reason),
@@ -625,7 +644,7 @@ impl Client {
     fn restored(&mut self) {
         let limits = self.config.limits.after_login();
         if let Some(connection) = &mut self.connection {
-            connection.negotiation = Negotiation::done();
+            connection.negotiation = None;
             connection.timer = None;
             connection.link.set_limits(limits);
         }
