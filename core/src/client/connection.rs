@@ -132,7 +132,7 @@ impl Client {
                 };
                 let dormant = self.session.as_ref().and_then(|session| session.dormant.as_ref());
                 let bosh = match dormant.filter(|state| state.url == *url) {
-                    Some(state) => bosh::Bosh::restore(parameters, state.clone()),
+                    Some(state) => bosh::Bosh::restore(parameters, (**state).clone()),
                     None => bosh::Bosh::new(parameters),
                 };
                 (Link::Bosh(Box::new(bosh)), self.config.limits.bosh_body)
