@@ -17,7 +17,7 @@ use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::session::stream_management::{Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -105,7 +105,10 @@ impl Client {
                     limits,
                     tls: *tls,
                 };
-                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+                (
+                    Link::Tcp(Box::new(tcp::Tcp::new(parameters))),
+                    self.config.limits.element,
+                )
             }
             (Endpoint::WebSocket { .. }, _) => {
                 let parameters = websocket::Parameters {
@@ -115,7 +118,7 @@ impl Client {
                     limits,
                 };
                 let link = websocket::WebSocket::new(parameters);
-                (Link::WebSocket(link), self.config.limits.element)
+                (Link::WebSocket(Box::new(link)), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
@@ -129,10 +132,10 @@ impl Client {
                 };
                 let dormant = self.session.as_ref().and_then(|session| session.dormant.as_ref());
                 let bosh = match dormant.filter(|state| state.url == *url) {
-                    Some(state) => bosh::Bosh::restore(parameters, state.clone()),
+                    Some(state) => bosh::Bosh::restore(parameters, (**state).clone()),
                     None => bosh::Bosh::new(parameters),
                 };
-                (Link::Bosh(bosh), self.config.limits.bosh_body)
+                (Link::Bosh(Box::new(bosh)), self.config.limits.bosh_body)
             }
         };
         let timeout = if attempt.last {
@@ -466,7 +469,7 @@ impl Client {
             self.finish(Offline::Ended(link::stream_error(element.root())));
         } else if element.namespace() == NS_CLIENT {
             self.stanza(element);
-        } else if element.namespace() == negotiation::NS_SM {
+        } else if StreamManagement::is_nonza(&element) {
             self.stream_management(&element);
         }
         // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).

@@ -10,6 +10,7 @@
 //! An acknowledgement that was stored and perhaps not told is told again after a restore.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::mem;
@@ -37,7 +38,7 @@ pub(super) struct Keeper {
     started: bool,
     /// The slots that were restored.
     slots: Vec<Slot>,
-    restored: Option<State>,
+    restored: Option<Box<State>>,
     /// The slot holds something.
     holds: bool,
     /// What the slot holds is a log of ours, to which changes can be added.
@@ -338,7 +339,7 @@ impl Client {
         match slot {
             Slot::Session => {
                 let state = read(account, bytes.expose()).map_err(Refused::Snapshot)?;
-                self.keeper.restored = Some(state);
+                self.keeper.restored = Some(Box::new(state));
                 self.keeper.holds = !bytes.expose().is_empty();
             }
             Slot::Token | Slot::Pins => {
@@ -352,7 +353,7 @@ impl Client {
     /// `Start`: goes on with what was restored. Whether that had been online.
     pub(super) fn revive(&mut self) -> bool {
         self.keeper.started = true;
-        let Some(state) = self.keeper.restored.take() else {
+        let Some(state) = self.keeper.restored.take().map(|state| *state) else {
             return false;
         };
         let Some(session) = &mut self.session else { return false };
@@ -384,7 +385,7 @@ impl Client {
                 let url = bosh.url.clone();
                 session.supervisor.prefer(&self.config, Endpoint::Bosh { url });
                 session.jid = jid;
-                session.dormant = Some(bosh);
+                session.dormant = Some(Box::new(bosh));
             } else {
                 lost = bosh.posted.into_iter().flat_map(|posted| posted.tokens).collect();
             }
@@ -499,7 +500,10 @@ impl Client {
 fn state(session: &Session, connection: Option<&Connection>, next_token: u64) -> State {
     let link = connection.filter(|connection| connection.online);
     let link = link.map(|connection| &connection.link);
-    let bosh = session.dormant.clone().or_else(|| link.and_then(Link::state));
+    let bosh = match &session.dormant {
+        Some(bosh) => Some((**bosh).clone()),
+        None => link.and_then(Link::state),
+    };
     let queued = link.and_then(Link::queued).into_iter().flatten();
     let waiting = queued.filter(|outgoing| outgoing.stored).chain(&session.waiting);
     State {

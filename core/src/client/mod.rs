@@ -9,6 +9,7 @@ mod connection;
 mod keeper;
 mod stanzas;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::fmt;
 
@@ -88,7 +89,7 @@ struct Session {
     full: bool,
     leaving: bool,
     /// A BOSH session that was restored, and not gone on with yet.
-    dormant: Option<bosh::state::State>,
+    dormant: Option<Box<bosh::state::State>>,
 }
 
 impl Client {

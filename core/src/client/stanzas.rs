@@ -112,6 +112,7 @@ impl Client {
                 result: Err(IqError::Cancelled),
             });
         } else if unwritten {
+            session.stream.cancelled(token);
             self.outputs.event(Event::Delivery {
                 token,
                 stage: Stage::Failed,

@@ -190,7 +190,7 @@ enum Phase {
     /// A round begins then; `None`: with the network.
     Waiting {
         at: Option<Instant>,
-        location: Option<Candidate>,
+        location: Option<Box<Candidate>>,
     },
     Trying(Box<Round>),
 }
@@ -284,7 +284,7 @@ impl Supervisor {
                 return Next::Wait;
             }
             let location = location.take();
-            self.phase = Phase::Trying(self.round(location));
+            self.phase = Phase::Trying(self.round(location.map(|place| *place)));
         }
         let Phase::Trying(round) = &mut self.phase else {
             return Next::Wait;
@@ -458,7 +458,10 @@ impl Supervisor {
                 None => return self.give_up(reason),
             }
         };
-        self.phase = Phase::Waiting { at, location };
+        self.phase = Phase::Waiting {
+            at,
+            location: location.map(Box::new),
+        };
         Verdict::Retry { at, reason }
     }
 
