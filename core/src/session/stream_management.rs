@@ -475,7 +475,6 @@ impl StreamManagement {
     }
 
     /// Whether an element is for [`handle`](Self::handle).
-    #[cfg(test)]
     pub(crate) fn is_nonza(element: &Element) -> bool {
         element.namespace() == NS_SM
     }
