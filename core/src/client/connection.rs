@@ -1,5 +1,6 @@
 //! One link: how it comes up, what it reports, how it is lost, and what follows.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -16,7 +17,7 @@ use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::session::stream_management::{Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -25,7 +26,8 @@ use crate::xml::Element;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) link: Link,
-    negotiation: Negotiation,
+    /// Until it is done.
+    negotiation: Option<Box<Negotiation>>,
     /// The name that the server's certificate must be valid for.
     server_name: String,
     encrypted: bool,
@@ -103,7 +105,10 @@ impl Client {
                     limits,
                     tls: *tls,
                 };
-                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+                (
+                    Link::Tcp(Box::new(tcp::Tcp::new(parameters))),
+                    self.config.limits.element,
+                )
             }
             (Endpoint::WebSocket { .. }, _) => {
                 let parameters = websocket::Parameters {
@@ -113,19 +118,24 @@ impl Client {
                     limits,
                 };
                 let link = websocket::WebSocket::new(parameters);
-                (Link::WebSocket(link), self.config.limits.element)
+                (Link::WebSocket(Box::new(link)), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
                     id,
-                    settings: settings.unwrap_or_else(|| crate::config::Bosh::new(url)),
+                    settings: settings.map_or_else(|| crate::config::Bosh::new(url), |settings| *settings),
                     domain,
                     language,
                     limits,
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (Link::Bosh(bosh::Bosh::new(parameters)), self.config.limits.bosh_body)
+                let dormant = self.session.as_ref().and_then(|session| session.dormant.as_ref());
+                let bosh = match dormant.filter(|state| state.url == *url) {
+                    Some(state) => bosh::Bosh::restore(parameters, (**state).clone()),
+                    None => bosh::Bosh::new(parameters),
+                };
+                (Link::Bosh(Box::new(bosh)), self.config.limits.bosh_body)
             }
         };
         let timeout = if attempt.last {
@@ -142,7 +152,7 @@ impl Client {
         });
         self.connection = Some(Connection {
             link,
-            negotiation: Negotiation::new(),
+            negotiation: Some(Box::default()),
             server_name: attempt.server_name,
             encrypted: false,
             verified_tls: false,
@@ -418,6 +428,7 @@ impl Client {
             }
         }
         connection.link.leave(&mut cx, last);
+        self.keeper.whole();
         self.drain();
     }
 
@@ -449,7 +460,7 @@ impl Client {
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
         };
-        if !connection.negotiation.is_online() {
+        if connection.negotiation.is_some() {
             // While leaving, what was under way does not matter any more.
             if !session.leaving {
                 self.negotiate(negotiation::Event::of(element));
@@ -458,7 +469,7 @@ impl Client {
             self.finish(Offline::Ended(link::stream_error(element.root())));
         } else if element.namespace() == NS_CLIENT {
             self.stanza(element);
-        } else if element.namespace() == negotiation::NS_SM {
+        } else if StreamManagement::is_nonza(&element) {
             self.stream_management(&element);
         }
         // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
@@ -471,7 +482,11 @@ impl Client {
             return;
         };
         let traits = connection.link.traits();
-        let result = connection.negotiation.handle(
+        let certificate_requested = connection.asked_for_certificate();
+        let Some(negotiation) = &mut connection.negotiation else {
+            return;
+        };
+        let result = negotiation.handle(
             event,
             &mut Facts {
                 config: &self.config,
@@ -479,7 +494,7 @@ impl Client {
                 verified_tls: connection.verified_tls,
                 can_resume: traits.stream_management && session.stream.can_resume(self.now),
                 certificate: connection.certificate.as_ref(),
-                certificate_requested: connection.asked_for_certificate(),
+                certificate_requested,
                 traits,
                 random: &mut self.random,
                 steps: &mut steps,
@@ -498,8 +513,15 @@ impl Client {
                 let Some((session, Some(connection), _)) = self.parts() else {
                     return;
                 };
+                let done = connection
+                    .negotiation
+                    .as_ref()
+                    .is_none_or(|negotiation| negotiation.is_online());
+                if done {
+                    connection.negotiation = None;
+                }
                 if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
+                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
                 }
             }
             Err(reason) => self.lose(reason),
@@ -551,6 +573,8 @@ impl Client {
                         session.stream.use_pings(cx.now);
                     }
                 }
+                self.keeper.begun();
+                self.give_up_dormant();
                 self.online(mechanism, proof, offers, false);
             }
             Step::Resume => {
@@ -568,6 +592,9 @@ impl Client {
                     for outgoing in resumed.resend {
                         connection.link.send(outgoing);
                     }
+                    let h = session.stream.acked_count();
+                    self.keeper.acked(h);
+                    self.keeper.whole();
                     for token in resumed.acked {
                         self.delivery(token, Stage::Acked);
                     }
@@ -625,17 +652,25 @@ impl Client {
     fn restored(&mut self) {
         let limits = self.config.limits.after_login();
         if let Some(connection) = &mut self.connection {
-            connection.negotiation = Negotiation::done();
+            connection.negotiation = None;
             connection.timer = None;
             connection.link.set_limits(limits);
         }
+        if let Some(session) = &mut self.session {
+            // From now on the link has it.
+            session.dormant = None;
+        }
+        self.keeper.whole();
         self.online("", ServerProof::None, Offers::default(), true);
     }
 
     fn not_resumed(&mut self, element: Option<&Element>) {
         let Some(session) = &mut self.session else { return };
         let (condition, settled) = match element.map(|element| session.stream.resume_failed(element)) {
-            Some(Ok(not_resumed)) => (not_resumed.condition, not_resumed.settled),
+            Some(Ok(not_resumed)) => {
+                self.keeper.acked(not_resumed.handled);
+                (not_resumed.condition, not_resumed.settled)
+            }
             Some(Err(error)) => return self.finish(Offline::Misbehaved(error)),
             None => (None, session.stream.reset()),
         };
@@ -688,6 +723,7 @@ impl Client {
         }
         // What the link says of its own end is what it is being told.
         self.link_events.clear();
+        self.keep_link();
         let Some(mut connection) = self.connection.take() else {
             return;
         };
@@ -711,14 +747,14 @@ impl Client {
             supervisor.lost(&mut cx, loss)
         };
         let Some(session) = &mut self.session else { return };
-        // What BOSH had not posted yet was never the old session's.
-        let unsent = connection.link.take_unsent();
-        let failed = connection.link.take_unacknowledged();
-        session.wait_first(unsent.into_iter());
-        for token in failed {
-            self.delivery(token, Stage::Failed);
-        }
         if connection.online {
+            // What BOSH had not posted yet was never the old session's.
+            let unsent = connection.link.take_unsent();
+            let failed = connection.link.take_unacknowledged();
+            session.wait_first(unsent.into_iter());
+            for token in failed {
+                self.delivery(token, Stage::Failed);
+            }
             self.link_lost();
         }
         let link = connection.link.id();
@@ -769,7 +805,8 @@ impl Client {
     }
 
     /// The server has forgotten the session: what was on its way in it has come as far as it will.
-    fn session_gone(&mut self, lost: Settled) {
+    pub(super) fn session_gone(&mut self, lost: Settled) {
+        self.keeper.whole();
         for token in lost.acked {
             self.delivery(token, Stage::Acked);
         }
