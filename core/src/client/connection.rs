@@ -707,7 +707,8 @@ impl Client {
         let error = stream_error(&reason);
         if let Some((session, Some(connection), mut cx)) = self.parts() {
             // A goodbye would end what is to be resumed (XEP-0198 §5).
-            let resumable = connection.online && session.stream.is_resumable() && !session.leaving;
+            let held = connection.online || session.stream.is_resuming();
+            let resumable = held && session.stream.is_resumable() && !session.leaving;
             let tell = match &reason {
                 Offline::Connection(_) if resumable => false,
                 // RFC 6120 §4.9.1.1: a stream error is answered by closing the stream; BOSH has nothing more to say then.
@@ -755,6 +756,9 @@ impl Client {
             for token in failed {
                 self.delivery(token, Stage::Failed);
             }
+            self.link_lost();
+        } else if session.stream.is_resuming() {
+            // The link broke before the server's word on the earlier session: it is where it was.
             self.link_lost();
         }
         let link = connection.link.id();

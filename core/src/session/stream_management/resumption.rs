@@ -42,6 +42,11 @@ impl StreamManagement {
         self.session.is_some()
     }
 
+    /// The server was asked for the earlier session, and has not answered.
+    pub(crate) fn is_resuming(&self) -> bool {
+        matches!(self.phase, Phase::Resuming { .. })
+    }
+
     /// Where the server would have the client come back (XEP-0198 §5): `host[:port]`, not checked any further.
     pub(crate) fn location(&self) -> Option<&str> {
         self.session.as_ref()?.location.as_deref()
