@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use epode::config::{Liveness, MechanismPolicy, Reconnect, Timeouts};
-use epode::{Config, Credentials, Event, Jid, Refused, Stage, TcpTls, Token, Warning, stanza};
+use epode::config::{Bosh, Liveness, MechanismPolicy, Reconnect, Timeouts};
+use epode::{Config, Credentials, Element, Event, Jid, Refused, Stage, TcpTls, Token, Warning, stanza};
 use epode_chaos::{Faults, HttpProfile, HttpTarget, Profile, Proxy, client_tls_from_pem, server_tls_from_pem};
 use epode_tokio::rustls::pki_types::pem::PemObject;
 use epode_tokio::rustls::pki_types::{CertificateDer, ServerName};
@@ -22,6 +22,8 @@ type Broken = Box<dyn Error>;
 /// in the middle of a WebSocket frame makes Prosody 13 end the session that is resumed next as `not-well-formed`, for it puts the new
 /// connection's bytes behind the old one's.
 const WINDOW: usize = 20;
+/// On BOSH there is no such thing, and a round trip takes longer.
+const BOSH_WINDOW: usize = 100;
 /// Without a word from either client for so long, the run is stuck.
 const STUCK: Duration = Duration::from_secs(120);
 /// Lines of the proxy's log that a failure shows.
@@ -137,7 +139,11 @@ impl End {
             Transport::StartTls => config.tcp("localhost", server.address("starttls")?.port(), TcpTls::StartTls),
             Transport::DirectTls => config.tcp("localhost", server.address("direct_tls")?.port(), TcpTls::Direct),
             Transport::WebSocket => config.websocket(server.text("websocket")?),
-            Transport::Bosh => config.bosh(server.text("bosh")?),
+            // The last request is acknowledged with the answer to the next.
+            Transport::Bosh => config.transport(epode::config::Transport::Bosh(Bosh {
+                wait: 2,
+                ..Bosh::new(server.text("bosh")?)
+            })),
         };
         let mut bytes = [0; 32];
         fastrand::Rng::with_seed(seed).fill(&mut bytes);
@@ -159,6 +165,12 @@ impl End {
             let event = tokio::time::timeout(STUCK, end.client.next()).await?;
             end.note(&event.ok_or("the client ended before its first login")?)?;
         }
+        // Its answer follows `<enabled/>`: from here on the session can be resumed.
+        let ping = Element::builder("jabber:client", "iq")
+            .attr("type", "get")
+            .attr("to", "localhost")
+            .child(Element::builder("urn:xmpp:ping", "ping"));
+        end.client.request(ping.build()?).await?;
         Ok(end)
     }
 
@@ -167,8 +179,9 @@ impl End {
         if let Event::Online { resumed, .. } = event {
             self.onlines += 1;
             self.resumed += usize::from(*resumed);
-        } else if let Event::Interrupted { reason, .. } = event {
-            *self.reasons.entry(reason.to_string()).or_default() += 1;
+        } else if let Event::Interrupted { reason, resumable, .. } = event {
+            let lost = if *resumable { "" } else { " (cannot be resumed)" };
+            *self.reasons.entry(format!("{reason}{lost}")).or_default() += 1;
         } else if let Event::Warning(Warning::NotResumed { condition }) = event {
             let condition = condition.as_deref().unwrap_or("no condition");
             *self.reasons.entry(format!("NOT RESUMED: {condition}")).or_default() += 1;
@@ -272,6 +285,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
     let mut full = false;
     // One more than asked for, once the network is calm: when it is here, what came before it is here or lost.
     let last = plan.messages;
+    let window = if plan.transport == Transport::Bosh {
+        BOSH_WINDOW
+    } else {
+        WINDOW
+    };
     loop {
         let next = account.numbers.len();
         let calm = next >= plan.messages && account.open() == 0;
