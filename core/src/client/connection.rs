@@ -542,8 +542,13 @@ impl Client {
                 proof,
                 offers,
             } => {
+                // An earlier session may have ended by itself, while there was no link to hear of it.
+                let left = session.stream.reset();
+                self.session_gone(left);
+                let Some((session, Some(connection), cx)) = self.parts() else {
+                    return;
+                };
                 session.jid = Some(jid);
-                // What was left of an earlier session was settled when it was lost, or was not resumed.
                 if connection.link.traits().stream_management {
                     if offers.stream_management && wanted {
                         connection.link.send(Outgoing::raw(session.stream.enable(cx.now)));
@@ -718,9 +723,8 @@ impl Client {
         for token in failed {
             self.delivery(token, Stage::Failed);
         }
-        if connection.online {
-            self.link_lost();
-        }
+        // Also of a link that did not get so far: it may have asked for the earlier session.
+        self.link_lost();
         let link = connection.link.id();
         match verdict {
             Verdict::GiveUp(reason) => {
