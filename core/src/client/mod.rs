@@ -401,6 +401,11 @@ impl Client {
     }
 
     fn delivery(&mut self, token: Token, stage: Stage) {
+        if stage >= Stage::Acked {
+            if let Some(connection) = &mut self.connection {
+                connection.link.settled(token);
+            }
+        }
         self.outputs.event(Event::Delivery { token, stage });
     }
 

@@ -225,6 +225,15 @@ impl Link {
         }
     }
 
+    /// What became of the stanza is known: when the host has written it is no news any more.
+    pub(crate) fn settled(&mut self, token: Token) {
+        match self {
+            Self::Tcp(tcp) => tcp.settled(token),
+            Self::WebSocket(websocket) => websocket.settled(token),
+            Self::Bosh(_) => {}
+        }
+    }
+
     /// Drops what has not left yet, but for stanzas of the application's.
     pub(crate) fn forget_unsent(&mut self) {
         match self {
