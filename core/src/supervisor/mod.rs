@@ -251,6 +251,8 @@ impl Supervisor {
 
     /// What to do while there is no link: to be called after `start`, and again after every input until it says `Connect`.
     pub(crate) fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        // While there was a link nobody looked at the clock.
+        self.tick(cx.now);
         if self.current.is_some() || self.no_network {
             return Next::Wait;
         }
