@@ -44,7 +44,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn deadline(&self, earliest: &mut Earliest) {
+    pub(super) fn deadline(&self, leaving: bool, earliest: &mut Earliest) {
         match self.timer {
             // The server's part stands still while nobody reads.
             Some((_, Timer::Negotiation)) if self.not_reading_since.is_some() => {}
@@ -52,7 +52,8 @@ impl Connection {
             None => {}
         }
         self.link.deadline(earliest);
-        if let Some(liveness) = &self.liveness {
+        // Whoever has said goodbye waits for the answer to that, and for nothing else.
+        if let Some(liveness) = self.liveness.as_ref().filter(|_| !leaving) {
             liveness.deadline(earliest);
         }
     }

@@ -192,7 +192,7 @@ impl Client {
         session.iq.deadline(self.is_reading(), &mut earliest);
         match &self.connection {
             Some(connection) => {
-                connection.deadline(&mut earliest);
+                connection.deadline(session.leaving, &mut earliest);
                 if connection.online && !session.leaving {
                     session.stream.deadline(&mut earliest);
                 }
