@@ -716,7 +716,12 @@ impl Client {
             };
             supervisor.lost(&mut cx, loss)
         };
+        let now = self.now;
         let Some(session) = &mut self.session else { return };
+        if let Some(since) = connection.not_reading_since {
+            // Nobody could read an answer meanwhile: that time does not count.
+            session.iq.resumed(since, now);
+        }
         // What BOSH had not posted yet was never the old session's.
         let unsent = connection.link.take_unsent();
         let failed = connection.link.take_unacknowledged();
