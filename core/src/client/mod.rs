@@ -336,7 +336,12 @@ impl Client {
         self.advance();
         self.acknowledge();
         if let Some((_, Some(connection), mut cx)) = self.parts() {
+            let before = cx.outputs.bytes();
             connection.link.flush(&mut cx);
+            // Whatever is said keeps the connection from being forgotten.
+            if let Some(liveness) = connection.liveness.as_mut().filter(|_| cx.outputs.bytes() > before) {
+                liveness.spoke(cx.now);
+            }
         }
         self.drain();
         // What the flush has shown may have ended the link.
