@@ -1,14 +1,17 @@
 //! All sessions: finds the one a request belongs to, carries out what its stream asks for, routes stanzas between users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 
+use crate::faults::{Board, Transport};
+use crate::links::{Link, stream_error};
 use crate::personality::{Habits, SidShape};
 use crate::sasl::{Accounts, bare, local_part};
 use crate::session::{Admission, Reply, Request, Session, Terms, terminate};
+use crate::sm::{Tombstone, Waiting};
 use crate::stream::{Action, BOSH, Context, error, hex};
 use crate::tls::Peer;
 use crate::xml::{self, Element, Node, escape};
@@ -17,23 +20,52 @@ use crate::{Settings, Statistics};
 /// XEP-0124 §14.1: a rid must be exact in a double.
 const MAX_RID: u64 = (1 << 53) - 1;
 
+/// Where an action comes from, and its answer goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// A BOSH session, by its sid.
+    Bosh(String),
+    /// A stream over TCP or WebSocket.
+    Link(u64),
+}
+
+/// Who a stanza is for.
+enum Recipient {
+    Bosh(String),
+    Link(u64),
+    /// By its place among those that wait to be resumed.
+    Waiting(usize),
+}
+
 #[derive(Debug)]
 pub(crate) struct Hub {
-    settings: Arc<Settings>,
-    habits: &'static Habits,
-    accounts: Accounts,
-    sessions: BTreeMap<String, Session>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) habits: &'static Habits,
+    pub(crate) accounts: Accounts,
+    pub(crate) sessions: BTreeMap<String, Session>,
+    /// Streams over TCP and WebSocket that have a connection.
+    pub(crate) links: BTreeMap<u64, Link>,
+    pub(crate) last_link: u64,
+    /// Those that wait for a new one (XEP-0198).
+    pub(crate) waiting: VecDeque<Waiting>,
+    pub(crate) tombstones: VecDeque<Tombstone>,
     violations: Vec<String>,
     pub(crate) statistics: Statistics,
 }
 
 impl Hub {
-    pub(crate) fn new(settings: Arc<Settings>, accounts: Accounts) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, board: Arc<Board>, accounts: Accounts) -> Self {
         Self {
             habits: settings.personality.habits(),
             settings,
+            board,
             accounts,
             sessions: BTreeMap::new(),
+            links: BTreeMap::new(),
+            last_link: 0,
+            waiting: VecDeque::new(),
+            tombstones: VecDeque::new(),
             violations: Vec::new(),
             statistics: Statistics::default(),
         }
@@ -41,6 +73,11 @@ impl Hub {
 
     pub(crate) fn violations(&self) -> Vec<String> {
         self.violations.clone()
+    }
+
+    /// A client did what it must not.
+    pub(crate) fn violate(&mut self, what: String) {
+        self.violations.push(what);
     }
 
     /// One HTTP request's body. The answer comes through `reply`, at once or later.
@@ -87,6 +124,11 @@ impl Hub {
             }
         }
         self.sessions.retain(|_, session| !session.is_gone(now));
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.until <= now) {
+            if let Some(Waiting { link, .. }) = self.waiting.remove(at) {
+                self.bury(link);
+            }
+        }
     }
 
     /// The server goes away.
@@ -95,6 +137,10 @@ impl Hub {
             session.end(Some("system-shutdown"), "");
         }
         self.sessions.clear();
+        for link in self.links.values_mut() {
+            link.finish("system-shutdown", "");
+        }
+        self.links.clear();
     }
 
     /// XEP-0124 §7, XEP-0206 §4.
@@ -118,6 +164,7 @@ impl Hub {
             settings: &self.settings,
             habits: self.habits,
             accounts: &mut self.accounts,
+            transport: Transport::Bosh,
             creation: &creation,
             request: &creation,
         };
@@ -174,6 +221,7 @@ impl Hub {
             settings: &self.settings,
             habits: self.habits,
             accounts: &mut self.accounts,
+            transport: Transport::Bosh,
             creation: &creation,
             request: &peer,
         };
@@ -191,8 +239,9 @@ impl Hub {
                 }
             }
         }
+        let client = Client::Bosh(sid.to_owned());
         for action in actions {
-            self.perform(sid, action);
+            self.perform(&client, action);
         }
         let Some(session) = self.sessions.get_mut(sid) else {
             return;
@@ -208,36 +257,67 @@ impl Hub {
         session.flush(now);
     }
 
-    fn perform(&mut self, sid: &str, action: Action) {
-        match action {
-            Action::Reply(xml) => {
+    pub(crate) fn perform(&mut self, client: &Client, action: Action) {
+        let ask_every = self.ask_every();
+        match (action, client) {
+            (Action::Reply(xml) | Action::Stanza(xml), Client::Bosh(sid)) => {
                 if let Some(session) = self.sessions.get_mut(sid) {
                     session.out.push_str(&xml);
                 }
             }
-            Action::Route(stanza) => self.route(sid, &stanza),
-            Action::Bound(jid) => {
-                // RFC 6120 §7.7.2.2: the newcomer wins, as it does with real servers by default.
-                let domain = self.settings.domain.clone();
-                for (other, session) in &mut self.sessions {
-                    if other != sid && session.stream.jid(&domain).as_deref() == Some(jid.as_str()) {
-                        session.end(Some("remote-stream-error"), &stream_error("conflict"));
-                    }
+            (Action::Reply(xml), Client::Link(id)) => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.send(&xml);
                 }
             }
-            Action::StreamError(condition) => {
+            (Action::Stanza(xml), Client::Link(id)) => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.send_stanza(&xml, None, ask_every);
+                }
+            }
+            (Action::Route(stanza), _) => self.route(client, &stanza),
+            (Action::Bound(jid), _) => self.replace(client, &jid),
+            (Action::StreamError(condition), Client::Bosh(sid)) => {
                 if let Some(session) = self.sessions.get_mut(sid) {
-                    session.end(Some("remote-stream-error"), &stream_error(condition));
+                    session.end(Some("remote-stream-error"), &stream_error(condition, ""));
                 }
             }
-            Action::Violation(what) => self.violations.push(what),
-            Action::LoggedIn => self.statistics.logins += 1,
-            Action::Refused => self.statistics.refusals += 1,
+            (Action::StreamError(condition), Client::Link(id)) => self.end_link(*id, condition, "", false),
+            (Action::Violation(what), _) => self.violations.push(what),
+            (Action::ClientState, _) => self.statistics.client_states += 1,
+            (Action::LoggedIn, _) => self.statistics.logins += 1,
+            (Action::Refused, _) => self.statistics.refusals += 1,
+        }
+    }
+
+    /// RFC 6120 §7.7.2.2: the newcomer wins, as it does with real servers by default.
+    fn replace(&mut self, newcomer: &Client, jid: &str) {
+        let domain = self.settings.domain.clone();
+        let has_it = |stream: &crate::stream::Stream| stream.jid(&domain).as_deref() == Some(jid);
+        for (sid, session) in &mut self.sessions {
+            let is_new = matches!(newcomer, Client::Bosh(new) if new == sid);
+            if !is_new && has_it(&session.stream) {
+                session.end(Some("remote-stream-error"), &stream_error("conflict", ""));
+            }
+        }
+        let replaced: Vec<u64> = self
+            .links
+            .iter()
+            .filter(|(id, link)| *newcomer != Client::Link(**id) && has_it(&link.stream))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in replaced {
+            self.end_link(id, "conflict", "", false);
+        }
+        while let Some(at) = self.waiting.iter().position(|waiting| has_it(&waiting.link.stream)) {
+            if let Some(Waiting { link, .. }) = self.waiting.remove(at) {
+                self.bury(link);
+            }
         }
     }
 
     /// RFC 6121 §8.5, as far as two users need it: presence and availability do not count.
-    fn route(&mut self, sid: &str, stanza: &Element) {
+    fn route(&mut self, client: &Client, stanza: &Element) {
         let to = stanza.attribute("to").unwrap_or_default();
         let (account, resource) = (bare(to), to.split_once('/').map(|(_, resource)| resource));
         let kind = stanza.attribute("type").unwrap_or_default();
@@ -261,9 +341,7 @@ impl Hub {
             "cancel",
             condition,
         );
-        if let Some(session) = self.sessions.get_mut(sid) {
-            session.out.push_str(&reply);
-        }
+        self.perform(client, Action::Stanza(reply));
     }
 
     /// Hands a stanza to the sessions it is for. True if there were none.
@@ -274,34 +352,55 @@ impl Hub {
         if to_resource_only && resource.is_none() {
             return true;
         }
-        let mut reached: Vec<&mut Session> = Vec::new();
-        let mut others: Vec<&mut Session> = Vec::new();
-        for session in self.sessions.values_mut().filter(|session| !session.is_over()) {
-            let Some(jid) = session.stream.jid(domain) else {
-                continue;
+        let (mut reached, mut others) = (Vec::new(), Vec::new());
+        let mut sort = |jid: Option<String>, recipient: Recipient| {
+            let Some(jid) = jid.filter(|jid| bare(jid) == account) else {
+                return;
             };
-            if bare(&jid) != account {
-                continue;
-            }
             let here = jid.split_once('/').map(|(_, resource)| resource);
             if resource.is_none() || here == resource {
-                reached.push(session);
+                reached.push(recipient);
             } else {
-                others.push(session);
+                others.push(recipient);
             }
+        };
+        for (sid, session) in self.sessions.iter().filter(|(_, session)| !session.is_over()) {
+            sort(session.stream.jid(domain), Recipient::Bosh(sid.clone()));
+        }
+        for (id, link) in &self.links {
+            sort(link.stream.jid(domain), Recipient::Link(*id));
+        }
+        for (at, waiting) in self.waiting.iter().enumerate() {
+            sort(waiting.link.stream.jid(domain), Recipient::Waiting(at));
         }
         // RFC 6121 §8.5.3.2.1: a message for a resource that has left goes to those that have not.
         if reached.is_empty() && stanza.name == "message" && !to_resource_only {
             reached = others;
         }
-        let xml = stanza.to_xml();
-        for session in &mut reached {
-            session.out.push_str(&xml);
+        let (xml, ask_every) = (stanza.to_xml(), self.ask_every());
+        for recipient in &reached {
+            match recipient {
+                Recipient::Bosh(sid) => {
+                    if let Some(session) = self.sessions.get_mut(sid) {
+                        session.out.push_str(&xml);
+                    }
+                }
+                Recipient::Link(id) => {
+                    if let Some(link) = self.links.get_mut(id) {
+                        link.send_stanza(&xml, Some(stanza), ask_every);
+                    }
+                }
+                Recipient::Waiting(at) => {
+                    if let Some(waiting) = self.waiting.get_mut(*at) {
+                        waiting.link.send_stanza(&xml, Some(stanza), ask_every);
+                    }
+                }
+            }
         }
         reached.is_empty()
     }
 
-    fn new_sid(&self) -> String {
+    pub(crate) fn new_sid(&self) -> String {
         match self.habits.sid {
             SidShape::Hex => hex(&self.accounts.random_bytes::<20>()),
             SidShape::Uuid => {
@@ -394,8 +493,4 @@ fn is_modern(body: &Element) -> bool {
     let version = body.attribute("ver").and_then(|version| version.split_once('.'));
     let numbers = version.and_then(|(major, minor)| Some((major.parse::<u16>().ok()?, minor.parse::<u16>().ok()?)));
     numbers.is_some_and(|version| version >= (1, 6))
-}
-
-fn stream_error(condition: &str) -> String {
-    format!("<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>")
 }

@@ -1,4 +1,4 @@
-//! A small XMPP server over BOSH, for demos and tests without root.
+//! A small XMPP server over TCP, WebSocket and BOSH, for demos and tests without root.
 //!
 //! **It is not for production**: it keeps everything in memory, stores nothing, broadcasts no presence, prepares no names and
 //! passwords (RFC 8265, RFC 4013), and defends itself against nobody. **It proves no interoperability**: it was written beside the
@@ -6,12 +6,14 @@
 //! the other; and it has [personalities](Personality), each a table of what a real server was seen to do. Real servers are the
 //! proof.
 //!
-//! What it does: BOSH (XEP-0124, XEP-0206) over HTTPS with optional client certificates; SASL EXTERNAL (XEP-0178), SCRAM-SHA-1,
-//! SCRAM-SHA-256 and PLAIN; resource binding; messages, directed presence and iq between its users; ping, an empty roster and disco
-//! from the server itself. It listens on 127.0.0.1 only.
+//! What it does: TCP with STARTTLS (RFC 6120) and with direct TLS (XEP-0368), WebSocket (RFC 7395) and BOSH (XEP-0124, XEP-0206)
+//! over HTTPS, each with optional client certificates; SASL EXTERNAL (XEP-0178), SCRAM-SHA-1, SCRAM-SHA-256 and PLAIN; resource
+//! binding; stream management over TCP and WebSocket (XEP-0198); messages, directed presence and iq between its users, whatever
+//! their transports; ping, an empty roster and disco from the server itself; host-meta (XEP-0156). It listens on 127.0.0.1 only.
 //!
-//! It is strict: what a client must not do is recorded in [`Server::violations`], and most of it ends the session as the XEP
-//! demands. It can misbehave on request ([`Faults`]), so that a client's recovery can be tested.
+//! It is strict: what a client must not do is recorded in [`Server::violations`], and most of it ends the session as the RFC or
+//! XEP demands. It can misbehave on request ([`Faults`] for HTTP, [`LinkFaults`] through [`Server::control`] for connections of
+//! every kind, while it runs), so that a client's recovery can be tested.
 //!
 //! ```no_run
 //! # async fn example(certificate: epode_devserver::TlsIdentity) -> std::io::Result<()> {
@@ -20,28 +22,37 @@
 //! let mut settings = Settings::new("localhost", certificate);
 //! settings.users.push(User { name: "user01".into(), password: Some("secret".into()) });
 //! let server = Server::start(settings).await?;
-//! println!("{}", server.bosh_url());
+//! println!("{} {}", server.starttls_address(), server.bosh_url());
 //! server.shutdown().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! How a request goes through the files:
+//! How things go through the files:
 //!
 //! ```text
-//! http.rs      a connection, its client certificate (tls.rs), one POST after the other, faults
-//! hub.rs       which session a request is for; routes between sessions
-//! session.rs   rid order, held requests, answers kept for resends, limits
-//! stream.rs    SASL (sasl.rs), binding, what the server answers itself
+//! tcp.rs        a connection, STARTTLS, one stream after the other      \
+//! http.rs       an HTTPS connection: BOSH, upgrades, host-meta          | client certificates: tls.rs; faults: faults.rs
+//! websocket.rs  an upgraded connection, frames                          /
+//! links.rs      streams over TCP and WebSocket: headers, order, ends
+//! sm.rs         stream management: counts, what is kept, resumption
+//! session.rs    BOSH sessions: rid order, held requests, answers kept for resends, limits
+//! stream.rs     SASL (sasl.rs), binding, what the server answers itself
+//! hub.rs        who belongs to what; routes between users
 //! ```
 
+mod faults;
 mod http;
 mod hub;
+mod links;
 mod personality;
 mod sasl;
 mod session;
+mod sm;
 mod stream;
+mod tcp;
 mod tls;
+mod websocket;
 mod xml;
 
 use std::io;
@@ -50,19 +61,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::server::TlsStream;
 
+use crate::faults::Board;
+pub use crate::faults::{Accepting, Control, Cut, LinkFaults, Transport};
 use crate::hub::Hub;
 pub use crate::personality::Personality;
+use crate::tcp::Entrance;
+use crate::tls::{Judge, Peer};
 
 /// A running server. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    starttls: SocketAddr,
+    direct_tls: SocketAddr,
     url: String,
-    hub: Arc<Mutex<Hub>>,
+    websocket: Option<String>,
+    control: Control,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
 }
@@ -95,11 +114,22 @@ pub struct Settings {
     pub require_legacy_session: bool,
     /// The terms of BOSH sessions.
     pub bosh: BoshSettings,
+    /// The terms of stream management (XEP-0198). `None`: it is not offered.
+    pub stream_management: Option<StreamManagement>,
+    /// The largest stanza in bytes: announced (XEP-0478), and what is larger ends a stream over TCP or WebSocket. `None`, the
+    /// default, announces nothing and allows 8 MiB.
+    pub max_stanza_bytes: Option<usize>,
     /// The path of the BOSH service, `/http-bind` by default.
     pub path: String,
-    /// The port on 127.0.0.1; 0, the default, takes a free one.
+    /// The path of the WebSocket service, `/xmpp-websocket` by default.
+    pub websocket_path: String,
+    /// The port for HTTPS on 127.0.0.1; 0, the default, takes a free one.
     pub port: u16,
-    /// Misbehaviour on request.
+    /// The port for STARTTLS, likewise.
+    pub starttls_port: u16,
+    /// The port for direct TLS, likewise.
+    pub direct_tls_port: u16,
+    /// Misbehaviour of HTTP on request, from the start. [`Server::control`] changes it, and has more.
     pub faults: Faults,
 }
 
@@ -138,6 +168,27 @@ pub struct BoshSettings {
     pub max_pause: Option<u16>,
 }
 
+/// Terms of stream management (XEP-0198).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamManagement {
+    /// How many seconds a session waits to be resumed, where the client does not ask for less. 300 by default.
+    pub max: u16,
+    /// Where to resume, `host` or `host:port`: the `location` of `<enabled/>`. None by default.
+    pub location: Option<String>,
+    /// An `<r/>` follows after so many stanzas, unless one is unanswered. 1 by default, as Prosody does; 0 never asks.
+    pub ask_every: u32,
+}
+
+impl Default for StreamManagement {
+    fn default() -> Self {
+        Self {
+            max: 300,
+            location: None,
+            ask_every: 1,
+        }
+    }
+}
+
 /// Misbehaviour by counting, the same in every run: `Some(3)` means the third request, the sixth, and so on. `Some(0)` is `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
@@ -161,12 +212,42 @@ pub struct Faults {
 pub struct Statistics {
     /// TLS connections established.
     pub connections: u64,
-    /// HTTP requests processed, resends included.
+    /// HTTP requests of BOSH processed, resends included.
     pub requests: u64,
     /// Successful logins.
     pub logins: u64,
     /// Refused logins.
     pub refusals: u64,
+    /// Stream management enabled.
+    pub enables: u64,
+    /// Sessions resumed.
+    pub resumes: u64,
+    /// `<resume/>` answered with `<failed/>` for want of a session.
+    pub failed_resumes: u64,
+    /// `<active/>` and `<inactive/>` (XEP-0352).
+    pub client_states: u64,
+    /// Stream errors that clients sent.
+    pub stream_errors: u64,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) hub: Arc<Mutex<Hub>>,
+    pub(crate) board: Arc<Board>,
+    judge: Arc<Judge>,
+}
+
+impl Shared {
+    pub(crate) fn violate(&self, what: &str) {
+        lock(&self.hub).violate(what.into());
+    }
+
+    /// What the client showed on this connection.
+    pub(crate) fn peer(&self, stream: &TlsStream<TcpStream>) -> Arc<Peer> {
+        Arc::new(self.judge.peer(stream.get_ref().1.peer_certificates()))
+    }
 }
 
 impl Settings {
@@ -186,8 +267,13 @@ impl Settings {
             scram_iterations: None,
             require_legacy_session: false,
             bosh: BoshSettings::default(),
+            stream_management: Some(StreamManagement::default()),
+            max_stanza_bytes: None,
             path: "/http-bind".into(),
+            websocket_path: "/xmpp-websocket".into(),
             port: 0,
+            starttls_port: 0,
+            direct_tls_port: 0,
             faults: Faults::default(),
         }
     }
@@ -204,35 +290,96 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The port is taken, or the certificate, its key or an authority is not usable.
+    /// A port is taken, a path has characters that a URL must not have, or the certificate, its key or an authority is not usable.
     pub async fn start(settings: Settings) -> io::Result<Self> {
         let (config, judge) = tls::configure(&settings)?;
         let random = config.crypto_provider().clone();
         let iterations = settings
             .scram_iterations
             .unwrap_or(settings.personality.habits().scram_iterations);
+        for path in [&settings.path, &settings.websocket_path] {
+            if !path.starts_with('/') || path.contains(|c: char| !c.is_ascii_graphic() || "\"\\<>?#".contains(c)) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{path:?} is no path of a URL"),
+                ));
+            }
+        }
         let accounts = sasl::Accounts::new(&settings.users, iterations, random);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
+        let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let listener = listen(settings.port).await?;
+        let starttls = Entrance {
+            listener: listen(settings.starttls_port).await?,
+            transport: Transport::StartTls,
+            config: Arc::new(config.clone()),
+        };
+        let direct_tls = Entrance {
+            listener: listen(settings.direct_tls_port).await?,
+            transport: Transport::DirectTls,
+            config: tls::speaking(&config, tcp::ALPN),
+        };
         let address = listener.local_addr()?;
-        let url = format!("https://localhost:{}{}", address.port(), settings.path);
+        let port = address.port();
+        let addresses = (starttls.listener.local_addr()?, direct_tls.listener.local_addr()?);
+        let url = format!("https://localhost:{port}{}", settings.path);
+        let websocket = settings
+            .personality
+            .habits()
+            .websocket
+            .then(|| format!("wss://localhost:{port}{}", settings.websocket_path));
         let settings = Arc::new(settings);
-        let hub = Arc::new(Mutex::new(Hub::new(settings.clone(), accounts)));
+        let board = Arc::new(Board::new(settings.faults));
+        let hub = Arc::new(Mutex::new(Hub::new(settings.clone(), board.clone(), accounts)));
         let (stop, stopped) = watch::channel(false);
-        let service = http::Service::new(settings, hub.clone(), judge);
-        let task = tokio::spawn(http::serve(listener, config, service, stopped));
+        let shared = Arc::new(Shared {
+            settings,
+            hub: hub.clone(),
+            board: board.clone(),
+            judge,
+        });
+        let service = http::Service::new(shared.clone(), url.clone(), websocket.clone());
+        let https = tls::speaking(&config, b"http/1.1");
+        let task = tokio::spawn(async move {
+            tokio::join!(
+                http::serve(listener, https, service, stopped.clone()),
+                tcp::serve(starttls, shared.clone(), stopped.clone()),
+                tcp::serve(direct_tls, shared, stopped),
+            );
+        });
         Ok(Self {
             address,
+            starttls: addresses.0,
+            direct_tls: addresses.1,
             url,
-            hub,
+            websocket,
+            control: Control { board, hub },
             stop,
             task: Some(task),
         })
     }
 
-    /// Where it listens: 127.0.0.1 and a port.
+    /// Where it listens for HTTPS: 127.0.0.1 and a port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for TCP with STARTTLS.
+    #[must_use]
+    pub fn starttls_address(&self) -> SocketAddr {
+        self.starttls
+    }
+
+    /// Where it listens for TCP with direct TLS.
+    #[must_use]
+    pub fn direct_tls_address(&self) -> SocketAddr {
+        self.direct_tls
+    }
+
+    /// The address of the WebSocket service, with `localhost` as the host name. `None` where the personality has none.
+    #[must_use]
+    pub fn websocket_url(&self) -> Option<String> {
+        self.websocket.clone()
     }
 
     /// The address of the BOSH service, with `localhost` as the host name.
@@ -241,21 +388,27 @@ impl Server {
         self.url.clone()
     }
 
+    /// What changes the server's behaviour while it runs: faults, cuts, redirects.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
     /// What clients did that they must not, in order, in words. A well-behaved client leaves it empty.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
-        lock(&self.hub).violations()
+        lock(&self.control.hub).violations()
     }
 
     /// Counters since the start.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        lock(&self.hub).statistics
+        lock(&self.control.hub).statistics
     }
 
     /// Ends all sessions with `system-shutdown`, gives the answers half a second to leave, and stops.
     pub async fn shutdown(mut self) {
-        lock(&self.hub).shut();
+        lock(&self.control.hub).shut();
         let _ = self.stop.send(true);
         if let Some(mut task) = self.task.take()
             && tokio::time::timeout(Duration::from_millis(500), &mut task)

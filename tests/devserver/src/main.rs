@@ -1,4 +1,4 @@
-//! The dev server as a command: certificates from files, passwords from the environment, the URL on standard output.
+//! The dev server as a command: certificates from files, passwords from the environment, the addresses on standard output.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,8 +10,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 const PASSWORD: &str = "EPODE_DEVSERVER_PASSWORD";
 
-/// A small XMPP server over BOSH for demos and tests. NOT FOR PRODUCTION: it listens on 127.0.0.1 only, stores nothing
-/// and defends itself against nobody.
+/// A small XMPP server over TCP, WebSocket and BOSH for demos and tests. NOT FOR PRODUCTION: it listens on 127.0.0.1 only,
+/// stores nothing and defends itself against nobody.
+///
+/// It prints where it listens, one line each: `starttls` and `direct-tls` with address and port, `websocket` and `bosh` with a
+/// URL; with --json, one object with the same names. It runs until Ctrl+C, and then says what clients did that they must not.
 ///
 /// With EPODE_DEVSERVER_PASSWORD set, all users have that password and SCRAM and PLAIN are offered; without it, only
 /// client certificates log in.
@@ -36,9 +39,21 @@ struct Arguments {
     /// The XMPP domain
     #[arg(long, default_value = "localhost")]
     domain: String,
-    /// The port on 127.0.0.1; 0 takes a free one
-    #[arg(long, default_value_t = 0)]
+    /// The port for HTTPS (WebSocket, BOSH, host-meta) on 127.0.0.1; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
+    /// The port for TCP with STARTTLS; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    starttls_port: u16,
+    /// The port for TCP with direct TLS; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    direct_tls_port: u16,
+    /// For how many seconds a session whose connection broke can be resumed (XEP-0198)
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    resume_within: u16,
+    /// Print the addresses as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,6 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), String> {
+    let json = arguments.json;
     let settings = settings(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -69,7 +85,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
             .await
             .map_err(|error| format!("cannot start: {error}"))?;
         eprintln!("epode-devserver: for demos and tests, not for production");
-        println!("{}", server.bosh_url());
+        println!("{}", addresses(&server, json));
         tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
         for violation in server.violations() {
             eprintln!("a client did what it must not: {violation}");
@@ -77,6 +93,32 @@ fn run(arguments: Arguments) -> Result<(), String> {
         server.shutdown().await;
         Ok(())
     })
+}
+
+fn addresses(server: &Server, json: bool) -> String {
+    let all = [
+        ("starttls", Some(server.starttls_address().to_string())),
+        ("direct-tls", Some(server.direct_tls_address().to_string())),
+        ("websocket", server.websocket_url()),
+        ("bosh", Some(server.bosh_url())),
+    ];
+    let lines: Vec<String> = all
+        .into_iter()
+        .filter_map(|(name, address)| {
+            let address = address?;
+            // No address and no URL of the server has a character that JSON escapes.
+            Some(if json {
+                format!("\"{name}\":\"{address}\"")
+            } else {
+                format!("{name} {address}")
+            })
+        })
+        .collect();
+    if json {
+        format!("{{{}}}", lines.join(","))
+    } else {
+        lines.join("\n")
+    }
 }
 
 fn settings(arguments: Arguments) -> Result<Settings, String> {
@@ -109,6 +151,11 @@ fn settings(arguments: Arguments) -> Result<Settings, String> {
         })
         .collect();
     settings.port = arguments.port;
+    settings.starttls_port = arguments.starttls_port;
+    settings.direct_tls_port = arguments.direct_tls_port;
+    if let Some(sm) = &mut settings.stream_management {
+        sm.max = arguments.resume_within;
+    }
     Ok(settings)
 }
 

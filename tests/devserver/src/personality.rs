@@ -2,7 +2,7 @@
 
 /// The server whose observable habits are imitated.
 ///
-/// Only what a client can see during a BOSH login is imitated: the attributes of the session, when EXTERNAL is offered, which
+/// Only what a client can see during a login is imitated, over TCP and WebSocket in so far as it is the same there as over BOSH: the attributes of the session, when EXTERNAL is offered, which
 /// certificate counts, and how refusals look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Personality {
@@ -16,13 +16,13 @@ pub enum Personality {
     /// ejabberd 23 and 24: every refusal is `not-authorized` with a text. A certificate with several names needs an authorization
     /// identity. Names must be UTF8Strings.
     ///
-    /// The real ejabberd asks for no client certificate over BOSH and offers no EXTERNAL there. This one does what the real one does over
+    /// The real ejabberd asks for no client certificate over BOSH and WebSocket and offers no EXTERNAL there. This one does what the real one does over
     /// TCP, so that a client meets its refusals: EXTERNAL is offered where [`Settings::ask_client_certificate`](crate::Settings) is
     /// set, and the certificate of the connection that creates the session counts.
     Ejabberd,
     /// Openfire 5 (from its sources): EXTERNAL is offered only after a trusted certificate on the connection that creates
     /// the session. `<auth/>` without an initial response gets an empty challenge. `ver`, `hold`, `ack` and `maxpause` are only
-    /// sent to a client that says `ver` 1.6 or later; `authid` equals `sid`.
+    /// sent to a client that says `ver` 1.6 or later; `authid` equals `sid`. WebSocket is not served.
     Openfire,
 }
 
@@ -97,6 +97,12 @@ pub(crate) struct Habits {
     pub(crate) features_before: &'static str,
     /// Features beside session establishment, after login.
     pub(crate) features_after: &'static str,
+    /// Features beside these over TCP and WebSocket.
+    pub(crate) link_features: &'static str,
+    /// How stream management is offered. The older version that they offer too is not in it: it is not implemented here.
+    pub(crate) sm_feature: &'static str,
+    /// WebSocket is served.
+    pub(crate) websocket: bool,
 }
 
 impl Personality {
@@ -144,6 +150,9 @@ static PROSODY: Habits = Habits {
     features_before: REGISTER,
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><required/></bind><csi xmlns='urn:xmpp:csi:0'/>\
                      <ver xmlns='urn:xmpp:features:rosterver'/>",
+    link_features: "",
+    sm_feature: "<sm xmlns='urn:xmpp:sm:3'><optional/></sm>",
+    websocket: true,
 };
 
 static EJABBERD: Habits = Habits {
@@ -176,6 +185,9 @@ static EJABBERD: Habits = Habits {
     features_before: REGISTER,
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><ver xmlns='urn:xmpp:features:rosterver'/>\
                      <csi xmlns='urn:xmpp:csi:0'/>",
+    link_features: "",
+    sm_feature: "<sm xmlns='urn:xmpp:sm:3'/>",
+    websocket: true,
 };
 
 static OPENFIRE: Habits = Habits {
@@ -209,4 +221,7 @@ static OPENFIRE: Habits = Habits {
     features_before: "<register xmlns='http://jabber.org/features/iq-register'/><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                       <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>",
+    link_features: "<csi xmlns='urn:xmpp:csi:0'/>",
+    sm_feature: "<sm xmlns='urn:xmpp:sm:3'/>",
+    websocket: false,
 };

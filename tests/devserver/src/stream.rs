@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::Settings;
+use crate::faults::Transport;
 use crate::personality::{CertificateOf, ExternalOffer, Habits, Refusal};
 use crate::sasl::{self, Accounts, Circumstances, Exchange, Mechanism, Step};
 use crate::tls::{Peer, Verdict};
@@ -15,6 +16,8 @@ const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+const CSI: &str = "urn:xmpp:csi:0";
+const LIMITS: &str = "urn:xmpp:stream-limits:0";
 const PING: &str = "urn:xmpp:ping";
 const ROSTER: &str = "jabber:iq:roster";
 const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -23,8 +26,10 @@ const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// What an element leads to. The hub carries it out.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// XML to this client.
+    /// XML to this client that is no stanza.
     Reply(String),
+    /// A stanza to this client.
+    Stanza(String),
     /// A stanza, stamped with its sender, to another user.
     Route(Element),
     /// This stream has this full JID now; another stream that has it must end.
@@ -33,6 +38,8 @@ pub(crate) enum Action {
     StreamError(&'static str),
     /// The client did what it must not.
     Violation(String),
+    /// The client says whether it is in use (XEP-0352).
+    ClientState,
     LoggedIn,
     Refused,
 }
@@ -43,6 +50,7 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) habits: &'static Habits,
     pub(crate) accounts: &'a mut Accounts,
+    pub(crate) transport: Transport,
     /// The certificate of the connection that created the session.
     pub(crate) creation: &'a Peer,
     /// The certificate of the connection that carries this element.
@@ -80,6 +88,14 @@ impl Stream {
         }
     }
 
+    /// The user's name, once logged in.
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Bound { user, .. } | Self::Authenticated { user } | Self::Restarted { user } => Some(user),
+            Self::Authenticating(_) => None,
+        }
+    }
+
     /// The features of the stream as it is now.
     pub(crate) fn features(&self, context: &Context<'_>) -> String {
         let inside = match self {
@@ -100,15 +116,21 @@ impl Stream {
                     "<optional/>"
                 };
                 format!(
-                    "{}<session xmlns='{SESSION}'>{optional}</session>",
-                    context.habits.features_after
+                    "{}<session xmlns='{SESSION}'>{optional}</session>{}",
+                    context.habits.features_after,
+                    link_features(context)
                 )
             }
         };
-        format!("<stream:features xmlns='{CLIENT}'>{inside}</stream:features>")
+        let limits = context.settings.max_stanza_bytes.map(|max| {
+            // XEP-0478 §2.
+            format!("<limits xmlns='{LIMITS}'><max-bytes>{max}</max-bytes></limits>")
+        });
+        let limits = limits.unwrap_or_default();
+        format!("<stream:features xmlns='{CLIENT}'>{inside}{limits}</stream:features>")
     }
 
-    /// `xmpp:restart='true'` (XEP-0206 §5).
+    /// `xmpp:restart='true'` (XEP-0206 §5), or a new header on the same connection.
     pub(crate) fn restart(&mut self, context: &Context<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         match self {
@@ -125,7 +147,7 @@ impl Stream {
         actions
     }
 
-    /// One child of a body.
+    /// One child of a body or of a stream.
     pub(crate) fn element(&mut self, mut element: Element, context: &mut Context<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
         if element.namespace == BOSH {
@@ -135,6 +157,19 @@ impl Stream {
         }
         match element.namespace.as_str() {
             SASL => actions.extend(self.sasl(&element, context)),
+            CSI if matches!(element.name.as_str(), "active" | "inactive") => match self {
+                Self::Authenticating(_) => {
+                    actions.push(Action::Violation("client state before login".into()));
+                    actions.push(Action::StreamError("not-authorized"));
+                }
+                Self::Authenticated { .. } | Self::Restarted { .. } | Self::Bound { .. } => {
+                    actions.push(Action::ClientState);
+                }
+            },
+            "" if matches!(element.name.as_str(), "message" | "presence" | "iq") => {
+                actions.push(Action::Violation(format!("<{}/> without xmlns", element.name)));
+                actions.push(Action::StreamError("invalid-namespace"));
+            }
             CLIENT if matches!(element.name.as_str(), "message" | "presence" | "iq") => {
                 actions.extend(self.stanza(element, context));
             }
@@ -243,7 +278,7 @@ impl Stream {
         if stanza.name == "iq" && stanza.attribute("id").is_none() {
             return vec![
                 Action::Violation("an iq without id".into()),
-                Action::Reply(error(&stanza, &full, "modify", "bad-request")),
+                Action::Stanza(error(&stanza, &full, "modify", "bad-request")),
             ];
         }
         stanza.set("from", &full);
@@ -277,7 +312,7 @@ impl Stream {
         };
         let resource = match request.child(BIND, "resource").map(Element::text) {
             Some(resource) if resource.len() > 1023 || resource.chars().any(char::is_control) => {
-                return vec![Action::Reply(error(stanza, &bare, "modify", "bad-request"))];
+                return vec![Action::Stanza(error(stanza, &bare, "modify", "bad-request"))];
             }
             Some(resource) if !resource.is_empty() => resource,
             Some(_) | None => hex(&context.accounts.random_bytes::<8>()),
@@ -289,7 +324,22 @@ impl Stream {
         };
         let inside = format!("<bind xmlns='{BIND}'><jid>{}</jid></bind>", escape(&full));
         let result = format!("<iq xmlns='{CLIENT}' type='result' id='{}'>{inside}</iq>", escape(id));
-        vec![Action::Bound(full), Action::Reply(result)]
+        vec![Action::Bound(full), Action::Stanza(result)]
+    }
+}
+
+/// What is only offered where a connection is the stream.
+fn link_features(context: &Context<'_>) -> String {
+    match context.transport {
+        Transport::Bosh => String::new(),
+        Transport::StartTls | Transport::DirectTls | Transport::WebSocket => {
+            let sm = context
+                .settings
+                .stream_management
+                .as_ref()
+                .map(|_| context.habits.sm_feature);
+            format!("{}{}", context.habits.link_features, sm.unwrap_or_default())
+        }
     }
 }
 
@@ -324,7 +374,7 @@ fn answer(stanza: &Element, full: &str, context: &Context<'_>) -> Vec<Action> {
     }
     let domain = &context.settings.domain;
     let Some(payload) = stanza.elements().next() else {
-        return vec![Action::Reply(error(stanza, full, "modify", "bad-request"))];
+        return vec![Action::Stanza(error(stanza, full, "modify", "bad-request"))];
     };
     let inside = match (payload.namespace.as_str(), payload.name.as_str(), kind) {
         (PING, "ping", "get") | (SESSION, "session", "set") | (ROSTER, "query", "set") => String::new(),
@@ -334,13 +384,13 @@ fn answer(stanza: &Element, full: &str, context: &Context<'_>) -> Vec<Action> {
             "<query xmlns='{DISCO_INFO}'><identity category='server' type='im' name='epode-devserver'/>\
              <feature var='{DISCO_INFO}'/><feature var='{DISCO_ITEMS}'/><feature var='{PING}'/></query>"
         ),
-        (BIND, "bind", "set") => return vec![Action::Reply(error(stanza, full, "cancel", "not-allowed"))],
-        _ => return vec![Action::Reply(error(stanza, full, "cancel", "service-unavailable"))],
+        (BIND, "bind", "set") => return vec![Action::Stanza(error(stanza, full, "cancel", "not-allowed"))],
+        _ => return vec![Action::Stanza(error(stanza, full, "cancel", "service-unavailable"))],
     };
     let id = escape(stanza.attribute("id").unwrap_or_default());
     let from = escape(stanza.attribute("to").unwrap_or(domain));
     let to = escape(full);
-    vec![Action::Reply(format!(
+    vec![Action::Stanza(format!(
         "<iq xmlns='{CLIENT}' type='result' id='{id}' from='{from}' to='{to}'>{inside}</iq>"
     ))]
 }

@@ -57,8 +57,8 @@ pub(crate) struct Judge {
     strict: bool,
 }
 
-/// The TLS configuration and the judge for its connections.
-pub(crate) fn configure(settings: &Settings) -> io::Result<(Arc<ServerConfig>, Arc<Judge>)> {
+/// The TLS configuration, which names no protocol (ALPN), and the judge for its connections.
+pub(crate) fn configure(settings: &Settings) -> io::Result<(ServerConfig, Arc<Judge>)> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     for certificate in &settings.client_ca {
@@ -81,25 +81,38 @@ pub(crate) fn configure(settings: &Settings) -> io::Result<(Arc<ServerConfig>, A
         require: settings.require_client_certificate,
         strict: settings.refuse_in_tls,
     });
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_client_cert_verifier(judge.clone())
         .with_single_cert(settings.certificate.chain.clone(), settings.certificate.key.clone_key())
         .map_err(io::Error::other)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok((Arc::new(config), judge))
+    Ok((config, judge))
+}
+
+/// The same for one protocol.
+pub(crate) fn speaking(config: &ServerConfig, protocol: &[u8]) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Arc::new(config)
+}
+
+impl Peer {
+    /// Nothing shown.
+    pub(crate) fn absent() -> Self {
+        Self {
+            verdict: Verdict::Absent,
+            names: Vec::new(),
+            certificate: None,
+        }
+    }
 }
 
 impl Judge {
     /// What a connection's certificates are worth, now.
     pub(crate) fn peer(&self, chain: Option<&[CertificateDer<'_>]>) -> Peer {
         let Some((end, intermediates)) = chain.and_then(<[_]>::split_first) else {
-            return Peer {
-                verdict: Verdict::Absent,
-                names: Vec::new(),
-                certificate: None,
-            };
+            return Peer::absent();
         };
         Peer {
             verdict: self.verdict(end, intermediates),

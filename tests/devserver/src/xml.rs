@@ -1,6 +1,7 @@
-//! XML in and out: one whole document to a small tree, and the tree back to text.
+//! XML in and out: one whole document to a small tree, a stream to one tree after the other, and a tree back to text.
 
-use rxml::{Event, Parse, Parser};
+use rxml::error::EndOrError;
+use rxml::{AttrMap, Error, Event, Parse, Parser};
 
 /// Deeper than any stanza that makes sense; the tree is walked recursively.
 const MAX_DEPTH: usize = 64;
@@ -39,20 +40,7 @@ pub(crate) fn parse(mut bytes: &[u8]) -> Result<Element, String> {
                 if open.len() >= MAX_DEPTH {
                     return Err("nested too deeply".into());
                 }
-                let attributes = attributes
-                    .iter()
-                    .map(|((namespace, name), value)| Attribute {
-                        namespace: namespace.as_str().to_owned(),
-                        name: name.as_str().to_owned(),
-                        value: value.clone(),
-                    })
-                    .collect();
-                open.push(Element {
-                    namespace: namespace.as_str().to_owned(),
-                    name: name.as_str().to_owned(),
-                    attributes,
-                    children: Vec::new(),
-                });
+                open.push(Element::new(namespace.as_str(), name.as_str(), &attributes));
             }
             Event::EndElement(_) => {
                 if let Some(done) = open.pop() {
@@ -70,6 +58,85 @@ pub(crate) fn parse(mut bytes: &[u8]) -> Result<Element, String> {
         }
     }
     root.ok_or_else(|| "no document".into())
+}
+
+/// What a stream over TCP is made of (RFC 6120 §4.1).
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// The stream header: the root without its children.
+    Header(Element),
+    /// One child of the root.
+    Element(Element),
+    /// Text between the children.
+    Text(String),
+    /// The end of the root.
+    End,
+}
+
+/// Reads one stream, as its bytes come.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    parser: Parser,
+    /// The root is not in here, once it is open.
+    open: Vec<Element>,
+    in_root: bool,
+}
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        let mut parser = Parser::new();
+        // White space between stanzas is a keep-alive, and is wanted when it comes.
+        parser.set_text_buffering(false);
+        Self {
+            parser,
+            open: Vec::new(),
+            in_root: false,
+        }
+    }
+
+    /// The next piece, if the bytes make one, or the condition that ends the stream (RFC 6120 §4.9.3). What it takes is gone
+    /// from `bytes`.
+    pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Piece>, &'static str> {
+        loop {
+            let event = match self.parser.parse(bytes, false) {
+                Ok(Some(event)) => event,
+                Ok(None) | Err(EndOrError::NeedMoreData) => return Ok(None),
+                Err(EndOrError::Error(Error::RestrictedXml(_))) => return Err("restricted-xml"),
+                Err(EndOrError::Error(_)) => return Err("not-well-formed"),
+            };
+            match event {
+                Event::XmlDeclaration(..) => {}
+                Event::StartElement(_, (namespace, name), attributes) => {
+                    if self.open.len() >= MAX_DEPTH {
+                        return Err("policy-violation");
+                    }
+                    let element = Element::new(namespace.as_str(), name.as_str(), &attributes);
+                    if !self.in_root {
+                        self.in_root = true;
+                        return Ok(Some(Piece::Header(element)));
+                    }
+                    self.open.push(element);
+                }
+                Event::EndElement(_) => {
+                    let Some(done) = self.open.pop() else {
+                        return Ok(Some(Piece::End));
+                    };
+                    let Some(parent) = self.open.last_mut() else {
+                        return Ok(Some(Piece::Element(done)));
+                    };
+                    parent.children.push(Node::Element(done));
+                }
+                Event::Text(_, text) => match self.open.last_mut() {
+                    None => return Ok(Some(Piece::Text(text))),
+                    // Text comes in as many parts as the bytes did.
+                    Some(parent) => match parent.children.last_mut() {
+                        Some(Node::Text(before)) => before.push_str(&text),
+                        Some(Node::Element(_)) | None => parent.children.push(Node::Text(text)),
+                    },
+                },
+            }
+        }
+    }
 }
 
 /// Text for between tags or for inside a quoted attribute.
@@ -91,6 +158,23 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 impl Element {
+    fn new(namespace: &str, name: &str, attributes: &AttrMap) -> Self {
+        let attributes = attributes
+            .iter()
+            .map(|((namespace, name), value)| Attribute {
+                namespace: namespace.as_str().to_owned(),
+                name: name.as_str().to_owned(),
+                value: value.clone(),
+            })
+            .collect();
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            attributes,
+            children: Vec::new(),
+        }
+    }
+
     pub(crate) fn is(&self, namespace: &str, name: &str) -> bool {
         self.namespace == namespace && self.name == name
     }

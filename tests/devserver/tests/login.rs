@@ -9,11 +9,9 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use epode_devserver::Personality;
-    use hmac::{Hmac, KeyInit, Mac};
-    use sha2::{Digest, Sha256};
 
     use crate::support::{
-        Authority, Client, Connection, Identity, SASL, Validity, between, self_signed, start, start_as,
+        Authority, Client, Connection, Identity, SASL, Scram, Validity, between, self_signed, start, start_as,
     };
 
     const ALL: [Personality; 3] = [Personality::Prosody, Personality::Ejabberd, Personality::Openfire];
@@ -225,42 +223,12 @@ mod tests {
         assert_eq!(server.statistics().requests, 0);
     }
 
-    fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
-        Hmac::<Sha256>::new_from_slice(key)
-            .unwrap()
-            .chain_update(data)
-            .finalize()
-            .into_bytes()
-            .to_vec()
-    }
-
-    /// The last two answers of a SCRAM-SHA-256 exchange: the decoded additional data if it succeeded, and what was expected.
+    /// The last answer of a SCRAM-SHA-256 exchange, and what success must look like.
     async fn scram(client: &mut Client, user: &str, password: &str) -> (String, String) {
-        let bare = format!("n={user},r=abcdefghijklmnop");
-        let first = STANDARD.encode(format!("n,,{bare}"));
-        let answer = client
-            .send(&format!("<auth {SASL} mechanism='SCRAM-SHA-256'>{first}</auth>"))
-            .await;
-        let challenge = between(&answer, &format!("<challenge {SASL}>"), "</challenge>");
-        let challenge = String::from_utf8(STANDARD.decode(challenge).unwrap()).unwrap();
-        let nonce = between(&challenge, "r=", ",");
-        assert!(nonce.starts_with("abcdefghijklmnop") && nonce.len() > 30);
-        let salt = STANDARD.decode(between(&challenge, ",s=", ",")).unwrap();
-        let rounds = challenge.split_once(",i=").unwrap().1.parse().unwrap();
-        let mut salted = [0; 32];
-        pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, rounds, &mut salted);
-        let client_key = hmac(&salted, b"Client Key");
-        let last = format!("c=biws,r={nonce}");
-        let message = format!("{bare},{challenge},{last}");
-        let signature = hmac(&Sha256::digest(&client_key), message.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
-        let last = STANDARD.encode(format!("{last},p={}", STANDARD.encode(proof)));
-        let answer = client.send(&format!("<response {SASL}>{last}</response>")).await;
-        let expected = STANDARD.encode(format!(
-            "v={}",
-            STANDARD.encode(hmac(&hmac(&salted, b"Server Key"), message.as_bytes()))
-        ));
-        (answer, format!("<success {SASL}>{expected}</success>"))
+        let scram = Scram::new(user);
+        let answer = client.send(&scram.auth()).await;
+        let (response, success) = scram.respond(&answer, password);
+        (client.send(&response).await, success)
     }
 
     #[tokio::test]

@@ -1,4 +1,6 @@
-//! A BOSH client as small as can be, and certificates made at run time.
+//! Clients as small as can be, BOSH here and the others in `link.rs`, and certificates made at run time.
+
+pub(crate) mod link;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use epode_devserver::{Personality, Server, Settings, TlsIdentity, User};
+use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::SendRequest;
@@ -16,6 +19,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
 pub(crate) const NS: &str = "xmlns='http://jabber.org/protocol/httpbind'";
@@ -118,6 +122,70 @@ pub(crate) async fn start_as(authority: &Authority, personality: Personality) ->
     start(authority, |settings| settings.personality = personality).await
 }
 
+/// A client's side of TLS that trusts the authority.
+pub(crate) fn tls(authority: &Authority, identity: Option<&Identity>) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate.clone())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    match identity {
+        Some((chain, key)) => config.with_client_auth_cert(chain.clone(), key.clone_key()),
+        None => Ok(config.with_no_client_auth()),
+    }
+}
+
+/// The client's side of SCRAM-SHA-256 (RFC 7677).
+pub(crate) struct Scram {
+    bare: String,
+}
+
+impl Scram {
+    pub(crate) fn new(user: &str) -> Self {
+        Self {
+            bare: format!("n={user},r=abcdefghijklmnop"),
+        }
+    }
+
+    pub(crate) fn auth(&self) -> String {
+        let first = STANDARD.encode(format!("n,,{}", self.bare));
+        format!("<auth {SASL} mechanism='SCRAM-SHA-256'>{first}</auth>")
+    }
+
+    /// The response to the challenge in `answer`, and what success must look like.
+    pub(crate) fn respond(&self, answer: &str, password: &str) -> (String, String) {
+        let challenge = between(answer, &format!("<challenge {SASL}>"), "</challenge>");
+        let challenge = String::from_utf8(STANDARD.decode(challenge).unwrap()).unwrap();
+        let nonce = between(&challenge, "r=", ",");
+        assert!(nonce.starts_with("abcdefghijklmnop") && nonce.len() > 30);
+        let salt = STANDARD.decode(between(&challenge, ",s=", ",")).unwrap();
+        let rounds = challenge.split_once(",i=").unwrap().1.parse().unwrap();
+        let mut salted = [0; 32];
+        pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, rounds, &mut salted);
+        let client_key = hmac(&salted, b"Client Key");
+        let last = format!("c=biws,r={nonce}");
+        let message = format!("{},{challenge},{last}", self.bare);
+        let signature = hmac(&Sha256::digest(&client_key), message.as_bytes());
+        let proof: Vec<u8> = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+        let last = STANDARD.encode(format!("{last},p={}", STANDARD.encode(proof)));
+        let expected = STANDARD.encode(format!(
+            "v={}",
+            STANDARD.encode(hmac(&hmac(&salted, b"Server Key"), message.as_bytes()))
+        ));
+        (
+            format!("<response {SASL}>{last}</response>"),
+            format!("<success {SASL}>{expected}</success>"),
+        )
+    }
+}
+
+fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(data);
+    mac.finalize().into_bytes().to_vec()
+}
+
 /// One HTTPS connection.
 pub(crate) struct Connection(SendRequest<Full<Bytes>>);
 
@@ -131,16 +199,7 @@ impl Connection {
         authority: &Authority,
         identity: Option<&Identity>,
     ) -> Result<Self, Box<dyn std::error::Error>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.certificate.clone())?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
-        let config = match identity {
-            Some((chain, key)) => config.with_client_auth_cert(chain.clone(), key.clone_key())?,
-            None => config.with_no_client_auth(),
-        };
+        let config = tls(authority, identity)?;
         let stream = TcpStream::connect(server.address()).await?;
         let name = ServerName::try_from("localhost")?;
         let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
@@ -162,6 +221,20 @@ impl Connection {
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8(bytes.to_vec()).unwrap()))
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> (u16, String, String) {
+        self.0.ready().await.unwrap();
+        let request = hyper::Request::get(path).header("host", "localhost");
+        let response = self
+            .0
+            .send_request(request.body(Full::default()).unwrap())
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, kind, String::from_utf8(bytes.to_vec()).unwrap())
     }
 
     pub(crate) async fn post(&mut self, body: &str) -> String {
