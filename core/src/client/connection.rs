@@ -10,9 +10,10 @@ use crate::error::{
     ConnectionError, IqError, Misuse, Offline, PeerIncompatible, PeerMisbehaved, Refused, TlsError, WaitingFor, Warning,
 };
 use crate::input::{Failure, LinkId, LinkInfo, Network, Verified};
+use crate::jid::Jid;
 use crate::link::{self, Context, Goodbye, Link, Outgoing, StreamErrorOut, bosh, tcp, websocket};
 use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
-use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TcpTls};
+use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TcpTls, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
 use crate::session::stream_management::{Settled, handled_count_too_high};
@@ -63,7 +64,10 @@ impl Connection {
 
     /// TLS is up, and the server has not said a word: a refused client certificate shows in no other way under TLS 1.3.
     fn silent_since_tls(&self) -> bool {
-        self.encrypted && !self.answered && self.certificate_requested != Some(false) && self.link.kind() != TransportKind::Bosh
+        self.encrypted
+            && !self.answered
+            && self.certificate_requested != Some(false)
+            && self.link.kind() != TransportKind::Bosh
     }
 }
 
@@ -73,7 +77,9 @@ impl Client {
         if self.connection.is_some() || self.session.as_ref().is_none_or(|session| session.leaving) {
             return;
         }
-        let Some((supervisor, mut cx)) = self.supervisor() else { return };
+        let Some((supervisor, mut cx)) = self.supervisor() else {
+            return;
+        };
         match supervisor.next(&mut cx) {
             Next::Connect(attempt) => self.open(attempt),
             Next::Wait => {}
@@ -299,7 +305,9 @@ impl Client {
         if self.current(id).is_none() {
             return;
         }
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         match (reading, connection.not_reading_since) {
             (false, None) => connection.not_reading_since = Some(now),
             (true, Some(since)) => {
@@ -319,7 +327,9 @@ impl Client {
 
     /// Another network: the present link may be dead without anybody saying so.
     pub(super) fn network_changed(&mut self, network: Network) {
-        let Some((_, Some(connection), _)) = self.parts() else { return };
+        let Some((_, Some(connection), _)) = self.parts() else {
+            return;
+        };
         match network {
             Network::Down => self.finish(Offline::Connection(ConnectionError::NetworkChanged)),
             // What is bound to the old address may go on for minutes as if nothing were wrong.
@@ -336,7 +346,9 @@ impl Client {
     /// What a link's time has come for.
     pub(super) fn connection_tick(&mut self) {
         let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         match connection.timer {
             Some((at, Timer::Connect)) if at <= now => {
                 self.finish(Offline::Connection(ConnectionError::Timeout {
@@ -350,11 +362,15 @@ impl Client {
             Some((at, Timer::Close)) if at <= now => self.close_late(),
             Some(_) | None => {}
         }
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         if session.leaving {
             return;
         }
-        let Some(liveness) = &mut connection.liveness else { return };
+        let Some(liveness) = &mut connection.liveness else {
+            return;
+        };
         match liveness.due(now) {
             Due::Nothing => {}
             Due::Ask => session.stream.ask(),
@@ -370,7 +386,9 @@ impl Client {
 
     pub(super) fn stop(&mut self) {
         let close_by = self.now + self.config.timeouts.close;
-        let Some((session, connection, mut cx)) = self.parts() else { return };
+        let Some((session, connection, mut cx)) = self.parts() else {
+            return;
+        };
         if session.leaving {
             return;
         }
@@ -406,6 +424,8 @@ impl Client {
     pub(super) fn link_event(&mut self, event: link::Event) {
         match event {
             link::Event::Opened => self.negotiate(negotiation::Event::Opened),
+            link::Event::Attached { jid } => self.attached(&jid),
+            link::Event::Restored => self.restored(),
             link::Event::Element(element) => self.element(element),
             link::Event::Delivery(token, stage) => self.delivery(token, stage),
             link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
@@ -415,7 +435,9 @@ impl Client {
     }
 
     fn element(&mut self, element: Element) {
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         if !connection.negotiation.is_online() {
             // While leaving, what was under way does not matter any more.
             if !session.leaving {
@@ -462,7 +484,9 @@ impl Client {
             Ok(false) => {}
             Ok(true) => {
                 let step_by = self.now + self.config.timeouts.negotiation;
-                let Some((session, Some(connection), _)) = self.parts() else { return };
+                let Some((session, Some(connection), _)) = self.parts() else {
+                    return;
+                };
                 if !session.leaving && !connection.link.expects_connected() {
                     connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
                 }
@@ -475,7 +499,9 @@ impl Client {
         let limits = self.config.limits.after_login();
         let tls_by = self.now + self.config.timeouts.negotiation;
         let wanted = self.config.stream_management.enabled;
-        let Some((session, Some(connection), mut cx)) = self.parts() else { return };
+        let Some((session, Some(connection), mut cx)) = self.parts() else {
+            return;
+        };
         match step {
             Step::Send(element) => {
                 connection.link.send(Outgoing::new(&element, None));
@@ -484,7 +510,9 @@ impl Client {
             Step::StartTls => {
                 let server_name = connection.server_name.clone();
                 connection.timer = Some((tls_by, Timer::Negotiation));
-                connection.link.start_tls(&mut cx, connection.nothing_followed, &server_name);
+                connection
+                    .link
+                    .start_tls(&mut cx, connection.nothing_followed, &server_name);
             }
             Step::Restart { from } => connection.link.restart(&mut cx, from.as_deref()),
             Step::Warn(warning) => self.outputs.event(Event::Warning(warning)),
@@ -546,7 +574,9 @@ impl Client {
     fn online(&mut self, mechanism: &str, server_proof: ServerProof, offers: Offers, resumed: bool) {
         let now = self.now;
         let settings = self.config.liveness;
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         let Some(jid) = session.jid.clone() else { return };
         connection.online = true;
         connection.link.set_max_bytes(offers.max_bytes);
@@ -569,6 +599,26 @@ impl Client {
         };
         self.outputs.event(event);
         self.send_waiting();
+    }
+
+    /// A session that somebody else logged in to is ours now.
+    fn attached(&mut self, jid: &str) {
+        let Ok(jid) = Jid::from_server(jid) else { return };
+        if let Some(session) = &mut self.session {
+            session.jid = Some(jid);
+        }
+        self.restored();
+    }
+
+    /// A session goes on without a login on this link.
+    fn restored(&mut self) {
+        let limits = self.config.limits.after_login();
+        if let Some(connection) = &mut self.connection {
+            connection.negotiation = Negotiation::done();
+            connection.timer = None;
+            connection.link.set_limits(limits);
+        }
+        self.online("", ServerProof::None, Offers::default(), true);
     }
 
     fn not_resumed(&mut self, element: Option<&Element>) {
@@ -601,7 +651,11 @@ impl Client {
             match event {
                 link::Event::Delivery(token, stage) => self.delivery(token, stage),
                 link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                link::Event::Opened | link::Event::Element(_) | link::Event::Closed(_) => {}
+                link::Event::Opened
+                | link::Event::Attached { .. }
+                | link::Event::Restored
+                | link::Event::Element(_)
+                | link::Event::Closed(_) => {}
             }
         }
         let error = stream_error(&reason);
@@ -620,9 +674,6 @@ impl Client {
                 | Offline::Misbehaved(_) => deserves_goodbye(&reason),
             };
             connection.link.shut(&mut cx, Goodbye { tell, error });
-            cx.outputs.push(Output::Close {
-                link: connection.link.id(),
-            });
         }
         // What the link says of its own end is what it is being told.
         self.link_events.clear();
@@ -633,11 +684,13 @@ impl Client {
             return;
         };
         let verdict = if leaving {
-            Verdict::GiveUp(reason)
+            Verdict::GiveUp(reason.clone())
         } else {
             let location = self.session.as_ref().and_then(|session| session.stream.location());
             let location = location.map(ToString::to_string);
-            let Some((supervisor, mut cx)) = self.supervisor() else { return };
+            let Some((supervisor, mut cx)) = self.supervisor() else {
+                return;
+            };
             let loss = Loss {
                 reason: &reason,
                 was_online: connection.online,
@@ -657,8 +710,17 @@ impl Client {
         if connection.online {
             self.link_lost();
         }
+        let link = connection.link.id();
         match verdict {
-            Verdict::GiveUp(reason) => self.over(reason),
+            Verdict::GiveUp(reason) => {
+                self.settle_all();
+                self.outputs.push(Output::Close { link });
+                return self.over(reason);
+            }
+            Verdict::Another { .. } | Verdict::Retry { .. } => self.outputs.push(Output::Close { link }),
+        }
+        match verdict {
+            Verdict::GiveUp(_) => {}
             Verdict::Another { redirected } => {
                 if let Some(to) = redirected {
                     self.outputs.event(Event::Warning(Warning::Redirected { to }));
@@ -747,7 +809,9 @@ fn unavailable() -> Option<Outgoing> {
 
 /// What the server has to hear of its mistake (RFC 6120 §4.9.1): on BOSH there is no place for it.
 fn stream_error(reason: &Offline) -> Option<StreamErrorOut> {
-    let Offline::Misbehaved(error) = reason else { return None };
+    let Offline::Misbehaved(error) = reason else {
+        return None;
+    };
     let application = match error {
         PeerMisbehaved::HandledCount { handled, sent } => handled_count_too_high(*handled, *sent)
             .build()

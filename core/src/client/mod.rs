@@ -10,7 +10,6 @@ mod keeper;
 mod stanzas;
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::config::Config;
@@ -143,7 +142,9 @@ impl Client {
                 status,
                 body,
                 tls,
-            } => self.on_link(link, |link, cx| link.responded(cx, request, status, &body, tls.as_ref()))?,
+            } => self.on_link(link, |link, cx| {
+                link.responded(cx, request, status, &body, tls.as_ref())
+            })?,
             Input::Failed {
                 link,
                 request: Some(request),
@@ -262,9 +263,9 @@ impl Client {
     }
 
     fn pause(&mut self, seconds: u32) {
-        if let Some((session, Some(connection), mut cx)) = self.parts() {
+        if let Some((session, Some(connection), _)) = self.parts() {
             if connection.online {
-                connection.link.pause(&mut cx, seconds);
+                connection.link.pause(seconds);
                 session.stream.ask();
             }
         }
@@ -400,8 +401,18 @@ impl Client {
 
     /// The end: every promise to the application is settled, and `Offline` is last.
     fn over(&mut self, reason: Offline) {
-        let Some(mut session) = self.session.take() else { return };
+        self.settle_all();
+        self.session = None;
+        self.keeper.session_over();
+        self.outputs.event(Event::Offline { reason });
+    }
+
+    /// Every promise to the application is settled: nothing will come any more.
+    fn settle_all(&mut self) {
+        let Some(session) = &mut self.session else { return };
         let lost = session.stream.reset();
+        let waiting = core::mem::take(&mut session.waiting);
+        let unanswered = session.iq.clear();
         for token in lost.acked {
             self.delivery(token, Stage::Acked);
         }
@@ -410,18 +421,15 @@ impl Client {
         for token in lost.failed.into_iter().chain(again) {
             self.delivery(token, Stage::Failed);
         }
-        let waiting: Vec<Token> = session.waiting.iter().filter_map(|outgoing| outgoing.token).collect();
-        for token in waiting {
+        for token in waiting.into_iter().filter_map(|outgoing| outgoing.token) {
             self.delivery(token, Stage::Failed);
         }
-        for token in session.iq.clear() {
+        for token in unanswered {
             self.outputs.event(Event::IqDone {
                 token,
                 result: Err(IqError::Disconnected),
             });
         }
-        self.keeper.session_over();
-        self.outputs.event(Event::Offline { reason });
     }
 }
 

@@ -240,7 +240,8 @@ impl Client {
             return Err(Refused::TooLarge { bytes, maximum });
         }
         if queued.saturating_add(bytes) > self.config.limits.outbound_queue
-            || session.stream.unacknowledged().saturating_add(session.waiting.len()) >= self.config.limits.unacknowledged
+            || session.stream.unacknowledged().saturating_add(session.waiting.len())
+                >= self.config.limits.unacknowledged
         {
             session.full = true;
             return Err(Refused::Full);
@@ -263,7 +264,9 @@ impl Client {
     pub(super) fn send_waiting(&mut self) {
         let unix_ms = self.unix_ms();
         let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         if !connection.online {
             return;
         }
@@ -292,7 +295,9 @@ impl Client {
     /// An element of XEP-0198.
     pub(super) fn stream_management(&mut self, element: &Element) {
         let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else { return };
+        let Some((session, Some(connection), _)) = self.parts() else {
+            return;
+        };
         if !connection.link.traits().stream_management {
             return;
         }
@@ -314,7 +319,9 @@ impl Client {
 
     /// The end of a turn: what was received is acknowledged if somebody asked, and what was sent is asked about if it is time.
     pub(super) fn acknowledge(&mut self) {
-        let Some((session, Some(connection), cx)) = self.parts() else { return };
+        let Some((session, Some(connection), cx)) = self.parts() else {
+            return;
+        };
         if !connection.online || session.leaving {
             return;
         }

@@ -25,11 +25,11 @@ pub(crate) enum Link {
 }
 
 /// How a link ends at once.
-pub(crate) struct Goodbye<'a> {
+pub(crate) struct Goodbye {
     /// The server hears of it.
     pub(crate) tell: bool,
     /// What it did wrong.
-    pub(crate) error: Option<StreamErrorOut<'a>>,
+    pub(crate) error: Option<StreamErrorOut>,
 }
 
 impl Link {
@@ -63,6 +63,14 @@ impl Link {
             Self::Tcp(tcp) => tcp.expects_connected(),
             Self::WebSocket(websocket) => websocket.expects_connected(),
             Self::Bosh(bosh) => bosh.is_connecting(),
+        }
+    }
+
+    /// TLS is to begin on it, later than the link.
+    pub(crate) fn awaits_starttls(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.awaits_starttls(),
+            Self::WebSocket(_) | Self::Bosh(_) => false,
         }
     }
 
@@ -264,10 +272,12 @@ impl Link {
     }
 
     /// The device sleeps for so many seconds.
-    pub(crate) fn pause(&mut self, cx: &mut Context<'_>, seconds: u32) {
+    pub(crate) fn pause(&mut self, seconds: u32) {
         match self {
             Self::Tcp(_) | Self::WebSocket(_) => {}
-            Self::Bosh(bosh) => bosh.pause(cx, seconds),
+            Self::Bosh(bosh) => {
+                bosh.pause(seconds);
+            }
         }
     }
 
@@ -304,7 +314,7 @@ impl Link {
     }
 
     /// Ends at once.
-    pub(crate) fn shut(&mut self, cx: &mut Context<'_>, goodbye: Goodbye<'_>) {
+    pub(crate) fn shut(&mut self, cx: &mut Context<'_>, goodbye: Goodbye) {
         match self {
             Self::Tcp(tcp) => tcp.shut(cx, goodbye.tell, goodbye.error),
             Self::WebSocket(websocket) => websocket.shut(cx, goodbye.tell, goodbye.error),

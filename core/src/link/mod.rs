@@ -12,8 +12,12 @@
 
 mod any;
 pub(crate) mod bosh;
+mod outbox;
+pub(crate) mod tcp;
+pub(crate) mod websocket;
 
-pub(crate) use any::Link;
+pub(crate) use any::{Goodbye, Link};
+pub(crate) use tcp::StreamErrorOut;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -224,4 +228,3 @@ pub(crate) fn expanded_name(element: ElementRef<'_>) -> String {
 pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(1_024).collect()
 }
-

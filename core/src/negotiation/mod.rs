@@ -33,8 +33,8 @@ use crate::sasl::select::{Connection, select};
 use crate::sasl::{self, Mechanism, SaslError};
 use crate::session::NS_CLIENT;
 use crate::xml::{Element, InvalidXml};
-pub(crate) use features::{NS_SM, Offers};
 use features::{Features, NS_SASL, NS_TLS};
+pub(crate) use features::{NS_SM, Offers};
 
 /// More challenges than any mechanism needs: an endless exchange ends here.
 const CHALLENGES: u32 = 10;
@@ -228,6 +228,13 @@ impl Negotiation {
     pub(crate) fn new() -> Self {
         Self {
             phase: Ok(Phase::Opening),
+        }
+    }
+
+    /// There is nothing to negotiate: somebody else did.
+    pub(crate) fn done() -> Self {
+        Self {
+            phase: Ok(Phase::Online),
         }
     }
 

@@ -19,13 +19,15 @@ const CONFLICT: &str = "<iq xmlns='jabber:client' type='error' id='b1'><error ty
 const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 const CHALLENGE: &str = "<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
 
-/// `Features(plain)` is `Features(None)` on a link that TLS does not protect yet.
-const PHASES: [&str; 10] = [
+/// `Features(plain)` is `Features(None)` on a link that TLS does not protect yet, and `Features(past)` is `Features(Some)`
+/// where there is an earlier session to resume.
+const PHASES: [&str; 11] = [
     "Opening",
     "StartTls",
     "Features(plain)",
     "Features(None)",
     "Features(Some)",
+    "Features(past)",
     "Sasl",
     "Resume",
     "Bind",
@@ -52,12 +54,13 @@ const EVENTS: [&str; 14] = [
 
 /// A row for each phase, a column for each event. `?` is `Unexpected`, with what was waited for.
 #[rustfmt::skip]
-const TABLE: [[&str; 14]; 10] = [
+const TABLE: [[&str; 14]; 11] = [
     ["Features(None)", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "? Session", "Ended", "? Session", "Timeout Session"],
     ["? Tls", "? Tls", "Opening", "StartTlsRefused", "? Tls", "? Tls", "? Tls", "? Tls", "? Tls", "? Tls", "? Tls", "Ended", "? Tls", "Timeout Tls"],
     ["? Features", "StartTls", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
     ["? Features", "Sasl", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
     ["? Features", "Bind", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
+    ["? Features", "Resume", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "? Features", "Ended", "? Features", "Timeout Features"],
     ["? Login", "? Login", "? Login", "? Login", "Sasl", "Features(Some)", "Refused", "UnknownAnswer", "? Login", "? Login", "? Login", "Ended", "? Login", "Timeout Login"],
     ["? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "? Resumption", "Online", "Bind", "? Resumption", "Ended", "? Resumption", "Timeout Resumption"],
     ["? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "? Bind", "Online", "Ended", "? Bind", "Timeout Bind"],
@@ -92,7 +95,7 @@ fn phase(name: &str) -> Phase {
             bind: true,
             session_required: false,
         },
-        "Features(Some)" => Phase::Features(Some(login)),
+        "Features(Some)" | "Features(past)" => Phase::Features(Some(login)),
         "Sasl" => {
             let mut mechanism = Mechanism::External(sasl::External::new(None).unwrap());
             mechanism.initial().unwrap();
@@ -220,7 +223,7 @@ fn sent(steps: &[Step]) -> Vec<String> {
 fn every_event_in_every_phase_has_its_outcome() {
     for (row, from) in TABLE.iter().zip(PHASES) {
         for (expected, what) in row.iter().zip(EVENTS) {
-            let on = (link::TCP, from != "Features(plain)", false);
+            let on = (link::TCP, from != "Features(plain)", from == "Features(past)");
             let (outcomes, steps) = play_on(&config(), on, phase(from), [event(what)]);
             assert_eq!(outcomes, [*expected], "{what} in {from}");
             // What is wrong is answered with nothing but the end.
@@ -411,13 +414,21 @@ fn success_restarts_the_stream_before_anything_else() {
 fn without_tls_nothing_is_said_but_the_wish_for_it() {
     let plain = (link::TCP, false, false);
     let (outcomes, steps) = play_on(&config(), plain, phase("Features(None)"), [of(EXTERNAL)]);
-    assert_eq!((outcomes, sent(&steps)), (Vec::from(["StartTls".to_string()]), Vec::from(["starttls".to_string()])));
+    assert_eq!(
+        (outcomes, sent(&steps)),
+        (Vec::from(["StartTls".to_string()]), Vec::from(["starttls".to_string()]))
+    );
     // RFC 6120 §5.4.1: the offer may have been removed by somebody in between.
     let stripped = EXTERNAL.replace("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "");
     let (outcomes, steps) = play_on(&config(), plain, phase("Features(None)"), [of(&stripped)]);
     assert!(outcomes == ["NotOffered"] && steps.is_empty(), "{outcomes:?}");
     // Elsewhere TLS is there before the stream, and the offer means nothing.
-    let (outcomes, _) = play_on(&config(), (link::WEBSOCKET, true, false), phase("Features(None)"), [of(EXTERNAL)]);
+    let (outcomes, _) = play_on(
+        &config(),
+        (link::WEBSOCKET, true, false),
+        phase("Features(None)"),
+        [of(EXTERNAL)],
+    );
     assert_eq!(outcomes, ["Sasl"]);
 }
 
@@ -425,12 +436,18 @@ fn without_tls_nothing_is_said_but_the_wish_for_it() {
 fn a_session_is_resumed_where_the_server_can() {
     let on = (link::TCP, true, true);
     let (outcomes, steps) = play_on(&config(), on, phase("Features(Some)"), [of(EXTERNAL)]);
-    assert_eq!((outcomes, sent(&steps)), (Vec::from(["Resume".to_string()]), Vec::from(["resume".to_string()])));
+    assert_eq!(
+        (outcomes, sent(&steps)),
+        (Vec::from(["Resume".to_string()]), Vec::from(["resume".to_string()]))
+    );
     let without = EXTERNAL.replace("<sm xmlns='urn:xmpp:sm:3'/>", "");
     let on = (link::TCP, true, true);
     let (outcomes, steps) = play_on(&config(), on, phase("Features(Some)"), [of(&without)]);
     assert_eq!(outcomes, ["Bind"]);
-    assert!(matches!(steps.as_slice(), [Step::NotResumed(None), Step::Send(_)]), "{steps:?}");
+    assert!(
+        matches!(steps.as_slice(), [Step::NotResumed(None), Step::Send(_)]),
+        "{steps:?}"
+    );
 }
 
 #[test]
@@ -438,7 +455,10 @@ fn a_feature_that_is_required_and_unknown_is_an_end() {
     for from in ["Features(None)", "Features(Some)"] {
         let strange = EXTERNAL.replace("</features>", "<x xmlns='urn:example:x'><required/></x></features>");
         let (outcomes, steps) = play(&config(), phase(from), [of(&strange)]);
-        assert!(outcomes[0].contains("{urn:example:x}x") && steps.is_empty(), "{outcomes:?}");
+        assert!(
+            outcomes[0].contains("{urn:example:x}x") && steps.is_empty(),
+            "{outcomes:?}"
+        );
     }
 }
 

@@ -193,6 +193,17 @@ impl IqTable {
         earliest.offer(self.theirs.values().map(|theirs| theirs.deadline).min(), Timer::IqReply);
     }
 
+    /// The session is gone, but for what was never sent in it: the tokens of the rest of ours, in the order in which they
+    /// were given out. Nobody waits for our answers any more.
+    pub(crate) fn forget(&mut self, unsent: &[Token]) -> Vec<Token> {
+        self.theirs.clear();
+        let mut tokens: Vec<Token> = self.ours.values().map(|ours| ours.token).collect();
+        tokens.retain(|token| !unsent.contains(token));
+        self.ours.retain(|_, ours| unsent.contains(&ours.token));
+        tokens.sort_unstable();
+        tokens
+    }
+
     /// The session is over: the tokens of ours, in the order in which they were given out.
     pub(crate) fn clear(&mut self) -> Vec<Token> {
         self.theirs.clear();

@@ -4,6 +4,9 @@
 //! [`StreamManagement`](super::stream_management::StreamManagement) gives it, and writes the white space.
 #![allow(dead_code)] // Until the client uses all of it.
 
+#[cfg(test)]
+mod tests;
+
 use core::time::Duration;
 
 use crate::config;

@@ -8,9 +8,17 @@
 //!   §10.1), so the answer to a ping, even an error, says that it has handled what was written before it.
 //! - What the server sends counts as handled when its event stands in the client's one queue: the host takes an event
 //!   before the acknowledgement that was queued behind it. With `Acknowledge::Manual` it waits for `Handled`.
+//!
+//! `resumption.rs` has what happens after a link, `wire.rs` the elements, `delay.rs` the stamp on what is sent again.
 #![allow(dead_code)] // Until the client uses all of it.
 
 mod delay;
+#[cfg(test)]
+mod random_tests;
+mod resumption;
+#[cfg(test)]
+mod tests;
+mod wire;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
@@ -18,29 +26,20 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use self::wire::{condition, count, nonza, out_of_place, ping};
 use super::NS_CLIENT;
 use super::iq::may_answer;
 use crate::config;
 use crate::error::PeerMisbehaved;
 use crate::input::Token;
 use crate::jid::Jid;
-use crate::link::{Outgoing, shorten};
+use crate::link::Outgoing;
 use crate::secret::Secret;
 use crate::time::{Earliest, Instant, Timer};
-use crate::xml::{Element, ElementBuilder, escape_attribute};
+use crate::xml::{Element, ElementBuilder};
 
 /// The namespace of XEP-0198.
 pub(crate) const NS_SM: &str = "urn:xmpp:sm:3";
-
-/// A stanza that was written on so many links, each of which died before the server had it, is not sent again: it may be
-/// what they died of.
-const LINKS: u8 = 3;
-
-/// XEP-0198 §5: an id has at most 4000 bytes.
-const ID_BYTES: usize = 4_000;
-
-/// A host and a port need no more.
-const LOCATION_BYTES: usize = 300;
 
 /// The least time between two questions of which the first brought nothing.
 const FRUITLESS: Duration = Duration::from_secs(1);
@@ -397,6 +396,11 @@ impl StreamManagement {
         self.queue.len() >= self.limit
     }
 
+    /// How many wait for it.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The memory that they take.
     pub(crate) fn unacknowledged_bytes(&self) -> usize {
         self.bytes
@@ -603,166 +607,6 @@ impl StreamManagement {
         let at = self.may_ask().then(|| self.quiet_until());
         earliest.offer(at, Timer::AcknowledgementRequest);
     }
-
-    // --- The end of a link, and what comes after it.
-
-    /// The link is gone. The stanzas wait for `resume`, or for `reset`.
-    pub(crate) fn link_lost(&mut self, now: Instant) {
-        self.forget_link(now);
-        self.phase = match self.phase {
-            Phase::Off => Phase::Off,
-            Phase::Lost { at } | Phase::Resuming { lost: at, .. } => Phase::Lost { at },
-            Phase::Ping | Phase::Asked | Phase::On => Phase::Lost { at: now },
-        };
-    }
-
-    /// Whether to ask for the earlier session: there is one, and the server may still have it.
-    pub(crate) fn can_resume(&self, now: Instant) -> bool {
-        let (Some(session), Phase::Lost { at }) = (&self.session, &self.phase) else {
-            return false;
-        };
-        session
-            .max
-            .is_none_or(|max| now.since(*at) <= Duration::from_secs(u64::from(max)))
-    }
-
-    /// Whether a loss of the link now would leave a session that can be resumed.
-    pub(crate) fn is_resumable(&self) -> bool {
-        self.session.is_some()
-    }
-
-    /// Where the server would have the client come back (XEP-0198 §5): `host[:port]`, not checked any further.
-    pub(crate) fn location(&self) -> Option<&str> {
-        self.session.as_ref()?.location.as_deref()
-    }
-
-    /// `<resume/>`, to be written instead of binding; `None` if there is nothing to resume.
-    pub(crate) fn resume(&mut self, now: Instant) -> Option<String> {
-        if !self.can_resume(now) {
-            return None;
-        }
-        let handled = self.handled_count();
-        let Phase::Lost { at: lost } = self.phase else {
-            return None;
-        };
-        let previd = core::str::from_utf8(self.session.as_ref()?.id.expose()).ok()?;
-        let resume = Element::builder(NS_SM, "resume")
-            .attr("previd", previd)
-            .attr("h", &handled.to_string());
-        // What comes out of a snapshot need not be XML.
-        let resume = resume.build().ok()?;
-        self.phase = Phase::Resuming { handled, lost };
-        Some(resume.to_xml())
-    }
-
-    /// `<resumed/>`, on a stream of the same account (XEP-0198 §5). After an error the session is not to be resumed:
-    /// `reset`.
-    pub(crate) fn resumed(&mut self, now: Instant, element: &Element) -> Result<Resumed, PeerMisbehaved> {
-        let Phase::Resuming { handled, .. } = self.phase else {
-            return Err(out_of_place(element));
-        };
-        let Some(session) = self.session.take() else {
-            return Err(out_of_place(element));
-        };
-        let previd = element.attribute("previd").unwrap_or_default();
-        if !element.is(NS_SM, "resumed") || Secret::from(previd) != session.id {
-            return Err(out_of_place(element));
-        }
-        let acked = self.acknowledge(count(element)?)?;
-        self.session = Some(session);
-        self.phase = Phase::On;
-        self.forget_link(now);
-        // What was not handled by then comes again.
-        self.received = handled;
-        self.unhandled.clear();
-        // The server has counted none of these, so what is left out now never gets a number.
-        let mut failed = Vec::new();
-        self.queue.retain(|kept| {
-            let again = kept.links < LINKS;
-            if !again {
-                failed.extend(kept.token);
-            }
-            again
-        });
-        self.bytes = self.queue.iter().map(|kept| kept.xml.len()).sum();
-        let resend = self
-            .queue
-            .iter_mut()
-            .map(|kept| {
-                kept.links = kept.links.saturating_add(1);
-                Outgoing {
-                    xml: kept.xml.clone(),
-                    token: kept.token,
-                    request: kept.request,
-                }
-            })
-            .collect();
-        // XEP-0198 §5: ask, so that what is sent again is known to have come.
-        self.ask_now = !self.queue.is_empty();
-        Ok(Resumed { acked, failed, resend })
-    }
-
-    /// `<failed/>` in answer to `<resume/>` (XEP-0198 §5): a new session follows on the same stream. After an error:
-    /// `reset`.
-    pub(crate) fn resume_failed(&mut self, element: &Element) -> Result<NotResumed, PeerMisbehaved> {
-        let resuming = matches!(self.phase, Phase::Resuming { .. });
-        // Whatever comes of it, it is not tried again.
-        self.session = None;
-        if !resuming || !element.is(NS_SM, "failed") {
-            return Err(out_of_place(element));
-        }
-        let (acked, certain) = match element.attribute("h") {
-            None => (Vec::new(), false),
-            Some(_) => (self.acknowledge(count(element)?)?, true),
-        };
-        Ok(NotResumed {
-            condition: condition(element),
-            settled: Settled {
-                acked,
-                ..self.settle(certain)
-            },
-        })
-    }
-
-    /// The session is gone, and nobody says what it has handled.
-    pub(crate) fn reset(&mut self) -> Settled {
-        self.settle(false)
-    }
-
-    /// `certain`: the server has none of what is left, so that sending it again makes no second copy.
-    fn settle(&mut self, certain: bool) -> Settled {
-        let mut settled = Settled::default();
-        let repeat = certain || self.settings.resend_uncertain;
-        for kept in core::mem::take(&mut self.queue) {
-            // RFC 6120 §8.2.3, RFC 6121 §4: requests and presence belong to the session that they were sent in.
-            let is_message = kept.xml.starts_with("<message");
-            if !(repeat && is_message && kept.links < LINKS) {
-                settled.failed.extend(kept.token);
-                continue;
-            }
-            let stamped = match kept.unix_ms {
-                Some(unix_ms) if !kept.stamped => delay::stamp(&kept.xml, unix_ms),
-                Some(_) | None => None,
-            };
-            if let Some(token) = kept.token {
-                self.carried.insert(
-                    token,
-                    Carried {
-                        unix_ms: kept.unix_ms,
-                        links: kept.links,
-                        stamped: kept.stamped || stamped.is_some(),
-                    },
-                );
-            }
-            settled.again.push(Outgoing {
-                xml: stamped.unwrap_or(kept.xml),
-                token: kept.token,
-                request: kept.request,
-            });
-        }
-        self.begin(self.quiet_since, Phase::Off);
-        settled
-    }
 }
 
 /// The session id is as good as half a login: it is not shown, and neither are the stanzas.
@@ -778,86 +622,9 @@ impl fmt::Debug for StreamManagement {
     }
 }
 
-impl Session {
-    /// What `<enabled/>` promises, if it promises resumption (XEP-0198 §5).
-    fn read(enabled: &Element) -> Option<Self> {
-        if !matches!(enabled.attribute("resume"), Some("true" | "1")) {
-            return None;
-        }
-        let id = enabled.attribute("id")?;
-        if id.is_empty() || id.len() > ID_BYTES {
-            return None;
-        }
-        Some(Self {
-            id: Secret::from(id),
-            location: enabled
-                .attribute("location")
-                .filter(|location| location.len() <= LOCATION_BYTES)
-                .map(ToString::to_string),
-            max: enabled.attribute("max").and_then(seconds),
-        })
-    }
-}
-
 /// The application-specific part of the stream error for [`PeerMisbehaved::HandledCount`] (XEP-0198 §4).
 pub(crate) fn handled_count_too_high(handled: u32, sent: u32) -> ElementBuilder {
     Element::builder(NS_SM, "handled-count-too-high")
         .attr("h", &handled.to_string())
         .attr("send-count", &sent.to_string())
-}
-
-/// A ping to the account itself, which the server answers (XEP-0199 §4.2, RFC 6120 §10.3.3).
-fn ping(id: &str) -> String {
-    let mut xml = String::from("<iq xmlns='jabber:client' type='get' id='");
-    escape_attribute(&mut xml, id);
-    xml.push_str("'><ping xmlns='urn:xmpp:ping'/></iq>");
-    xml
-}
-
-fn nonza(name: &str, attributes: &[(&str, String)]) -> String {
-    let mut xml = String::from("<");
-    xml.push_str(name);
-    xml.push_str(" xmlns='urn:xmpp:sm:3'");
-    for (name, value) in attributes {
-        xml.push(' ');
-        xml.push_str(name);
-        xml.push_str("='");
-        escape_attribute(&mut xml, value);
-        xml.push('\'');
-    }
-    xml.push_str("/>");
-    xml
-}
-
-/// `h`, an unsigned integer of 32 bits (XEP-0198 §4).
-fn count(element: &Element) -> Result<u32, PeerMisbehaved> {
-    element
-        .attribute("h")
-        .filter(|h| is_number(h))
-        .and_then(|h| h.parse().ok())
-        .ok_or_else(|| out_of_place(element))
-}
-
-/// A number of seconds; more than can be counted is as much as can be counted.
-fn seconds(text: &str) -> Option<u32> {
-    is_number(text).then(|| text.parse().unwrap_or(u32::MAX))
-}
-
-/// `str::parse` would take a sign.
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The stanza error condition in `<failed/>`.
-fn condition(failed: &Element) -> Option<String> {
-    failed
-        .children()
-        .find(|child| child.name() != "text")
-        .map(|child| shorten(child.name()))
-}
-
-fn out_of_place(element: &Element) -> PeerMisbehaved {
-    PeerMisbehaved::StreamManagement {
-        element: shorten(element.name()),
-    }
 }

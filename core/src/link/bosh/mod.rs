@@ -345,6 +345,12 @@ impl Bosh {
         self.changed(|| Change::Ended);
     }
 
+    /// What was not posted: a later session can still carry it.
+    pub(crate) fn take_unsent(&mut self) -> VecDeque<Outgoing> {
+        self.outgoing_bytes = 0;
+        core::mem::take(&mut self.outgoing)
+    }
+
     /// The tokens of all that has not been acknowledged, in the order in which it was sent.
     pub(crate) fn take_unacknowledged(&mut self) -> Vec<Token> {
         let flights = core::mem::take(&mut self.flights);
