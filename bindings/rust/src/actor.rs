@@ -2,15 +2,23 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use epode::error::IqError;
-use epode::{Element, Endpoint, Event, Failure, Input, Instant, LinkId, Output, Refused, StanzaError, Token};
-use rustls::ClientConfig;
+use epode::error::{ConnectionError, IqError};
+use epode::{
+    Answer, Element, Endpoint, Event, Failure, Input, Instant, LinkId, Offline, Output, QueryId, Question, Refused,
+    Secret, Slot, StanzaError, Token,
+};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
-use crate::bosh::{Arrival, Link, Opening};
 use crate::client::{Trace, Tracer, weight};
+use crate::clock::{self, Clock};
+use crate::http;
+use crate::link::{Environment, Link, Opening, Order, Wires};
+use crate::record::Record;
+use crate::store::Store;
 use crate::tls::ClientIdentity;
 
 /// Events that wait here beyond the channel before calls are refused with `Full`: an application that sends and never
@@ -27,8 +35,18 @@ const STANZAS: usize = 64;
 /// Bytes of them (256 KiB).
 const STANZA_BYTES: usize = 256 * 1024;
 
-/// How long a clock without a deadline sleeps; any time would do.
-const LONG: Duration = Duration::from_secs(3_600);
+/// How long the driver sleeps at most. Its timers stand still while the device sleeps, and the engine's clock does not: this is
+/// how late they can be after that.
+const LONG: Duration = Duration::from_secs(60);
+
+/// How often the engine is told what the wall clock shows.
+const CLOCK: Duration = Duration::from_secs(3_600);
+
+/// More than the engine's clock can run ahead of the driver's timers while the device is awake.
+const SLEPT: Duration = Duration::from_secs(2);
+
+/// How long after its deadline a question is given up: the engine has gone on by then, and not because of this.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What an application asks for.
 #[derive(Debug)]
@@ -55,14 +73,33 @@ pub(crate) enum Command {
     Cancel {
         token: Token,
     },
+    /// What the application knows, as an input that has no token.
+    Tell {
+        input: Box<Input<'static>>,
+        reply: oneshot::Sender<Result<(), Refused>>,
+    },
+}
+
+/// What the actor is made of.
+pub(crate) struct Parts {
+    pub(crate) engine: epode::Client,
+    pub(crate) identities: HashMap<String, ClientIdentity>,
+    pub(crate) environment: Environment,
+    pub(crate) store: Option<Box<dyn Store>>,
+    pub(crate) trace: Option<Tracer>,
+    pub(crate) record: Option<Record>,
 }
 
 pub(crate) struct Actor {
     engine: epode::Client,
     identities: HashMap<String, ClientIdentity>,
-    tls: ClientConfig,
+    environment: Arc<Environment>,
+    store: Option<Box<dyn Store>>,
     trace: Option<Tracer>,
-    origin: tokio::time::Instant,
+    record: Option<Record>,
+    clock: Clock,
+    /// When the engine was last told the time, on both clocks.
+    told: (Duration, tokio::time::Instant),
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     /// Events that the channel had no room for.
@@ -74,32 +111,33 @@ pub(crate) struct Actor {
     refused: bool,
     answers: HashMap<Token, oneshot::Sender<Result<Element, IqError>>>,
     links: HashMap<LinkId, Link>,
-    arrivals: mpsc::Receiver<Arrival>,
-    arrivals_sender: mpsc::Sender<Arrival>,
+    queries: JoinSet<()>,
+    wires: Wires,
+    arrivals: mpsc::Receiver<Input<'static>>,
+    news: mpsc::Receiver<Input<'static>>,
     reading: bool,
     /// Between `Start` and `Offline`.
     running: bool,
     /// The application has dropped its end: what is left to do is the goodbye.
     abandoned: bool,
+    /// What has to be stored cannot be: nothing more is done.
+    broken: bool,
 }
 
 impl Actor {
-    pub(crate) fn new(
-        engine: epode::Client,
-        identities: HashMap<String, ClientIdentity>,
-        tls: ClientConfig,
-        trace: Option<Tracer>,
-        commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<Event>,
-    ) -> Self {
-        // One: answers that wait stay with the requests that brought them, and those are few and bounded.
+    pub(crate) fn new(parts: Parts, commands: mpsc::Receiver<Command>, events: mpsc::Sender<Event>) -> Self {
+        // One: what waits stays with the requests and connections that brought it, and those are few and bounded.
         let (arrivals_sender, arrivals) = mpsc::channel(1);
+        let (news_sender, news) = mpsc::channel(1);
         Self {
-            engine,
-            identities,
-            tls,
-            trace,
-            origin: tokio::time::Instant::now(),
+            engine: parts.engine,
+            identities: parts.identities,
+            environment: Arc::new(parts.environment),
+            store: parts.store,
+            trace: parts.trace,
+            record: parts.record,
+            clock: Clock::new(),
+            told: (Duration::ZERO, tokio::time::Instant::now()),
             commands,
             events,
             backlog: VecDeque::new(),
@@ -108,26 +146,52 @@ impl Actor {
             refused: false,
             answers: HashMap::new(),
             links: HashMap::new(),
+            queries: JoinSet::new(),
+            wires: Wires {
+                arrivals: arrivals_sender,
+                news: news_sender,
+            },
             arrivals,
-            arrivals_sender,
+            news,
             reading: true,
             running: false,
             abandoned: false,
+            broken: false,
         }
+    }
+
+    /// Gives the engine what an earlier one stored, before the first `Start`; what it does not take is told.
+    pub(crate) fn restore(&mut self, stored: Vec<(Slot, Vec<u8>)>) -> Vec<(Slot, Refused)> {
+        self.tell_time();
+        stored
+            .into_iter()
+            .filter_map(|(slot, bytes)| {
+                let bytes = Secret::new(bytes);
+                self.feed(Input::Restore { slot, bytes })
+                    .err()
+                    .map(|refused| (slot, refused))
+            })
+            .collect()
     }
 
     pub(crate) async fn run(mut self) {
         loop {
-            self.carry_out();
+            self.carry_out().await;
             self.offer_room();
             self.judge_reading();
             // Telling the engine about reading may have moved a deadline, and may have brought output.
-            self.carry_out();
+            self.carry_out().await;
+            if let Some(record) = &mut self.record {
+                record.flush();
+            }
+            if self.broken {
+                return self.say_last_words().await;
+            }
             if self.abandoned && !self.running {
                 return;
             }
             let events = self.events.clone();
-            let deadline = self.deadline();
+            let wake = self.wake();
             // Calls come last: tasks that try a refused one again and again must hold up neither the clock nor the answers,
             // which are what makes room for it.
             tokio::select! {
@@ -138,22 +202,27 @@ impl Actor {
                     }
                 }
                 () = events.closed(), if !self.abandoned => self.abandon(),
-                () = tokio::time::sleep_until(deadline) => self.tick(),
+                () = tokio::time::sleep_until(wake) => self.woken(),
+                Some(news) = self.news.recv() => self.tell(news),
                 Some(arrival) = self.arrivals.recv(), if self.reading => self.arrived(arrival),
                 command = self.commands.recv(), if !self.abandoned => match command {
-                    Some(command) => self.obey(command),
+                    Some(command) => self.obey(command).await,
                     None => self.abandon(),
                 },
+                Some(_) = self.queries.join_next(), if !self.queries.is_empty() => {}
             }
         }
     }
 
     fn now(&self) -> Instant {
-        Instant::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Instant::from_millis(u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn feed(&mut self, input: Input<'_>) -> Result<Option<Token>, Refused> {
+    fn feed(&mut self, input: Input<'static>) -> Result<Option<Token>, Refused> {
         let now = self.now();
+        if let Some(record) = &mut self.record {
+            record.input(now, &input);
+        }
         if let Some(trace) = &mut self.trace {
             trace(Trace::Input { now, input: &input });
         }
@@ -161,24 +230,35 @@ impl Actor {
     }
 
     /// For inputs that this driver gives only where the contract has them: a refusal would change nothing.
-    fn tell(&mut self, input: Input<'_>) {
+    fn tell(&mut self, input: Input<'static>) {
         let refused = self.feed(input);
         debug_assert!(refused.is_ok(), "the driver broke the contract: {refused:?}");
     }
 
-    fn deadline(&self) -> tokio::time::Instant {
-        match self.engine.deadline() {
-            // The engine's clock has whole milliseconds: the next whole one is at or past its deadline.
-            Some((at, _)) => self
-                .origin
-                .checked_add(Duration::from_millis(at.as_millis()))
-                .unwrap_or_else(|| tokio::time::Instant::now() + LONG),
-            None => tokio::time::Instant::now() + LONG,
+    /// When to look at the clock again. The timers may have stood still while the device slept, so it is never long until then.
+    fn wake(&self) -> tokio::time::Instant {
+        let wait = match self.engine.deadline() {
+            Some((at, _)) => Duration::from_millis(at.as_millis()).saturating_sub(self.clock.elapsed()),
+            None => LONG,
+        };
+        tokio::time::Instant::now() + wait.min(LONG)
+    }
+
+    fn woken(&mut self) {
+        let (elapsed, at) = self.told;
+        let since = self.clock.elapsed().saturating_sub(elapsed);
+        if since >= CLOCK || since > at.elapsed() + SLEPT {
+            self.tell_time();
+        }
+        if self.engine.deadline().is_some_and(|(at, _)| at <= self.now()) {
+            self.tell(Input::Tick);
         }
     }
 
-    fn tick(&mut self) {
-        self.tell(Input::Tick);
+    fn tell_time(&mut self) {
+        self.told = (self.clock.elapsed(), tokio::time::Instant::now());
+        let unix_ms = clock::unix_ms();
+        self.tell(Input::Clock { unix_ms });
     }
 
     fn abandon(&mut self) {
@@ -190,7 +270,7 @@ impl Actor {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    async fn obey(&mut self, command: Command) {
         // A caller that does not wait for its reply any more is no error.
         match command {
             Command::Start { reply } => {
@@ -229,6 +309,12 @@ impl Actor {
                 // It may be over already: then there is nothing to cancel.
                 let _ = self.feed(Input::Cancel { token });
             }
+            Command::Tell { input, reply } => {
+                let result = self.feed(*input).map(|_| ());
+                // Whoever says that the device is about to sleep waits until everything is stored and under way.
+                self.carry_out().await;
+                let _ = reply.send(result);
+            }
         }
     }
 
@@ -249,40 +335,21 @@ impl Actor {
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Connected { link, info } => {
-                if self.links.contains_key(&link) {
-                    self.tell(Input::Connected { link, info });
-                }
-            }
-            Arrival::Responded {
-                link,
-                request,
-                status,
-                body,
-                tls,
-            } => {
-                self.tell(Input::Responded {
-                    link,
-                    request,
-                    status,
-                    body: Cow::Borrowed(&body),
-                    tls,
-                });
-            }
-            Arrival::Failed { link, request, reason } => {
-                self.tell(Input::Failed { link, request, reason });
-            }
+    fn arrived(&mut self, arrival: Input<'static>) {
+        if let Input::Connected { link, .. } = &arrival
+            && !self.links.contains_key(link)
+        {
+            return;
         }
+        self.tell(arrival);
     }
 
     /// Tells the engine when the driver stops reading, and when it goes on: not before half of what was too much is taken.
     ///
-    /// What the engine itself wants (`wants_read`) is about outputs that wait in it, and `carry_out` left none.
     fn judge_reading(&mut self) {
         let share = if self.reading { 1 } else { 2 };
-        let reading = self.stanzas < STANZAS / share
+        let reading = self.engine.wants_read()
+            && self.stanzas < STANZAS / share
             && self.stanza_bytes < STANZA_BYTES / share
             && self.backlog.len() < UNREAD / share;
         if reading == self.reading {
@@ -295,13 +362,24 @@ impl Actor {
         }
     }
 
-    fn carry_out(&mut self) {
-        while let Some(output) = self.engine.next() {
+    async fn carry_out(&mut self) {
+        while !self.broken
+            && let Some(output) = self.engine.next()
+        {
             let now = self.now();
             if let Some(trace) = &mut self.trace {
                 trace(Trace::Output { now, output: &output });
             }
+            if let Some(record) = &mut self.record {
+                record.output(&output);
+            }
             match output {
+                Output::Resolve {
+                    query,
+                    question,
+                    deadline,
+                } => self.resolve(query, question, deadline),
+                Output::Store { slot, append, bytes } => self.keep(slot, append, bytes).await,
                 Output::Connect {
                     link,
                     endpoint,
@@ -309,8 +387,17 @@ impl Actor {
                     identity,
                     max_message,
                 } => {
-                    self.open(link, endpoint, server_name, identity.as_deref(), max_message);
+                    let opening = Opening {
+                        link,
+                        server_name,
+                        identity: identity.and_then(|label| self.identities.get(&label)).cloned(),
+                        max_message,
+                    };
+                    self.open(opening, endpoint);
                 }
+                Output::Write { link, bytes } => self.order(link, Order::Write(bytes)),
+                Output::Frame { link, text } => self.order(link, Order::Frame(text)),
+                Output::StartTls { link, server_name } => self.order(link, Order::StartTls { server_name }),
                 Output::Post {
                     link,
                     request,
@@ -334,39 +421,84 @@ impl Actor {
         }
     }
 
-    fn open(&mut self, link: LinkId, endpoint: Endpoint, server_name: String, identity: Option<&str>, max: usize) {
-        // Not an enum of this crate. The engine is told, and gives its reason to the application.
-        let Endpoint::Bosh { url } = endpoint else {
-            let reason = Failure::Other {
-                reason: "this driver has no such transport".to_owned(),
-            };
-            return self.tell(Input::Failed {
-                link,
-                request: None,
-                reason,
-            });
-        };
-        let identity = identity.and_then(|label| self.identities.get(label)).cloned();
-        let opening = Opening {
-            link,
-            url,
-            server_name,
-            identity,
-            tls: self.tls.clone(),
-            max_message: max,
-        };
-        match Link::open(opening, self.arrivals_sender.clone()) {
+    fn open(&mut self, opening: Opening, endpoint: Endpoint) {
+        let link = opening.link;
+        match Link::open(opening, endpoint, &self.environment, self.wires.clone()) {
             Ok(opened) => {
                 self.links.insert(link, opened);
                 if !self.reading {
                     self.tell(Input::Reading { link, reading: false });
                 }
             }
-            Err(reason) => self.tell(Input::Failed {
-                link,
-                request: None,
-                reason,
-            }),
+            Err(reason) => self.link_failed(link, reason),
+        }
+    }
+
+    fn order(&mut self, id: LinkId, order: Order) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let Err(reason) = link.order(order) {
+            self.links.remove(&id);
+            self.link_failed(id, reason);
+        }
+    }
+
+    fn link_failed(&mut self, link: LinkId, reason: Failure) {
+        self.tell(Input::Failed {
+            link,
+            request: None,
+            reason,
+        });
+    }
+
+    fn resolve(&mut self, query: QueryId, question: Question, deadline: Instant) {
+        let left = Duration::from_millis(deadline.as_millis()).saturating_sub(self.clock.elapsed());
+        let environment = Arc::clone(&self.environment);
+        let news = self.wires.news.clone();
+        self.queries.spawn(async move {
+            let answer = tokio::time::timeout(left + PATIENCE, answer(&environment, question)).await;
+            let answer = answer.unwrap_or(Answer::Failed(Failure::Timeout));
+            // The actor is gone: nobody wants to know.
+            let _ = news.send(Input::Resolved { query, answer }).await;
+        });
+    }
+
+    /// Makes bytes durable; until they are, nothing else is done.
+    async fn keep(&mut self, slot: Slot, append: bool, bytes: Secret) {
+        // The configuration asked for it, and the application for no store: it wants the snapshots for itself, in its trace.
+        let Some(mut store) = self.store.take() else { return };
+        let written = tokio::task::spawn_blocking(move || {
+            let result = store.write(slot, append, bytes.expose());
+            (store, result)
+        });
+        let error = match written.await {
+            Ok((store, Ok(()))) => {
+                self.store = Some(store);
+                return;
+            }
+            Ok((_, Err(error))) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        // What follows may say to the server what nobody would know of after a crash.
+        self.broken = true;
+        self.links.clear();
+        self.queries.abort_all();
+        self.answers.clear();
+        self.running = false;
+        let reason = format!(
+            "the session could not be stored ({error}), so nothing more was sent: make room for it, and start again"
+        );
+        self.queue(Event::Offline {
+            reason: Offline::Connection(ConnectionError::Failed(Failure::Other { reason })),
+        });
+    }
+
+    /// The events that are left, for as long as somebody takes them.
+    async fn say_last_words(mut self) {
+        self.commands.close();
+        while let Some(event) = self.take_from_backlog() {
+            if self.events.send(event).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -417,6 +549,20 @@ impl Actor {
         }
         Some(event)
     }
+}
+
+async fn answer(environment: &Environment, question: Question) -> Answer<'static> {
+    let answer = match question {
+        Question::Srv { name } => environment.resolver.srv(&name).await.map(Answer::Records),
+        Question::Document { url, max_bytes } => http::document(environment, &url, max_bytes)
+            .await
+            .map(|document| Answer::Document(Cow::Owned(document))),
+        // Not an enum of this crate.
+        _ => Err(Failure::Other {
+            reason: "this driver cannot find that out".to_owned(),
+        }),
+    };
+    answer.unwrap_or_else(Answer::Failed)
 }
 
 /// What the server can send as much of as it likes. All else is news of what the application did, and small.

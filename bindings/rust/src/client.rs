@@ -2,15 +2,22 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use epode::error::{IqError, Misuse};
-use epode::{Config, Element, Event, Input, Instant, Offline, Output, Refused, StanzaError, Token};
+use epode::{Config, Element, Event, Input, Instant, Network, Offline, Output, Refused, Slot, StanzaError, Token};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actor::{Actor, Command};
+use crate::actor::{Actor, Command, Parts};
+use crate::dial::Dialer;
+use crate::dns::Resolver;
+use crate::link::Environment;
+use crate::record::Record;
+use crate::store::Store;
 use crate::tls::{self, ClientIdentity, IdentityError};
 
 /// Events that wait for the application in the channel; the task that owns the engine keeps what goes beyond it.
@@ -52,7 +59,11 @@ pub struct Builder {
     roots: Option<RootCertStore>,
     allow_invalid_certificate: bool,
     seed: Option<[u8; 32]>,
+    dialer: Dialer,
+    resolver: Resolver,
+    store: Option<Box<dyn Store>>,
     trace: Option<Tracer>,
+    record: Option<Box<dyn Write + Send>>,
 }
 
 impl Builder {
@@ -86,6 +97,28 @@ impl Builder {
         self
     }
 
+    /// Connects to `address` for the host, and does not ask DNS for it; with port 0, to the port that is wanted. Several are
+    /// tried as several addresses of one host are. The certificate is checked for the same name as without this.
+    pub fn resolve(mut self, host: &str, address: SocketAddr) -> Self {
+        self.dialer.know(host, address);
+        self
+    }
+
+    /// Asks this name server for SRV records, instead of the system's; of several, one after the other. Addresses of hosts are
+    /// the system's to find, but for those given with [`resolve`](Self::resolve).
+    pub fn nameserver(mut self, server: SocketAddr) -> Self {
+        self.resolver.servers.push(server);
+        self
+    }
+
+    /// Keeps the session here, so that the next process goes on with it ([`Config`]'s `persist` says when something is stored).
+    /// What was kept is restored at once. When something cannot be stored, the client is offline, says why, and is of no
+    /// use any more: to go on would risk what was sent.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
     /// The engine's seed, for a run that can be repeated. By default it is 32 bytes of the system's randomness.
     ///
     /// Whoever knows it knows every nonce: never use one twice but in a test.
@@ -99,6 +132,16 @@ impl Builder {
     /// It sees everything that travels, session ids and login payloads included. They are secrets.
     pub fn trace(mut self, trace: impl FnMut(Trace<'_>) + Send + 'static) -> Self {
         self.trace = Some(Box::new(trace));
+        self
+    }
+
+    /// Writes the log of the client's life to `log` as it goes: JSON lines that replay to the same bytes ([`epode::record`]).
+    /// It is written from the task that owns the engine, so it must not block for long, and flushed whenever that task rests. An
+    /// error of it ends the log, and nothing else.
+    ///
+    /// The log holds the seed and everything that travels but passwords and their proofs. It is a secret.
+    pub fn record(mut self, log: impl Write + Send + 'static) -> Self {
+        self.record = Some(Box::new(log));
         self
     }
 
@@ -134,10 +177,28 @@ impl Builder {
         let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls {
             reason: error.to_string(),
         })?;
+        let (store, stored) = match self.store {
+            Some(store) => load(store).await?,
+            None => (None, Vec::new()),
+        };
         let (command_sender, commands) = mpsc::channel(COMMANDS);
         let (event_sender, events) = mpsc::channel(EVENTS);
-        let engine = epode::Client::new(self.config, seed);
-        tokio::spawn(Actor::new(engine, self.identities, tls, self.trace, commands, event_sender).run());
+        let record = self.record.map(|log| Record::new(log, &self.config, &seed));
+        let parts = Parts {
+            engine: epode::Client::new(self.config, seed),
+            identities: self.identities,
+            environment: Environment {
+                tls,
+                dialer: self.dialer,
+                resolver: self.resolver,
+            },
+            store,
+            trace: self.trace,
+            record,
+        };
+        let mut actor = Actor::new(parts, commands, event_sender);
+        let not_restored = actor.restore(stored);
+        tokio::spawn(actor.run());
         let mut client = Client {
             handle: Handle {
                 commands: command_sender,
@@ -146,6 +207,7 @@ impl Builder {
             set_aside: VecDeque::new(),
             set_aside_bytes: 0,
             last: None,
+            not_restored,
         };
         // A new client takes its first `Start`.
         let _ = client.start_engine().await;
@@ -175,6 +237,7 @@ pub struct Client {
     set_aside_bytes: usize,
     /// Why the client is offline, once the application has been told.
     last: Option<Offline>,
+    not_restored: Vec<(Slot, Refused)>,
 }
 
 impl Client {
@@ -186,11 +249,17 @@ impl Client {
             roots: None,
             allow_invalid_certificate: false,
             seed: None,
+            dialer: Dialer::default(),
+            resolver: Resolver::default(),
+            store: None,
             trace: None,
+            record: None,
         }
     }
 
     /// The next event; `None` after [`Event::Offline`], until [`start`](Self::start). Cancel safe.
+    ///
+    /// [`Event::Interrupted`] is not the end: the client connects again by itself, and says [`Event::Online`] once more.
     pub async fn next(&mut self) -> Option<Event> {
         if self.last.is_some() {
             return None;
@@ -289,11 +358,69 @@ impl Client {
         self.handle.respond(token, result).await
     }
 
+    /// What the network of the device has become.
+    ///
+    /// # Errors
+    /// The [`Client`] is gone.
+    pub async fn network(&self, network: Network) -> Result<(), CallError> {
+        self.handle.network(network).await
+    }
+
+    /// Whether somebody looks at the application (XEP-0352).
+    ///
+    /// # Errors
+    /// The [`Client`] is gone.
+    pub async fn foreground(&self, foreground: bool) -> Result<(), CallError> {
+        self.handle.foreground(foreground).await
+    }
+
+    /// The device is about to sleep for at most so long. When this returns, the session is stored, if it is to be stored then,
+    /// and what has to be said to the server is under way.
+    ///
+    /// # Errors
+    /// The [`Client`] is gone, or what had to be stored could not be.
+    pub async fn pause(&self, at_most: Duration) -> Result<(), CallError> {
+        self.handle.pause(at_most).await
+    }
+
+    /// With [`Acknowledge::Manual`](epode::config::Acknowledge): the application has dealt with the stanza of that token.
+    ///
+    /// # Errors
+    /// There is no such stanza.
+    pub async fn handled(&self, token: Token) -> Result<(), CallError> {
+        self.handle.handled(token).await
+    }
+
+    /// What was kept in the store and could not be restored, slot by slot: the client started without it.
+    pub fn not_restored(&self) -> &[(Slot, Refused)] {
+        &self.not_restored
+    }
+
     /// A handle for other tasks.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 }
+
+/// What is in the store, on a thread that may wait for it.
+async fn load(mut store: Box<dyn Store>) -> Result<Loaded, ConnectError> {
+    let loading = tokio::task::spawn_blocking(move || {
+        let mut stored = Vec::new();
+        for slot in [Slot::Pins, Slot::Token, Slot::Session] {
+            stored.extend(store.load(slot)?.map(|bytes| (slot, bytes)));
+        }
+        Ok::<_, std::io::Error>((Some(store), stored))
+    });
+    let failed = |error: &dyn fmt::Display| ConnectError::Store {
+        reason: error.to_string(),
+    };
+    loading
+        .await
+        .map_err(|error| failed(&error))?
+        .map_err(|error| failed(&error))
+}
+
+type Loaded = (Option<Box<dyn Store>>, Vec<(Slot, Vec<u8>)>);
 
 /// Memory of what an event carries, roughly.
 pub(crate) fn weight(event: &Event) -> usize {
@@ -356,6 +483,46 @@ impl Handle {
         let _ = self.commands.send(Command::Cancel { token }).await;
     }
 
+    /// As [`Client::network`].
+    ///
+    /// # Errors
+    /// As [`Client::network`].
+    pub async fn network(&self, network: Network) -> Result<(), CallError> {
+        self.tell(Input::Network(network)).await
+    }
+
+    /// As [`Client::foreground`].
+    ///
+    /// # Errors
+    /// As [`Client::foreground`].
+    pub async fn foreground(&self, foreground: bool) -> Result<(), CallError> {
+        self.tell(Input::Foreground(foreground)).await
+    }
+
+    /// As [`Client::pause`].
+    ///
+    /// # Errors
+    /// As [`Client::pause`].
+    pub async fn pause(&self, at_most: Duration) -> Result<(), CallError> {
+        // A part of a second counts as a whole one: the server has to wait for all of it.
+        let seconds = at_most.as_millis().div_ceil(1_000);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.tell(Input::Pause { seconds }).await
+    }
+
+    /// As [`Client::handled`].
+    ///
+    /// # Errors
+    /// As [`Client::handled`].
+    pub async fn handled(&self, token: Token) -> Result<(), CallError> {
+        self.tell(Input::Handled { token }).await
+    }
+
+    async fn tell(&self, input: Input<'static>) -> Result<(), CallError> {
+        let input = Box::new(input);
+        Ok(self.call(|reply| Command::Tell { input, reply }).await??)
+    }
+
     /// Says goodbye; [`Event::Offline`] is the end.
     pub async fn stop(&self) {
         // Without a task the client is offline already.
@@ -410,6 +577,11 @@ pub enum ConnectError {
     },
     /// The system gave no random bytes.
     Randomness,
+    /// What was stored cannot be read.
+    Store {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl fmt::Display for ConnectError {
@@ -419,6 +591,10 @@ impl fmt::Display for ConnectError {
             Self::Identity(error) => error.fmt(f),
             Self::Root { reason } => write!(f, "the authority to be trusted cannot be used: {reason}"),
             Self::Tls { reason } => write!(f, "TLS cannot be set up: {reason}"),
+            Self::Store { reason } => write!(
+                f,
+                "the stored session cannot be read: {reason}; mend that, or connect without it"
+            ),
             Self::Randomness => f.write_str("the system gave no random bytes: without them no login is safe"),
         }
     }
@@ -432,7 +608,7 @@ impl std::error::Error for ConnectError {}
 pub enum CallError {
     /// The engine refused it; nothing was sent. [`Refused::Full`] also when too many events wait for the application.
     Refused(Refused),
-    /// The [`Client`] was dropped.
+    /// The [`Client`] was dropped, or has ended because its session could not be stored.
     Gone,
 }
 

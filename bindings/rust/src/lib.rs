@@ -36,9 +36,19 @@
 mod actor;
 mod bosh;
 mod client;
+mod clock;
+mod dial;
+mod dns;
+mod http;
+mod link;
+mod record;
+mod store;
+mod tcp;
 mod tls;
+mod websocket;
 
 pub use client::{Builder, CallError, Client, ConnectError, Handle, RequestError, Trace};
 pub use epode;
 pub use rustls;
+pub use store::{FileStore, Store};
 pub use tls::{ClientIdentity, IdentityError};

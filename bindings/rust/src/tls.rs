@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use epode::{Failure, TlsFacts};
+use epode::{Failure, LinkInfo, TlsFacts};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use x509_cert::der::Decode;
 
 /// A client certificate with its chain, and its private key.
@@ -154,7 +157,6 @@ pub(crate) fn base_config(roots: RootCertStore) -> Result<ClientConfig, rustls::
         .with_no_client_auth();
     // A resumed connection cannot say whether a certificate was asked for, and the server may judge by that connection.
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
@@ -166,20 +168,66 @@ pub(crate) fn system_roots() -> RootCertStore {
     roots
 }
 
-/// `base` for one connection: it presents `identity`, and records whether the server asked for one.
-pub(crate) fn for_one_connection(base: &ClientConfig, identity: Option<&ClientIdentity>) -> (ClientConfig, Asked) {
+/// A connection with or without TLS.
+pub(crate) type Wire = Box<dyn Io>;
+
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection whose handshake is done.
+pub(crate) struct Secured {
+    pub(crate) wire: Wire,
+    pub(crate) facts: TlsFacts,
+    pub(crate) alpn: Option<String>,
+}
+
+/// Shakes hands with whoever has to be `name`: it presents `identity`, offers `alpn`, and keeps what was seen.
+pub(crate) async fn secure(
+    base: &ClientConfig,
+    identity: Option<&ClientIdentity>,
+    alpn: Option<&[u8]>,
+    name: ServerName<'static>,
+    stream: TcpStream,
+) -> Result<Secured, Failure> {
     let asked = Asked(Arc::new(AtomicBool::new(false)));
     let mut config = base.clone();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config.client_auth_cert_resolver = Arc::new(Presenter {
         certified: identity.map(|identity| Arc::clone(&identity.certified)),
         asked: asked.clone(),
     });
-    (config, asked)
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|error| io_failure(&error))?;
+    let connection = stream.get_ref().1;
+    let facts = facts(connection, &asked);
+    let alpn = connection.alpn_protocol();
+    let alpn = alpn.map(|name| String::from_utf8_lossy(name).into_owned());
+    Ok(Secured {
+        wire: Box::new(stream),
+        facts,
+        alpn,
+    })
+}
+
+/// What the engine is told of a link: without `facts` it has no TLS.
+pub(crate) fn info(facts: Option<&TlsFacts>, name: String, identity: Option<&ClientIdentity>) -> LinkInfo {
+    let Some(facts) = facts else {
+        return LinkInfo::default();
+    };
+    LinkInfo {
+        tls_version: facts.version.clone(),
+        client_certificate_requested: facts.client_certificate_requested,
+        client_certificate: identity.and_then(ClientIdentity::leaf).map(|leaf| leaf.to_vec()),
+        ..LinkInfo::verified(name)
+    }
 }
 
 /// Whether the server asked for a client certificate on one connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked(Arc<AtomicBool>);
+struct Asked(Arc<AtomicBool>);
 
 impl Asked {
     fn get(&self) -> bool {
@@ -207,7 +255,7 @@ impl ResolvesClientCert for Presenter {
 }
 
 /// What is known of a connection after its handshake.
-pub(crate) fn facts(connection: &ClientConnection, asked: &Asked) -> TlsFacts {
+fn facts(connection: &ClientConnection, asked: &Asked) -> TlsFacts {
     let leaf = connection.peer_certificates().and_then(<[_]>::first);
     TlsFacts {
         version: match connection.protocol_version() {
@@ -299,7 +347,7 @@ fn rejection(error: &CertificateError) -> String {
             "its signature is wrong, or its authority only has the same name as one that is trusted here".to_owned()
         }
         CertificateError::Revoked => "it was revoked".to_owned(),
-        CertificateError::NotValidForName => "it is for another name than the one in the URL".to_owned(),
+        CertificateError::NotValidForName => "it is for another name than the server's".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
             let mut reason = format!("it is not for {:?}", expected.to_str());
             // Each is a Rust value in text, as `DnsName("example.org")`. The quotes stay, so that a name of the certificate's cannot pass
