@@ -101,6 +101,9 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+// What tests of the crate and tests of its links share says `epode`.
+#[cfg(test)]
+extern crate self as epode;
 
 pub mod certificate;
 mod client;

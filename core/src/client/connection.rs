@@ -346,9 +346,7 @@ impl Client {
     /// What a link's time has come for.
     pub(super) fn connection_tick(&mut self) {
         let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else {
-            return;
-        };
+        let Some(connection) = &mut self.connection else { return };
         match connection.timer {
             Some((at, Timer::Connect)) if at <= now => {
                 self.finish(Offline::Connection(ConnectionError::Timeout {
@@ -375,7 +373,9 @@ impl Client {
             Due::Nothing => {}
             Due::Ask => session.stream.ask(),
             Due::KeepAlive => {
-                connection.link.white_space();
+                if !connection.link.white_space() {
+                    session.stream.ask();
+                }
                 liveness.spoke(now);
             }
             Due::Dead => self.finish(Offline::Connection(ConnectionError::Timeout {

@@ -202,9 +202,11 @@ impl Client {
         earliest.get()
     }
 
-    /// Whether the host should go on reading from its links. `false` when outputs that it has not taken pile up.
+    /// Whether the host should go on reading from its links. `false` when outputs that it has not taken pile up, or stanzas that
+    /// the application has not dealt with ([`Acknowledge::Manual`](crate::config::Acknowledge)).
     pub fn wants_read(&self) -> bool {
-        self.outputs.bytes() <= self.config.limits.inbound_queue
+        let behind = self.session.as_ref().is_some_and(|session| session.stream.is_behind());
+        !behind && self.outputs.bytes() <= self.config.limits.inbound_queue
     }
 
     /// The configuration that it was made with.
@@ -292,7 +294,10 @@ impl Client {
                 result: Err(IqError::Timeout),
             });
         }
-        for answer in answers {
+        for (token, answer) in answers {
+            if let Some(session) = &mut self.session {
+                session.stream.handled(token);
+            }
             self.enqueue(Outgoing::new(&answer, None));
         }
         self.connection_tick();

@@ -263,12 +263,13 @@ impl Link {
         }
     }
 
-    /// Something that means nothing, so that the connection is not forgotten.
-    pub(crate) fn white_space(&mut self) {
+    /// Something that means nothing, so that the connection is not forgotten; `false` where there is no such thing.
+    pub(crate) fn white_space(&mut self) -> bool {
         match self {
             Self::Tcp(tcp) => tcp.white_space(),
-            Self::WebSocket(_) | Self::Bosh(_) => {}
+            Self::WebSocket(_) | Self::Bosh(_) => return false,
         }
+        true
     }
 
     /// The device sleeps for so many seconds.

@@ -40,6 +40,7 @@ pub(crate) enum Event {
     Opened,
     /// A session that was made and logged in elsewhere is ours now, bound to this JID; that the server agrees shows with its
     /// first answer.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not attach yet"))]
     Attached { jid: String },
     /// A stored session goes on.
     Restored,

@@ -159,7 +159,7 @@ impl IqTable {
     /// What has run out of time: tokens of ours, and answers to send for the application.
     ///
     /// What waits for others has all the time in the world while the host does not read.
-    pub(crate) fn expired(&mut self, now: Instant, reading: bool) -> (Vec<Token>, Vec<Element>) {
+    pub(crate) fn expired(&mut self, now: Instant, reading: bool) -> (Vec<Token>, Vec<(Token, Element)>) {
         let is_late = |ours: &Ours| reading && ours.deadline <= now;
         let mut late: Vec<Token> = self
             .ours
@@ -179,9 +179,9 @@ impl IqTable {
         let answers = unanswered
             .into_iter()
             .filter_map(|token| {
-                let answer = self.answer(token, &refusal)?.ok();
+                let answer = self.answer(token, &refusal)?.ok()?;
                 self.answered_theirs(token);
-                answer
+                Some((token, answer))
             })
             .collect();
         (late, answers)

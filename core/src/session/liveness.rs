@@ -2,7 +2,6 @@
 //!
 //! A [`Liveness`] belongs to one link. It decides; the client asks, by what its
 //! [`StreamManagement`](super::stream_management::StreamManagement) gives it, and writes the white space.
-#![allow(dead_code)] // Until the client uses all of it.
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,6 @@
 //!   before the acknowledgement that was queued behind it. With `Acknowledge::Manual` it waits for `Handled`.
 //!
 //! `resumption.rs` has what happens after a link, `wire.rs` the elements, `delay.rs` the stamp on what is sent again.
-#![allow(dead_code)] // Until the client uses all of it.
 
 mod delay;
 #[cfg(test)]

@@ -7,7 +7,6 @@
 //! - `mod.rs`: rounds.
 //! - `discovery.rs`: DNS and host-meta become candidates.
 //! - `reconnect.rs`: what a failure means for the next attempt, redirects, and the back-off.
-#![allow(dead_code)] // Until the client uses it.
 
 mod discovery;
 mod reconnect;

@@ -26,12 +26,14 @@ const CREATED: &str = " sid='s1d' wait='60' requests='2' hold='1' inactivity='30
 
 pub(crate) fn with_password() -> ConfigBuilder {
     Config::builder("user@example.org".parse().unwrap())
+        .reconnect(epode::config::Reconnect::never())
         .bosh("https://example.org/http-bind")
         .credentials(Credentials::password(PASSWORD))
 }
 
 pub(crate) fn with_certificate() -> ConfigBuilder {
     Config::builder("user@example.org".parse().unwrap())
+        .reconnect(epode::config::Reconnect::never())
         .bosh("https://example.org/http-bind")
         .credentials(Credentials::certificate("user", None))
         .answers("urn:example:served")

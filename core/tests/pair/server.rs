@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::format;
 // The crate's own tests use this file too, and have no prelude of std.
-use std::prelude::v1::*;
+use std::{borrow::ToOwned, string::String, vec::Vec};
 
 use epode::Element;
 use epode::xml::XmlLimits;

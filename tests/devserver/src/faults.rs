@@ -382,7 +382,10 @@ impl<S: Socket> AsyncWrite for Faulty<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.look(cx))?;
+        let (now, sent, _) = ready!(this.look(cx))?;
+        if now.cut_after_sent.is_some_and(|limit| sent >= limit) {
+            return this.cut_when_sent(now.cut, cx).map(Err);
+        }
         Pin::new(&mut this.inner).poll_flush(cx)
     }
 

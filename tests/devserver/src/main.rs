@@ -13,8 +13,9 @@ const PASSWORD: &str = "EPODE_DEVSERVER_PASSWORD";
 /// A small XMPP server over TCP, WebSocket and BOSH for demos and tests. NOT FOR PRODUCTION: it listens on 127.0.0.1 only,
 /// stores nothing and defends itself against nobody.
 ///
-/// It prints where it listens, one line each: `starttls` and `direct-tls` with address and port, `websocket` and `bosh` with a
-/// URL; with --json, one object with the same names. It runs until Ctrl+C, and then says what clients did that they must not.
+/// It prints where it listens: first the URL of BOSH, then a line each for `websocket` with its URL, `starttls` and `direct-tls`
+/// with address and port. With --json, one object has them all. It runs until Ctrl+C, and then says what clients did that they must
+/// not.
 ///
 /// With EPODE_DEVSERVER_PASSWORD set, all users have that password and SCRAM and PLAIN are offered; without it, only
 /// client certificates log in.
@@ -96,29 +97,24 @@ fn run(arguments: Arguments) -> Result<(), String> {
 }
 
 fn addresses(server: &Server, json: bool) -> String {
-    let all = [
+    let others = [
+        ("websocket", server.websocket_url()),
         ("starttls", Some(server.starttls_address().to_string())),
         ("direct-tls", Some(server.direct_tls_address().to_string())),
-        ("websocket", server.websocket_url()),
-        ("bosh", Some(server.bosh_url())),
     ];
-    let lines: Vec<String> = all
+    let others = others
         .into_iter()
-        .filter_map(|(name, address)| {
-            let address = address?;
-            // No address and no URL of the server has a character that JSON escapes.
-            Some(if json {
-                format!("\"{name}\":\"{address}\"")
-            } else {
-                format!("{name} {address}")
-            })
-        })
-        .collect();
+        .filter_map(|(name, address)| address.map(|address| (name, address)));
+    let bosh = server.bosh_url();
     if json {
-        format!("{{{}}}", lines.join(","))
-    } else {
-        lines.join("\n")
+        // No address and no URL of the server has a character that JSON escapes.
+        let others: String = others
+            .map(|(name, address)| format!(",\"{name}\":\"{address}\""))
+            .collect();
+        return format!("{{\"bosh\":\"{bosh}\"{others}}}");
     }
+    let others: String = others.map(|(name, address)| format!("\n{name} {address}")).collect();
+    format!("{bosh}{others}")
 }
 
 fn settings(arguments: Arguments) -> Result<Settings, String> {

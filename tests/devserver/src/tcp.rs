@@ -188,7 +188,8 @@ impl<'a> Conversation<'a> {
     async fn run<S: Socket>(&mut self, stream: &mut Faulty<S>) -> Next {
         let (mut from, mut to) = tokio::io::split(&mut *stream);
         let mut buffer = vec![0; 16 << 10];
-        let mut out = Vec::new();
+        // What is to be sent, and how much of it was.
+        let (mut out, mut sent) = (Vec::new(), 0);
         let mut flushed = true;
         let mut listening = true;
         let mut speaking = true;
@@ -203,10 +204,15 @@ impl<'a> Conversation<'a> {
                     Some(text) => out.extend_from_slice(text.as_bytes()),
                     None => speaking = false,
                 },
-                written = send(&mut to, &out), if !out.is_empty() || !flushed => match written {
+                written = send(&mut to, out.get(sent..).unwrap_or_default()), if !out.is_empty() || !flushed => match written {
                     Ok(count) => {
                         flushed = out.is_empty();
-                        out.drain(..count.min(out.len()));
+                        sent += count;
+                        // Moving the rest with every write would take forever over a long one.
+                        if sent >= out.len() {
+                            out.clear();
+                            sent = 0;
+                        }
                     }
                     Err(_) => return self.lost(),
                 },

@@ -6,6 +6,8 @@ use rxml::{AttrMap, Error, Event, Parse, Parser};
 /// Deeper than any stanza that makes sense; the tree is walked recursively.
 const MAX_DEPTH: usize = 64;
 
+const PART: usize = 8 << 10;
+
 /// An element with resolved namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Element {
@@ -29,11 +31,23 @@ pub(crate) enum Node {
 }
 
 /// Reads exactly one document.
-pub(crate) fn parse(mut bytes: &[u8]) -> Result<Element, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Element, String> {
     let mut parser = Parser::new();
     let mut open: Vec<Element> = Vec::new();
     let mut root = None;
-    while let Some(event) = parser.parse(&mut bytes, true).map_err(|error| format!("{error:?}"))? {
+    // The parser looks through all that it is given for every few thousand characters of text: a long text must come in parts.
+    let mut parts = bytes.chunks(PART);
+    let mut part = parts.next().unwrap_or_default();
+    loop {
+        let event = match parser.parse(&mut part, parts.len() == 0) {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            Err(EndOrError::NeedMoreData) => {
+                part = parts.next().ok_or("no end")?;
+                continue;
+            }
+            Err(EndOrError::Error(error)) => return Err(format!("{error:?}")),
+        };
         match event {
             Event::XmlDeclaration(..) => {}
             Event::StartElement(_, (namespace, name), attributes) => {

@@ -132,7 +132,9 @@ mod tests {
             assert_eq!(control.cut(transport, Cut::Reset), 1);
             waits(&server).await;
             let message = format!("<message {CLIENT} to='user01@localhost/a' id='m1'><body>in vain</body></message>");
-            assert!(!friend.send(&message).await.contains("<message"));
+            // The ping has an answer, so that the request is not held.
+            let ping = format!("<iq {CLIENT} type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+            assert!(!friend.send(&format!("{message}{ping}")).await.contains("<message"));
             let mut link = Link::logged_in(&server, transport, &authority, "user01").await;
             let asked = friend.body("", "");
             let (failed, error) = tokio::join!(resume(&mut link, &id, 4), friend.connection.post(&asked));
@@ -201,6 +203,23 @@ mod tests {
         let mut mine = Link::logged_in(&server, Transport::DirectTls, &authority, "user01").await;
         assert_eq!(resume(&mut mine, &id, 0).await, format!("<failed {SM}>"));
         theirs.ping("p").await;
+    }
+
+    #[tokio::test]
+    async fn a_resumption_that_acknowledges_too_much_ends_the_session() {
+        let authority = Authority::new();
+        let server = start(&authority, |_| {}).await;
+        let mut link = Link::online(&server, Transport::WebSocket, &authority, "user01", "a").await;
+        let id = link.enable().await;
+        link.ping("p").await;
+        drop(link);
+        waits(&server).await;
+        let mut link = Link::logged_in(&server, Transport::WebSocket, &authority, "user01").await;
+        link.send(&format!("<resume {SM} previd='{id}' h='2'/>")).await;
+        let error = link.until("</stream:error>").await;
+        assert!(error.contains(&format!("<handled-count-too-high {SM} h='2' send-count='1'/>")));
+        assert_eq!(server.control().waiting_sessions(), 0);
+        assert_eq!(server.violations(), ["h='2' where 1 stanzas were sent"]);
     }
 
     #[tokio::test]

@@ -78,8 +78,10 @@ mod tests {
             links[from].0.message("user02@localhost", "to BOSH").await;
             let message = bosh.connection.post(&to_bosh).await;
             assert!(message.contains("<body>to BOSH</body>"), "{message}");
-            let xml = format!("<message {CLIENT} to='user01@localhost/{name}'><body>from BOSH</body></message>");
-            bosh.send(&xml).await;
+            let message = format!("<message {CLIENT} to='user01@localhost/{name}'><body>from BOSH</body></message>");
+            // The ping has an answer, so that the request is not held.
+            let ping = format!("<iq {CLIENT} type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+            bosh.send(&format!("{message}{ping}")).await;
             links[from].0.until("<body>from BOSH</body></message>").await;
         }
         assert_eq!(server.violations(), NONE);
@@ -106,6 +108,27 @@ mod tests {
         }
         // White space keeps a TCP connection alive; a WebSocket has pings.
         assert_eq!(server.violations(), ["a frame without an element"]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_error_of_the_client_ends_its_stream_and_is_counted() {
+        let authority = Authority::new();
+        let server = start(&authority, |_| {}).await;
+        for transport in LINKS {
+            let mut link = Link::online(&server, transport, &authority, "user01", "a").await;
+            link.send(
+                "<stream:error xmlns:stream='http://etherx.jabber.org/streams'>\
+                 <not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            )
+            .await;
+            link.until(match transport {
+                Transport::WebSocket => "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+                Transport::StartTls | Transport::DirectTls | Transport::Bosh => "</stream:stream>",
+            })
+            .await;
+        }
+        assert_eq!(server.statistics().stream_errors, 3);
+        assert_eq!(server.violations(), NONE);
     }
 
     #[tokio::test]
@@ -336,15 +359,17 @@ mod tests {
 
     #[tokio::test]
     async fn large_stanzas_cross_while_neither_side_reads() {
+        // More than the buffers of the sockets hold, both ways.
+        const COUNT: usize = 20;
         let authority = Authority::new();
         let server = start(&authority, |_| {}).await;
         for transport in LINKS {
             let mut link = Link::online(&server, transport, &authority, "user01", "a").await;
             let text = "x".repeat(1 << 20);
-            for _ in 0..6 {
+            for _ in 0..COUNT {
                 link.message("user01@localhost/a", &text).await;
             }
-            for _ in 0..6 {
+            for _ in 0..COUNT {
                 assert!(link.until("</message>").await.len() > 1 << 20);
             }
         }

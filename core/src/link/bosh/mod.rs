@@ -41,7 +41,7 @@ use self::pace::Pace;
 use self::pause::{PAUSE_ANSWER, Pause};
 use self::session::Session;
 use self::state::Change;
-use super::{Context, Event, Outgoing};
+use super::{Context, Outgoing};
 use crate::config::Bosh as Settings;
 use crate::error::{ConnectionError, Offline, ResendReason, WaitingFor};
 use crate::input::{Failure, LinkId, RequestId, Token};
@@ -135,10 +135,11 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// How long the answer may take, where the connection manager may hold a request for `response_time`.
-    fn patience(self, response_time: Duration) -> Duration {
+    fn patience(self, connect_timeout: Duration, response_time: Duration) -> Duration {
         match self {
+            Self::Create => connect_timeout,
             Self::Pause => PAUSE_ANSWER,
-            Self::Create | Self::Payload | Self::Empty | Self::Terminate => response_time,
+            Self::Payload | Self::Empty | Self::Terminate => response_time,
         }
     }
 }
@@ -342,7 +343,16 @@ impl Bosh {
             });
         }
         self.phase = Phase::Closed;
-        self.changed(|| Change::Ended);
+        self.end();
+    }
+
+    /// Whether this is the end, and was not before.
+    fn end(&mut self) -> bool {
+        let first = !core::mem::replace(&mut self.ended, true);
+        if first {
+            self.changed(|| Change::Ended);
+        }
+        first
     }
 
     /// What was not posted: a later session can still carry it.
@@ -374,10 +384,7 @@ impl Bosh {
                 let pause = now.since(since);
                 let (response_time, connect_timeout) = (self.session.response_time(), self.connect_timeout);
                 for flight in self.flights.values_mut() {
-                    let longest = match flight.kind {
-                        Kind::Create => connect_timeout,
-                        kind => kind.patience(response_time),
-                    };
+                    let longest = flight.kind.patience(connect_timeout, response_time);
                     if let State::Waiting { deadline, .. } = &mut flight.state {
                         // What was posted meanwhile has lost less than the whole pause.
                         *deadline = (*deadline + pause).min((now + longest).max(*deadline));

@@ -106,9 +106,9 @@ impl Bosh {
             return self.close(cx, Some(Offline::Connection(error)));
         }
         let back_off = match attempts {
-            1 => 0,
+            0 | 1 => 0,
             _ => {
-                let longest = 1_000_u64 << (attempts - 2).min(4);
+                let longest = 1_000_u64 << attempts.saturating_sub(2).min(4);
                 // §10: a session that nothing is heard of is forgotten.
                 let inactivity = self
                     .session
@@ -132,11 +132,11 @@ impl Bosh {
 
     pub(super) fn resend(&mut self, cx: &mut Context<'_>, rid: u64) {
         let request = cx.request_id();
-        let response_time = self.session.response_time();
+        let (connect_timeout, response_time) = (self.connect_timeout, self.session.response_time());
         let Some(flight) = self.flights.get_mut(&rid) else {
             return;
         };
-        let deadline = cx.now + flight.kind.patience(response_time);
+        let deadline = cx.now + flight.kind.patience(connect_timeout, response_time);
         flight.attempts = flight.attempts.saturating_add(1);
         flight.state = State::Waiting { request, deadline };
         cx.outputs.push(Output::Post {

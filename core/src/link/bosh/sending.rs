@@ -26,6 +26,7 @@ impl Bosh {
             // The last one is for the goodbye that comes with the end.
             return self.close(cx, Some(Offline::Connection(ConnectionError::RequestIdsExhausted)));
         }
+        self.pump_lost_pauses(cx);
         let restart = if self.may_post() { self.restart.take() } else { None };
         if let Some(restart) = restart {
             self.resume();
@@ -33,7 +34,7 @@ impl Bosh {
             body::restart(&mut body, &self.domain, restart.from.as_deref(), &self.language);
             self.post(cx, body, Kind::Payload, Vec::new());
         }
-        if matches!(self.pause, Some(Pause::Until(_))) && !self.outgoing.is_empty() {
+        if matches!(self.pause, Some(Pause::Until { .. })) && !self.outgoing.is_empty() {
             self.resume();
         }
         while self.restart.is_none() && !self.outgoing.is_empty() && self.may_post() {
@@ -56,9 +57,8 @@ impl Bosh {
         }
     }
 
-    fn may_post(&self) -> bool {
-        // Behind a pause that got lost there has to be one, to learn whether it did.
-        self.has_room(self.session.window()) || self.flights.values().all(Flight::is_lost_pause)
+    pub(super) fn may_post(&self) -> bool {
+        self.has_room(self.session.window())
     }
 
     /// XEP-0124 §11: a pause or the goodbye may be one more than are allowed.
@@ -81,13 +81,13 @@ impl Bosh {
     /// When the next empty request is due, if one is.
     pub(super) fn poll_due(&self) -> Option<Instant> {
         let nothing_else = self.outgoing.is_empty() && self.restart.is_none();
-        let room = self.unanswered() < self.session.wanted() && self.may_post();
-        if self.phase != Phase::Open || !nothing_else || !room || self.has_ended() {
+        let room = self.unanswered() < self.session.wanted() && (self.may_post() || self.is_only_paused());
+        if self.phase != Phase::Open || self.ended || !nothing_else || !room || self.has_ended() {
             return None;
         }
         match self.pause {
-            Some(Pause::Wanted(_)) => None,
-            Some(Pause::Until(at)) => Some(at),
+            Some(Pause::Wanted { .. }) => None,
+            Some(Pause::Until { at, .. }) => Some(at),
             None => self.pace.due(&self.session, self.not_reading_since.is_none()),
         }
     }
@@ -96,11 +96,7 @@ impl Bosh {
         let rid = self.next_rid;
         self.next_rid = rid.saturating_add(1);
         let request = cx.request_id();
-        let deadline = cx.now
-            + match kind {
-                Kind::Create => self.connect_timeout,
-                kind => kind.patience(self.session.response_time()),
-            };
+        let deadline = cx.now + kind.patience(self.connect_timeout, self.session.response_time());
         let body = body.into_bytes();
         if kind != Kind::Create {
             let keys = self.keys.clone();
@@ -193,7 +189,7 @@ impl Bosh {
 
     /// Reports the end, once; the client then calls `shut`.
     pub(super) fn close(&mut self, cx: &mut Context<'_>, reason: Option<Offline>) {
-        if !core::mem::replace(&mut self.ended, true) {
+        if self.end() {
             cx.event(Event::Closed(reason));
         }
     }

@@ -177,7 +177,8 @@ impl Bosh {
                 body: posted.body.expose().to_vec(),
                 kind: posted.kind,
                 tokens: posted.tokens,
-                attempts: 0,
+                // What is posted again is counted then.
+                attempts: u32::from(posted.kind == Kind::Pause),
                 strangers: 0,
                 posted: Instant::default(),
                 state: FlightState::Over,

@@ -139,11 +139,16 @@ impl Link {
     pub(crate) fn until(&mut self, needle: &str) -> impl Future<Output = String> {
         let place = std::panic::Location::caller();
         async move {
+            let mut seen = 0;
             loop {
-                if let Some(at) = self.unread.find(needle) {
+                while !self.unread.is_char_boundary(seen) {
+                    seen -= 1;
+                }
+                if let Some(at) = self.unread[seen..].find(needle).map(|at| at + seen) {
                     let rest = self.unread.split_off(at + needle.len());
                     return std::mem::replace(&mut self.unread, rest);
                 }
+                seen = self.unread.len().saturating_sub(needle.len());
                 assert!(
                     self.more().await,
                     "{place}: no {needle} in {:?}, and no more",
@@ -162,7 +167,7 @@ impl Link {
     /// Reads once. False at the end, however it came about.
     async fn more(&mut self) -> bool {
         let read = async {
-            let mut bytes = [0; 4096];
+            let mut bytes = vec![0; 64 << 10];
             let count = match &mut self.wire {
                 Wire::Plain(stream) => stream.read(&mut bytes).await,
                 Wire::Tls(stream) => stream.read(&mut bytes).await,
