@@ -309,7 +309,9 @@ impl Scanner {
             // The prefix says nothing here.
             (At::Name, b':') => self.name.clear(),
             (At::Name, other) => push(&mut self.name, other, NAME),
-            (At::Attributes | At::AttributeName, b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n') => self.between(pass, *byte),
+            (At::Attributes | At::AttributeName, b'>' | b'/' | b' ' | b'\t' | b'\r' | b'\n') => {
+                self.between(pass, *byte)
+            }
             (At::Attributes | At::AttributeName, quote @ (b'\'' | b'"')) => {
                 self.at = At::Value(quote);
                 self.value.clear();
@@ -336,7 +338,11 @@ impl Scanner {
             (At::End, b'>') => self.at = At::Text,
             (At::End, _) => {}
             (At::Special(seen), other) if CDATA.get(seen) == Some(&other) => {
-                self.at = if seen + 1 == CDATA.len() { At::CData(0) } else { At::Special(seen + 1) };
+                self.at = if seen + 1 == CDATA.len() {
+                    At::CData(0)
+                } else {
+                    At::Special(seen + 1)
+                };
             }
             (At::Special(_), b'>') => self.at = At::Text,
             (At::Special(_), _) => self.at = At::Special(CDATA.len()),
@@ -471,5 +477,186 @@ impl Scanner {
 fn push(to: &mut Vec<u8>, byte: u8, most: usize) {
     if to.len() < most {
         to.push(byte);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::output::TcpTls;
+
+    const LINK: LinkId = LinkId(1);
+    const SASL: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+
+    fn connected(endpoint: Endpoint) -> Mask {
+        let mut mask = Mask::new(Hide::All);
+        mask.output(&mut Output::Connect {
+            link: LINK,
+            endpoint,
+            server_name: "example.org".into(),
+            identity: None,
+            max_message: 1,
+        });
+        mask
+    }
+
+    fn tcp() -> Mask {
+        connected(Endpoint::Tcp {
+            host: "example.org".into(),
+            port: 5223,
+            tls: TcpTls::Direct,
+        })
+    }
+
+    fn written(mask: &mut Mask, text: &str) -> String {
+        let mut output = Output::Write {
+            link: LINK,
+            bytes: text.into(),
+        };
+        mask.output(&mut output);
+        let Output::Write { bytes, .. } = output else { panic!() };
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The text in pieces of `size` bytes.
+    fn received(mask: &mut Mask, text: &str, size: usize) -> String {
+        let mut all = Vec::new();
+        for piece in text.as_bytes().chunks(size) {
+            let mut input = Input::Received {
+                link: LINK,
+                bytes: Cow::Owned(piece.to_vec()),
+            };
+            mask.input(&mut input, None);
+            let Input::Received { bytes, .. } = input else { panic!() };
+            all.extend_from_slice(&bytes);
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    fn found(mask: &Mask) -> Vec<(Label, usize)> {
+        mask.found().collect()
+    }
+
+    #[test]
+    fn a_scram_login_over_tcp_keeps_no_proof_however_it_is_cut() {
+        for size in [1, 2, 7, 1000] {
+            let mut mask = tcp();
+            let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='example.org'>";
+            assert_eq!(written(&mut mask, header), header);
+            let opened = "<?xml version='1.0'?><!-- a>b --><stream:stream id='x'><stream:features>\
+                          <mechanisms><mechanism>SCRAM-SHA-1</mechanism></mechanisms></stream:features>";
+            assert_eq!(received(&mut mask, opened, size), opened);
+            let auth = std::format!("<auth {SASL} mechanism='SCRAM-SHA-1'>biwsbj11c2Vy</auth>");
+            assert_eq!(written(&mut mask, &auth), auth);
+            let challenge = std::format!("<challenge {SASL}>cj1h</challenge>");
+            assert_eq!(received(&mut mask, &challenge, size), challenge);
+            assert_eq!(
+                written(
+                    &mut mask,
+                    &std::format!("<response {SASL}>Yz1iaXdzLHI9YSxwPXByb29m</response>")
+                ),
+                std::format!("<response {SASL}>*client-proof***********</response>")
+            );
+            assert_eq!(
+                received(
+                    &mut mask,
+                    &std::format!("<success {SASL}>dj1zaWduYXR1cmU=</success>"),
+                    size
+                ),
+                std::format!("<success {SASL}>*server-proof***</success>")
+            );
+            // A new stream, and what only looks alike.
+            let later = "<stream:stream id='y'><message><success>text</success><body>&lt;success></body></message>";
+            assert_eq!(received(&mut mask, later, size), later);
+            let enabled = "<enabled xmlns='urn:xmpp:sm:3' resume=\"1\" id=\"g2gCbQ==\"/><a id='1'/>";
+            assert_eq!(
+                received(&mut mask, enabled, size),
+                "<enabled xmlns='urn:xmpp:sm:3' resume=\"1\" id=\"*resumpt\"/><a id='1'/>"
+            );
+            let expected = [
+                (Label::ClientProof, 1),
+                (Label::ServerProof, 1),
+                (Label::ResumptionId, 1),
+            ];
+            assert_eq!(found(&mask), expected);
+        }
+    }
+
+    #[test]
+    fn the_proof_in_a_challenge_is_one_too_and_cdata_hides_nothing() {
+        let mut mask = tcp();
+        written(&mut mask, "<stream:stream>");
+        written(&mut mask, "<auth mechanism='SCRAM-SHA-256'>biws</auth>");
+        received(&mut mask, "<stream:stream><challenge>cj1h</challenge>", 3);
+        written(&mut mask, "<response>Yz1i</response>");
+        assert_eq!(
+            received(&mut mask, "<challenge><![CDATA[dj1z]]></challenge>", 5),
+            "<challenge><![CDATA[*ser]]></challenge>"
+        );
+    }
+
+    #[test]
+    fn plain_shows_its_length_and_external_everything() {
+        let mut mask = tcp();
+        written(&mut mask, "<stream:stream>");
+        assert_eq!(
+            written(&mut mask, "<auth mechanism='PLAIN'>AHVzZXIAcGVuY2ls</auth>"),
+            "<auth mechanism='PLAIN'>*password*******</auth>"
+        );
+        assert_eq!(mask.last_length(Label::Password), 16);
+        let external = "<auth mechanism='EXTERNAL'>=</auth>";
+        assert_eq!(written(&mut mask, external), external);
+        let success = "<stream:stream><success>text</success>";
+        assert_eq!(received(&mut mask, success, 1), success);
+    }
+
+    #[test]
+    fn a_frame_and_a_body_are_documents_of_their_own() {
+        let mut mask = connected(Endpoint::WebSocket {
+            url: "wss://example.org/".into(),
+        });
+        let frame = |mask: &mut Mask, text: &str| {
+            let mut output = Output::Frame {
+                link: LINK,
+                text: text.to_string(),
+            };
+            mask.output(&mut output);
+            let Output::Frame { text, .. } = output else { panic!() };
+            text
+        };
+        let open = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
+        assert_eq!(frame(&mut mask, open), open);
+        assert_eq!(
+            frame(&mut mask, "<auth mechanism='PLAIN'>AHVzZXI=</auth>"),
+            "<auth mechanism='PLAIN'>*passwor</auth>"
+        );
+        let message = "<message><auth mechanism='PLAIN'>AHVzZXI=</auth></message>";
+        assert_eq!(frame(&mut mask, message), message);
+        assert_eq!(
+            frame(&mut mask, "<resume previd='g2gCbQ' h='1'/>"),
+            "<resume previd='*resum' h='1'/>"
+        );
+
+        let mut mask = connected(Endpoint::Bosh {
+            url: "https://example.org/".into(),
+        });
+        let mut input = Input::Responded {
+            link: LINK,
+            request: crate::RequestId(1),
+            status: 200,
+            body: Cow::Borrowed(b"<body sid='0123456789abcdef' rid='1'><success>dj1h</success></body>"),
+            tls: None,
+        };
+        mask.input(&mut input, None);
+        let Input::Responded { body, .. } = input else { panic!() };
+        assert_eq!(
+            core::str::from_utf8(&body).unwrap(),
+            "<body sid='*session-id*****' rid='1'><success>*ser</success></body>"
+        );
+        assert_eq!(found(&mask), [(Label::ServerProof, 1), (Label::SessionId, 1)]);
     }
 }

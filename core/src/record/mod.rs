@@ -24,12 +24,12 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::mask::Label;
-use self::mask::{Hide, Mask};
-pub use self::replay::{Comparison, Difference, Treatment};
 pub(crate) use self::fields::{
     bytes, millis, optional_bytes, optional_digest, optional_millis, owned_bytes, placeholder, secret,
 };
+pub use self::mask::Label;
+use self::mask::{Hide, Mask};
+pub use self::replay::{Comparison, Difference, Treatment};
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::Refused;

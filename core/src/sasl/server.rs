@@ -39,7 +39,10 @@ pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroiz
     let proof = Zeroizing::new(encoding::decode(proof).ok()?);
     let field = |name: &str| server_first.split(',').find_map(|field| field.strip_prefix(name));
     let salt = encoding::decode(field("s=")?).ok()?;
-    let iterations = field("i=")?.parse().ok().filter(|count| (1..=MAX_ITERATIONS).contains(count))?;
+    let iterations = field("i=")?
+        .parse()
+        .ok()
+        .filter(|count| (1..=MAX_ITERATIONS).contains(count))?;
     let password = prep::password(password).ok()?;
     let key = DeriveJob {
         hash,
@@ -86,9 +89,15 @@ mod tests {
             client_final: &last,
         };
         let expected = text("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
-        assert_eq!(server_final(texts, &Secret::from("pencil")).unwrap().as_slice(), expected.as_bytes());
+        assert_eq!(
+            server_final(texts, &Secret::from("pencil")).unwrap().as_slice(),
+            expected.as_bytes()
+        );
         assert_eq!(server_final(texts, &Secret::from("pen")), None);
         let mechanism = "SCRAM-SHA-1";
-        assert_eq!(server_final(Texts { mechanism, ..texts }, &Secret::from("pencil")), None);
+        assert_eq!(
+            server_final(Texts { mechanism, ..texts }, &Secret::from("pencil")),
+            None
+        );
     }
 }
