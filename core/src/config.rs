@@ -596,7 +596,7 @@ pub struct Bosh {
     pub max_requests: u8,
     /// Each request proves that it comes from whoever sent the one before it (XEP-0124 §15; default false). Over https,
     /// which is where requests should go, TLS does that already.
-    #[cfg_attr(feature = "record", serde(default))]
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub key_sequence: bool,
     /// Go on with a session that somebody else created, and logged in to the account, instead of creating one.
     #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]

@@ -1,8 +1,9 @@
 //! epode: an XMPP client engine that does no I/O.
 //!
-//! A host (an application, or a driver for its language) owns the sockets, TLS, the HTTP library, the clock and the
-//! randomness. A [`Client`] does everything between them: XML, BOSH, stream negotiation, SASL, resource binding, and the
-//! bookkeeping of stanzas. Its first use is a login without a password, by TLS client certificate (SASL EXTERNAL).
+//! A host (an application, or a driver for its language) owns the sockets, TLS, the HTTP library, DNS, the clock and the
+//! randomness. A [`Client`] does everything between them: XML, framing over TCP, WebSocket and BOSH, stream negotiation,
+//! SASL, resource binding, acknowledgements and resumption (XEP-0198), reconnection, and the bookkeeping of stanzas. Its
+//! first use is a login without a password, by TLS client certificate (SASL EXTERNAL).
 //!
 //! # The host's loop
 //!
@@ -73,19 +74,38 @@
 //!
 //! A driver that does all of this for tokio is the crate `epode-tokio`.
 //!
+//! # The transports
+//!
+//! [`Output::Connect`] names the [`Endpoint`]: a host carries those that it knows. TCP has [`Output::Write`],
+//! [`Input::Received`] and [`Input::Written`], and [`Output::StartTls`] where TLS begins in the middle; a WebSocket has
+//! [`Output::Frame`] and the same inputs; BOSH has [`Output::Post`] and [`Input::Responded`]. With no transport in the
+//! configuration the way to the server is found by DNS and host-meta ([`Output::Resolve`]).
+//!
+//! A link that breaks after a login is made again: [`Event::Interrupted`] says when. Where the server has XEP-0198 the
+//! session goes on as if nothing had happened, and what was on its way arrives once. With [`config::Persist`] that holds
+//! across processes ([`Output::Store`], [`Input::Restore`]).
+//!
 //! # The layers
 //!
 //! ```text
 //!  application   send, request, close                     Event
 //!                      |                                    ^
 //!  client        ------+------------------------------------+------  one queue, one deadline
-//!  session       stanzas: pending requests and who may answer them
+//!  supervisor    where and when to connect; what survives a link, and a process
+//!  session       stanzas: pending requests, acknowledgements, signs of life
 //!  negotiation   from `the link is open` to `online`: one table, which does not know the transport
-//!  link          elements <-> what the host carries: BOSH requests
+//!  link          elements <-> what the host carries: TCP bytes, WebSocket messages, BOSH requests
 //!  xml           bytes <-> Element; the limits live here
 //!                      |                                    ^
-//!  host          Connect, Post, Abandon, Close            Connected, Responded, Failed, Tick
+//!  host          Connect, Write, Frame, Post, StartTls    Connected, Received, Responded, Failed, Tick
 //! ```
+//!
+//! # The negotiation
+//!
+//! What leads from one phase to the next; everything else is a named error. (`Features(plain)`: before TLS on TCP;
+//! `Features(past)`: after the login, with an earlier session to resume.)
+//!
+#![doc = include_str!("negotiation/diagram.md")]
 //!
 //! # Promises
 //!

@@ -7,7 +7,7 @@ mod desk;
 
 #[cfg(test)]
 mod tests {
-    use epode::config::{Bosh, ConfigError, Limits, MechanismPolicy, Timeouts};
+    use epode::config::{Attach, AttachKeys, Bosh, ConfigError, Limits, MechanismPolicy, Timeouts};
     use epode::error::{ConnectionError, IqError, Misuse, PeerIncompatible, PeerMisbehaved, SessionEnd, TlsError};
     use epode::xml::XmlLimits;
     use epode::{
@@ -317,6 +317,62 @@ mod tests {
             let built = config(|bosh| bosh.url = url.to_owned()).build();
             assert_eq!(built.err(), Some(expected), "{url}");
         }
+    }
+
+    #[test]
+    fn sessions_that_cannot_be_are_not_attached_to() {
+        let attach = || Attach {
+            sid: "s1".into(),
+            next_rid: 1000,
+            jid: "juliet@example.org/balcony".to_owned(),
+            wait: 60,
+            hold: 1,
+            requests: 2,
+            inactivity: None,
+            polling: None,
+            maxpause: None,
+            acknowledges: false,
+            keys: None,
+        };
+        let build = |change: fn(&mut Attach)| {
+            let mut session = attach();
+            change(&mut session);
+            config(|bosh| bosh.attach = Some(session)).build()
+        };
+        let shown = format!("{:?}", build(|_| {}).unwrap());
+        assert!(!shown.contains("s1"), "{shown}");
+        let impossible: [fn(&mut Attach); 9] = [
+            |attach| attach.sid = "".into(),
+            |attach| attach.sid = "a\0b".into(),
+            |attach| attach.sid = vec![0xFF].into(),
+            |attach| attach.next_rid = 0,
+            |attach| attach.next_rid = 1 << 53,
+            |attach| attach.jid = "juliet@example.org".to_owned(),
+            |attach| attach.jid = "@".to_owned(),
+            |attach| attach.requests = 0,
+            |attach| {
+                attach.keys = Some(AttachKeys {
+                    seed: "x".into(),
+                    next: 0,
+                });
+            },
+        ];
+        for change in impossible {
+            assert_eq!(build(change).err(), Some(ConfigError::Attach));
+        }
+    }
+
+    #[test]
+    fn another_stream_of_the_session_cannot_speak_for_ours() {
+        let mut desk = Desk::online(config(usual), &format!("{CREATED} stream='one'"));
+        desk.answer(1004, "stream='two'", &message(1));
+        desk.answer(
+            1005,
+            "stream='two' type='terminate' condition='see-other-uri'",
+            "<uri>https://evil.example/</uri>",
+        );
+        desk.answer(1006, "stream='one'", &message(2));
+        assert_eq!((desk.heard(), desk.offline()), (vec![2], None));
     }
 
     #[test]

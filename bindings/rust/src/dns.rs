@@ -176,3 +176,134 @@ fn records(answer: &Message, name: &Name) -> Vec<SrvRecord> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::Record;
+    use hickory_proto::rr::rdata::{CNAME, SRV};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const NAME: &str = "_xmpp-client._tcp.example.org";
+
+    fn name(name: &str) -> Name {
+        Name::from_ascii(name).unwrap()
+    }
+
+    fn srv(owner: &str, priority: u16, target: &str) -> Record {
+        Record::from_rdata(name(owner), 60, RData::SRV(SRV::new(priority, 5, 5222, name(target))))
+    }
+
+    /// A name server that answers each question with what `answer` makes of it; over TCP with what `long` makes.
+    async fn serve(
+        answer: impl Fn(&mut Message) + Send + 'static,
+        long: impl Fn(&mut Message) + Send + 'static,
+    ) -> Resolver {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1_500];
+            loop {
+                let (count, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let mut message = Message::from_vec(&buffer[..count]).unwrap();
+                message.metadata.message_type = MessageType::Response;
+                // Somebody else's answer comes first.
+                let mut forged = message.clone();
+                forged.metadata.id = forged.metadata.id.wrapping_add(1);
+                forged.add_answer(srv("_xmpp-client._tcp.example.org.", 1, "evil.example."));
+                socket.send_to(&forged.to_vec().unwrap(), from).await.unwrap();
+                answer(&mut message);
+                socket.send_to(&message.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut question = vec![0; usize::from(stream.read_u16().await.unwrap())];
+                stream.read_exact(&mut question).await.unwrap();
+                let mut message = Message::from_vec(&question).unwrap();
+                message.metadata.message_type = MessageType::Response;
+                long(&mut message);
+                let bytes = message.to_vec().unwrap();
+                stream.write_u16(bytes.len().try_into().unwrap()).await.unwrap();
+                stream.write_all(&bytes).await.unwrap();
+            }
+        });
+        Resolver { servers: vec![address] }
+    }
+
+    fn nothing(_: &mut Message) {}
+
+    #[tokio::test]
+    async fn records_are_found_through_an_alias_and_those_of_others_are_not() {
+        let resolver = serve(
+            |message| {
+                assert!(message.metadata.recursion_desired);
+                let alias = RData::CNAME(CNAME(name("x.example.net.")));
+                message.add_answer(Record::from_rdata(name("_XMPP-client._tcp.example.org."), 60, alias));
+                message.add_answer(srv("x.example.net.", 10, "chat.example.org."));
+                message.add_answer(srv("x.example.net.", 20, "."));
+                message.add_answer(srv("other.example.", 1, "evil.example."));
+            },
+            nothing,
+        )
+        .await;
+        let record = |priority, target: &str| SrvRecord {
+            priority,
+            weight: 5,
+            port: 5222,
+            target: target.to_owned(),
+        };
+        assert_eq!(
+            resolver.srv(NAME).await,
+            Ok(vec![record(10, "chat.example.org"), record(20, ".")])
+        );
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_asked_again_over_tcp() {
+        let resolver = serve(
+            |message| message.metadata.truncation = true,
+            |message| {
+                for number in 0..100 {
+                    message.add_answer(srv("_xmpp-client._tcp.example.org.", number, "chat.example.org."));
+                }
+            },
+        )
+        .await;
+        assert_eq!(resolver.srv(NAME).await.unwrap().len(), 100);
+    }
+
+    #[tokio::test]
+    async fn no_such_name_is_no_records_and_no_help_is_a_failure() {
+        for (code, expected) in [
+            (ResponseCode::NXDomain, Ok(Vec::new())),
+            (ResponseCode::NoError, Ok(Vec::new())),
+            (ResponseCode::ServFail, Err(Failure::Dns)),
+            (ResponseCode::Refused, Err(Failure::Dns)),
+        ] {
+            let resolver = serve(move |message| message.metadata.response_code = code, nothing).await;
+            assert_eq!(resolver.srv(NAME).await, expected, "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_help_is_followed_by_one_that_can() {
+        let mut resolver = serve(
+            |message| message.metadata.response_code = ResponseCode::ServFail,
+            nothing,
+        )
+        .await;
+        let other = serve(
+            |message| {
+                message.add_answer(srv("_xmpp-client._tcp.example.org.", 1, "chat.example.org."));
+            },
+            nothing,
+        )
+        .await;
+        resolver.servers.extend(other.servers);
+        assert_eq!(resolver.srv(NAME).await.unwrap().len(), 1);
+    }
+}

@@ -41,6 +41,8 @@ mod dial;
 mod dns;
 mod http;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod record;
 mod store;
 mod tcp;

@@ -121,3 +121,49 @@ fn private() -> OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("epode-store-{}-{name}", std::process::id()));
+        // A leftover of another run.
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    }
+
+    #[test]
+    fn slots_are_replaced_appended_and_emptied() {
+        let folder = folder("slots");
+        let mut store = FileStore::new(&folder).unwrap();
+        assert_eq!(store.load(Slot::Session).unwrap(), None);
+        store.write(Slot::Session, true, b"a").unwrap();
+        store.write(Slot::Session, true, b"b").unwrap();
+        store.write(Slot::Pins, false, b"pins").unwrap();
+        let mut again = FileStore::new(&folder).unwrap();
+        assert_eq!(again.load(Slot::Session).unwrap().as_deref(), Some(&b"ab"[..]));
+        again.write(Slot::Session, false, b"c").unwrap();
+        assert_eq!(store.load(Slot::Session).unwrap().as_deref(), Some(&b"c"[..]));
+        store.write(Slot::Session, false, b"").unwrap();
+        store.write(Slot::Session, false, b"").unwrap();
+        assert_eq!(store.load(Slot::Session).unwrap(), None);
+        assert_eq!(store.load(Slot::Pins).unwrap().as_deref(), Some(&b"pins"[..]));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_can_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder("private");
+        let mut store = FileStore::new(&folder).unwrap();
+        store.write(Slot::Session, true, b"a").unwrap();
+        store.write(Slot::Token, false, b"b").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder.join("session")), 0o600);
+        assert_eq!(mode(&folder.join("token")), 0o600);
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

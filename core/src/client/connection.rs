@@ -13,7 +13,7 @@ use crate::input::{Failure, LinkId, LinkInfo, Network, Verified};
 use crate::jid::Jid;
 use crate::link::{self, Context, Goodbye, Link, Outgoing, StreamErrorOut, bosh, tcp, websocket};
 use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
-use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TcpTls, TransportKind};
+use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
 use crate::session::stream_management::{Settled, handled_count_too_high};
@@ -94,17 +94,25 @@ impl Client {
         let domain = self.config.jid.domain().to_string();
         let language = self.config.language.clone();
         let identity = self.config.credentials.identity().map(ToString::to_string);
-        let stream = |tls| tcp::Parameters {
-            id,
-            domain: domain.clone(),
-            language: language.clone(),
-            limits: limits.clone(),
-            tls,
-        };
         let (link, max_message) = match (&attempt.endpoint, attempt.bosh) {
-            (Endpoint::Tcp { tls, .. }, _) => (Link::Tcp(tcp::Tcp::new(stream(*tls))), self.config.limits.element),
+            (Endpoint::Tcp { tls, .. }, _) => {
+                let parameters = tcp::Parameters {
+                    id,
+                    domain,
+                    language,
+                    limits,
+                    tls: *tls,
+                };
+                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+            }
             (Endpoint::WebSocket { .. }, _) => {
-                let link = websocket::WebSocket::new(stream(TcpTls::Direct));
+                let parameters = websocket::Parameters {
+                    id,
+                    domain,
+                    language,
+                    limits,
+                };
+                let link = websocket::WebSocket::new(parameters);
                 (Link::WebSocket(link), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
@@ -808,7 +816,7 @@ fn unavailable() -> Option<Outgoing> {
 }
 
 /// What the server has to hear of its mistake (RFC 6120 §4.9.1): on BOSH there is no place for it.
-fn stream_error(reason: &Offline) -> Option<StreamErrorOut> {
+fn stream_error(reason: &Offline) -> Option<StreamErrorOut<'static>> {
     let Offline::Misbehaved(error) = reason else {
         return None;
     };

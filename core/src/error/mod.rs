@@ -406,7 +406,8 @@ pub struct SessionEnd {
     /// An application-specific condition, as `{namespace}name`.
     #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
     pub application: Option<String>,
-    /// Where the server would have the client go (`see-other-uri`), if it is an `https` URL. It is not followed.
+    /// Where the server would have the client go (`see-other-host`, RFC 6120 §4.9.3.19; `see-other-uri`, RFC 7395 §3.6.1,
+    /// XEP-0124 §17.2), as it says. It is followed where it is an address with the same protection, a few times at most.
     #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
     pub see_other: Option<String>,
 }

@@ -5,8 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::tcp::StreamErrorOut;
-use super::{BOSH, Context, Outgoing, TCP, Traits, WEBSOCKET, bosh, tcp, websocket};
+use super::{BOSH, Context, Outgoing, StreamErrorOut, TCP, Traits, WEBSOCKET, bosh, tcp, websocket};
 use crate::error::{ConnectionError, Misuse, Offline};
 use crate::input::{Failure, LinkId, LinkInfo, RequestId, TlsFacts, Token};
 use crate::output::TransportKind;
@@ -29,7 +28,7 @@ pub(crate) struct Goodbye {
     /// The server hears of it.
     pub(crate) tell: bool,
     /// What it did wrong.
-    pub(crate) error: Option<StreamErrorOut>,
+    pub(crate) error: Option<StreamErrorOut<'static>>,
 }
 
 impl Link {

@@ -11,13 +11,15 @@
 //! - `bosh/`: XEP-0124 and XEP-0206: elements in the bodies of HTTP requests.
 
 mod any;
+#[cfg(test)]
+mod bed;
 pub(crate) mod bosh;
 mod outbox;
 pub(crate) mod tcp;
 pub(crate) mod websocket;
 
 pub(crate) use any::{Goodbye, Link};
-pub(crate) use tcp::StreamErrorOut;
+pub(crate) use outbox::StreamErrorOut;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -168,6 +170,9 @@ pub(crate) fn stream_error(error: ElementRef<'_>) -> SessionEnd {
         if child.is(NS_STREAM_ERRORS, "text") {
             end.text.get_or_insert_with(|| shorten(&child.text()));
         } else if child.namespace() == NS_STREAM_ERRORS {
+            if child.name() == "see-other-host" {
+                end.see_other.get_or_insert_with(|| shorten(child.text().trim()));
+            }
             // RFC 6120 §4.9.3; `xml-not-well-formed` is RFC 3920's name of the same thing.
             end.condition
                 .get_or_insert_with(|| known_stream_condition(child.name()).into());

@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{Candidate, Context};
@@ -120,11 +120,16 @@ impl Discovery {
             }
         }
         if what.websocket || what.bosh {
+            let host = if domain.contains(':') {
+                format!("[{domain}]")
+            } else {
+                domain
+            };
             for (file, asked) in [
                 ("host-meta", Asked::HostMetaXml),
                 ("host-meta.json", Asked::HostMetaJson),
             ] {
-                let url = format!("https://{domain}/.well-known/{file}");
+                let url = format!("https://{host}/.well-known/{file}");
                 let max_bytes = DOCUMENT_BYTES;
                 discovery.ask(cx, asked, Question::Document { url, max_bytes });
             }
@@ -207,7 +212,7 @@ impl Discovery {
             self.records.push(Record {
                 priority: 0,
                 weight: 0,
-                host: bare_host(&config.jid.domain_for_dns()).to_string(),
+                host: config.jid.domain_for_dns(),
                 port: 5222,
                 tls: TcpTls::StartTls,
             });
@@ -419,14 +424,6 @@ pub(super) fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// An IPv6 address without its brackets; anything else as it is.
-pub(super) fn bare_host(domain: &str) -> &str {
-    domain
-        .strip_prefix('[')
-        .and_then(|literal| literal.strip_suffix(']'))
-        .unwrap_or(domain)
-}
-
 fn is_address(domain: &str) -> bool {
-    domain.starts_with('[') || domain.parse::<Ipv4Addr>().is_ok()
+    domain.parse::<IpAddr>().is_ok()
 }

@@ -7,16 +7,22 @@
 //! - `mod.rs`: rounds.
 //! - `discovery.rs`: DNS and host-meta become candidates.
 //! - `reconnect.rs`: what a failure means for the next attempt, redirects, and the back-off.
+//! - `snapshot.rs`: what survives a process; `codec.rs`: the same as bytes.
 
+mod codec;
 mod discovery;
 mod reconnect;
+pub(crate) mod snapshot;
+
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use self::discovery::{Discovery, Found, bare_host};
+use self::discovery::{Discovery, Found};
 use self::reconnect::{Backoff, telling};
 use crate::config::{Bosh, Config, ReconnectWhen, TlsPolicy, Transport, WebSocket, check_url};
 use crate::error::{ConnectionError, Offline};
@@ -117,10 +123,9 @@ struct Candidate {
 impl Candidate {
     /// RFC 6120 §13.7.2.1: the certificate is for the account's domain, whatever the host is called.
     fn tcp(config: &Config, host: String, port: u16, tls: TcpTls) -> Self {
-        let domain = config.jid.domain_for_dns();
         Self {
             endpoint: Endpoint::Tcp { host, port, tls },
-            server_name: bare_host(&domain).to_string(),
+            server_name: config.jid.domain_for_dns(),
             bosh: None,
         }
     }
@@ -226,11 +231,11 @@ impl Supervisor {
     }
 
     /// Before `start`: a session that was restored is looked for there first.
-    pub(crate) fn prefer(&mut self, config: &Config, endpoint: Endpoint, bosh: Option<Bosh>) {
+    pub(crate) fn prefer(&mut self, config: &Config, endpoint: Endpoint) {
         let candidate = match endpoint {
             Endpoint::Tcp { host, port, tls } => Candidate::tcp(config, host, port, tls),
             Endpoint::WebSocket { url } => Candidate::web_socket(url),
-            Endpoint::Bosh { url } => Candidate::bosh(bosh.unwrap_or_else(|| Bosh::new(url))),
+            Endpoint::Bosh { url } => Candidate::bosh(configured_bosh(config, url)),
         };
         if config.tls == TlsPolicy::AllowPlaintext || !candidate.is_plain_url() {
             self.last_good = Some(candidate);
@@ -328,20 +333,18 @@ impl Supervisor {
 
     /// News of the network. Call `next` afterwards, where there is no link.
     pub(crate) fn network(&mut self, now: Instant, network: Network) {
-        self.no_network = network == Network::Down;
-        match (&mut self.phase, network) {
-            (Phase::Waiting { at, .. }, Network::Up | Network::Changed) => *at = Some(now),
+        let was_down = core::mem::replace(&mut self.no_network, network == Network::Down);
+        let another = was_down || network != Network::Up;
+        match &mut self.phase {
+            Phase::Waiting { at, .. } if network != Network::Down => *at = Some(now),
             // What was asked and answered on the old one means nothing on the new one.
-            (Phase::Trying(_), Network::Changed | Network::Down) if self.current.is_none() => {
+            Phase::Trying(_) if another && self.current.is_none() => {
                 self.phase = Phase::Waiting {
                     at: Some(now),
                     location: None,
                 };
             }
-            (
-                Phase::Idle | Phase::Waiting { .. } | Phase::Trying(_),
-                Network::Up | Network::Changed | Network::Down,
-            ) => {}
+            Phase::Idle | Phase::Waiting { .. } | Phase::Trying(_) => {}
         }
     }
 
@@ -438,6 +441,15 @@ impl Supervisor {
         self.stop();
         Verdict::GiveUp(reason)
     }
+}
+
+/// The connection manager as it was configured, or with the usual parameters.
+fn configured_bosh(config: &Config, url: String) -> Bosh {
+    let configured = config.transports.iter().find_map(|transport| match transport {
+        Transport::Bosh(bosh) if bosh.url == url => Some(bosh.clone()),
+        Transport::Bosh(_) | Transport::Discover(_) | Transport::Tcp(_) | Transport::WebSocket(_) => None,
+    });
+    configured.unwrap_or_else(|| Bosh::new(url))
 }
 
 impl Round {

@@ -400,7 +400,13 @@ impl Bed {
                 }
                 Output::Close { .. } => self.closed = true,
                 Output::Event(event) => self.event(event),
-                other => panic!("{other:?}"),
+                // `_`: the enum may grow.
+                other @ (Output::Resolve { .. }
+                | Output::Store { .. }
+                | Output::Write { .. }
+                | Output::Frame { .. }
+                | Output::StartTls { .. }
+                | _) => panic!("{other:?}"),
             }
         }
         token
@@ -569,7 +575,7 @@ impl Bed {
                 self.offline = Some(reason);
             }
             Event::Request { .. } | Event::Writable => panic!("nobody asked for {event:?}"),
-            _ => panic!("not known to the bed: {event:?}"),
+            Event::Interrupted { .. } | Event::Offered { .. } | _ => panic!("not known to the bed: {event:?}"),
         }
     }
 

@@ -77,13 +77,25 @@ impl Desk {
     pub(crate) fn log_in(&mut self, rid: u64) {
         self.answer(rid, "", "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         self.answer(rid + 1, "", BIND);
-        let body = Element::parse(&self.open[&(rid + 2)].1, &XmlLimits::default()).unwrap();
+        self.bind(rid + 2);
+    }
+
+    /// The request under way in which something is said.
+    #[allow(dead_code, reason = "not every test that uses the desk asks")]
+    pub(crate) fn rid_of(&self, said: &str) -> u64 {
+        let saying = self.open.iter().find(|(_, (_, body))| body.contains(said));
+        *saying.expect(said).0
+    }
+
+    /// Answers the request for a resource.
+    pub(crate) fn bind(&mut self, rid: u64) {
+        let body = Element::parse(&self.open[&rid].1, &XmlLimits::default()).unwrap();
         let id = body.children().next().unwrap().attribute("id").unwrap().to_owned();
         let bound = format!(
             "<iq xmlns='jabber:client' type='result' id='{id}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
              <jid>juliet@example.org/balcony</jid></bind></iq>"
         );
-        self.answer(rid + 2, "", &bound);
+        self.answer(rid, "", &bound);
         assert!(self.events.iter().any(|event| matches!(event, Event::Online { .. })));
     }
 
@@ -105,7 +117,13 @@ impl Desk {
                     assert_eq!(self.closed, matches!(event, Event::Offline { .. }), "{event:?}");
                     self.events.push(event);
                 }
-                other => panic!("{other:?}"),
+                // `_`: the enum may grow.
+                other @ (Output::Resolve { .. }
+                | Output::Store { .. }
+                | Output::Write { .. }
+                | Output::Frame { .. }
+                | Output::StartTls { .. }
+                | _) => panic!("{other:?}"),
             }
         }
         if let (true, Some((at, timer))) = (is_tick, self.client.deadline()) {

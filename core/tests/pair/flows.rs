@@ -4,6 +4,8 @@ use epode::config::Bosh;
 use epode::error::{ConnectionError, PeerIncompatible, SessionEnd, TlsError, WaitingFor};
 use epode::{Element, Event, Failure, Input, Offline, Refused, RequestId, Stage, TlsFacts, stanza};
 
+use sha1::{Digest, Sha1};
+
 use crate::desk::{CREATED, Desk, LINK, MECHANISMS, config, message};
 
 fn usual(_: &mut Bosh) {}
@@ -263,7 +265,16 @@ fn a_stream_error_comes_after_what_was_sent_before_it() {
 fn another_address_is_reported_only_if_it_is_https() {
     for (uri, expected) in [
         ("https://secure.example/cm", Some("https://secure.example/cm")),
+        (
+            "HTTPS://[2001:db8::1]:7443/cm?x",
+            Some("HTTPS://[2001:db8::1]:7443/cm?x"),
+        ),
         ("http://secure.example/cm", None),
+        ("https:///cm", None),
+        ("https://juliet@secure.example/cm", None),
+        ("https://secure.example/\u{e9}", None),
+        // Cut off it would be another one.
+        (&format!("https://secure.example/{}", "a".repeat(2_000)), None),
         ("http://x/?https://", None),
     ] {
         let mut desk = online();
@@ -481,4 +492,130 @@ fn an_attempt_is_abandoned_once_and_only_if_it_is_under_way() {
         }
         assert!(desk.offline().is_some() && desk.open.is_empty());
     }
+}
+
+#[test]
+fn what_is_said_of_another_stream_is_not_for_us() {
+    for (created, ours) in [
+        (CREATED.to_owned() + " stream='one'", "stream='one'"),
+        (CREATED.to_owned(), ""),
+    ] {
+        let mut desk = Desk::online(config(usual), &created);
+        desk.answer(1004, "stream='two'", &message(1));
+        desk.answer(
+            1005,
+            "stream='two' type='terminate' condition='remote-stream-error'",
+            "<wrong/>",
+        );
+        assert_eq!((desk.heard(), desk.offline()), (vec![], None));
+        // What it acknowledges holds for the whole session.
+        let token = desk.say(2);
+        desk.answer(1006, "stream='two' ack='1007'", "");
+        assert_eq!(desk.stage(token), Some(Stage::Acked));
+        desk.answer(1007, ours, &message(3));
+        desk.answer(1008, "", &message(4));
+        assert_eq!(desk.heard(), [3, 4]);
+        desk.answer(1009, &format!("{ours} type='terminate'"), "");
+        assert!(desk.offline().is_some());
+    }
+}
+
+#[test]
+fn a_type_that_is_not_known_means_nothing() {
+    let mut desk = online();
+    desk.answer(1004, "type='nonsense' condition='item-not-found'", &message(1));
+    assert_eq!((desk.heard(), desk.rids(), desk.offline()), (vec![1], vec![1005], None));
+}
+
+#[test]
+fn a_session_that_says_it_is_from_elsewhere_is_the_one_that_tls_vouches_for() {
+    let created = CREATED.to_owned()
+        + " from='elsewhere.example' authid='a1' secure='false' xmpp:version='1.0' \
+        xmpp:restartlogic='true' xmlns:xmpp='urn:xmpp:xbosh' accept='gzip' charsets='x' maxpause='-1'";
+    let desk = Desk::online(config(usual), &created);
+    assert!(
+        desk.posts[2].2.contains(" to='example.org' from='juliet@example.org'"),
+        "{}",
+        desk.posts[2].2
+    );
+}
+
+/// What `name` says in `body`, if it is there.
+fn attribute(body: &str, name: &str) -> Option<String> {
+    let body = Element::parse(body, &epode::xml::XmlLimits::default()).unwrap();
+    body.attribute(name).map(str::to_owned)
+}
+
+#[test]
+fn a_key_sequence_runs_through_the_session_and_into_the_next_one() {
+    let mut desk = Desk::online(config(|bosh| bosh.key_sequence = true), CREATED);
+    for rid in 1004..2_000 {
+        match rid % 100 {
+            // A request that is sent again shows the same key: the desk itself looks at that.
+            7 => desk.fail(rid),
+            50 => drop(desk.say(1)),
+            _ => {}
+        }
+        desk.answer(rid, "", &message(0));
+    }
+    desk.handle(Input::Stop).unwrap();
+    let mut bodies: Vec<(u64, &str)> = desk.posts.iter().map(|(rid, _, body)| (*rid, body.as_str())).collect();
+    bodies.dedup();
+    let mut last = attribute(bodies[0].1, "newkey").expect("a first sequence");
+    assert_eq!(attribute(bodies[0].1, "key"), None);
+    let (mut sequences, mut rids) = (1, 1000);
+    for (rid, body) in &bodies[1..] {
+        if *rid == rids {
+            continue;
+        }
+        rids += 1;
+        assert_eq!(*rid, rids);
+        let key = attribute(body, "key").expect("a key");
+        let digest: String = Sha1::digest(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, last, "{body}");
+        sequences += u32::from(attribute(body, "newkey").is_some());
+        last = attribute(body, "newkey").unwrap_or(key);
+    }
+    // Between 256 and 512 requests each.
+    assert!((2..=4).contains(&sequences), "{sequences}");
+    let other = Desk::online(config(usual), CREATED);
+    assert!(other.posts.iter().all(|(_, _, body)| !body.contains("key=")));
+}
+
+#[test]
+fn three_requests_are_held_and_a_fourth_carries_stanzas() {
+    let created = CREATED.replace("hold='1' requests='2'", "hold='3' requests='9'");
+    let mut desk = Desk::new(config(|bosh| bosh.hold = 3));
+    desk.answer(1000, &created, MECHANISMS);
+    // The login goes on beside requests that are held; what came before is answered before.
+    for (said, payload) in [
+        ("<auth", "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"),
+        (
+            "xmpp:restart",
+            "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
+        ),
+    ] {
+        let rid = desk.rid_of(said);
+        for held in desk.rids().into_iter().filter(|held| *held < rid) {
+            desk.answer(held, "", "");
+        }
+        desk.answer(rid, "", payload);
+    }
+    let bind = desk.rid_of("<bind");
+    for held in desk.rids().into_iter().filter(|held| *held < bind) {
+        desk.answer(held, "", "");
+    }
+    desk.bind(bind);
+    let first = desk.rids();
+    assert_eq!(first.len(), 3);
+    desk.say(1);
+    desk.say(2);
+    assert_eq!(desk.rids().len(), 4);
+    // Answers in any order: what they carry comes in the order of the requests.
+    for (place, rid) in first.iter().enumerate().rev() {
+        desk.answer(*rid, "", &message(place));
+    }
+    assert_eq!(desk.heard(), [0, 1, 2]);
+    assert!(desk.posts.last().unwrap().2.contains("sid='s1'"));
+    assert!(desk.rids().len() <= 4);
 }

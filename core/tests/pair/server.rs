@@ -123,6 +123,7 @@ impl Server {
 
     /// A session that was created and logged in already, by somebody who used all numbers below `rid`; `key` was the last
     /// key of its sequence that was shown or announced.
+    #[allow(dead_code, reason = "the tests of the link alone use it")]
     pub(crate) fn attached(parameters: Parameters, now: u64, rid: u64, client_acks: bool, key: Option<String>) -> Self {
         let mut server = Self::new(parameters);
         server.next_rid = rid;
@@ -133,6 +134,7 @@ impl Server {
         server
     }
 
+    #[allow(dead_code, reason = "the tests of the link alone use it")]
     pub(crate) fn sid(&self) -> &str {
         &self.sid
     }

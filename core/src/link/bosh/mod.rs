@@ -17,7 +17,7 @@
 //! - `body.rs`: the texts.
 
 mod body;
-mod keys;
+pub(crate) mod keys;
 mod pace;
 #[cfg_attr(not(test), allow(dead_code, reason = "the client does not pause yet"))]
 mod pause;
@@ -26,7 +26,7 @@ mod recovery;
 mod sending;
 mod session;
 #[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 

@@ -100,9 +100,7 @@ impl Desk {
     fn wait(&mut self, millis: u64) -> Vec<u64> {
         let until = self.host.now + millis;
         let mut rids = Vec::new();
-        while let Some((at, _)) = self.host.deadline()
-            && at <= until
-        {
+        while let Some((at, _)) = self.host.deadline().filter(|(at, _)| *at <= until) {
             self.host.now = self.host.now.max(at);
             let turn = self.host.tick();
             rids.extend(turn.rids());
