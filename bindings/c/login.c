@@ -3,7 +3,8 @@
 //   epode-login [--cert FILE --key FILE] [--ca FILE] [--to JID] [--text TEXT] [--stay] JID URL
 //
 // A password is read from EPODE_PASSWORD. Without --to the message goes to the session itself. --stay prints what arrives until
-// Ctrl-C. The exit status is 0 if the message was delivered (and arrived, if it was to itself), else 1.
+// Ctrl-C, and connects again when the link is gone. The exit status is 0 if the message was delivered (and arrived, if it was to
+// itself), else 1.
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <epode.h>
@@ -39,11 +40,12 @@ struct host {
     uint64_t max_message;
     const char *cert, *key, *ca, *to, *text;
     uint64_t token; // of our message
-    bool stay, acked, arrived, offline;
+    bool stay, sent, acked, arrived, offline;
     int signals;
 };
 
 static void carry_out(struct host *host);
+static void open_link(struct host *host, const epode_output_connect *connect);
 static void online(struct host *host, const epode_output_online *event);
 static void post(struct host *host, const epode_output_post *output);
 static void abandon(struct host *host, uint64_t request);
@@ -88,29 +90,30 @@ static void carry_out(struct host *host) {
             leave = false;
             check(host, epode_stop(host->client, now_ms()), "stop");
             break;
-        case EPODE_CONNECT: {
-            // libcurl connects when the first request goes out; here only what holds for all of them is stated.
-            const epode_output_connect *connect = &output.data.connect;
-            char *name = copy(connect->server_name);
-            epode_link_info info = {.struct_size = sizeof info, .encrypted = 1, .verified = EPODE_VERIFIED_HOST};
-            info.verified_name = epode_text(name);
-            uint64_t link = connect->link;
-            free(host->url);
-            host->url = copy(connect->url);
-            host->max_message = connect->max_message;
-            check(host, epode_connected(host->client, now_ms(), link, &info), "connected");
-            free(name);
+        case EPODE_CONNECT: open_link(host, &output.data.connect); break;
+        case EPODE_RESOLVE: {
+            epode_slice why = epode_text("this host asks no DNS: it was given a URL");
+            uint64_t query = output.data.resolve.query;
+            check(host, epode_resolved_failed(host->client, now_ms(), query, EPODE_FAILURE_OTHER, 0, why), "no answer");
             break;
         }
         case EPODE_POST: post(host, &output.data.post); break;
         case EPODE_ABANDON: abandon(host, output.data.abandon.request); break;
-        case EPODE_CLOSE: break; // What is still to go out goes in flush(), and the connections are closed at the end.
+        // What is still to go out of it goes, if only in flush(). libcurl keeps connections for the next link, or closes them at the end.
+        case EPODE_CLOSE: break;
         case EPODE_ONLINE:
             online(host, &output.data.online);
             // The goodbye comes after what is queued, and makes the server answer all that it holds, which is how a delivery is known:
             // one that does not acknowledge (XEP-0124 section 9) may otherwise hold the message's own request for a minute.
             leave = host->to && !host->stay;
             break;
+        case EPODE_INTERRUPTED: {
+            uint64_t at = output.data.interrupted.retry_at_ms, now = now_ms();
+            print("interrupted: ", output.data.interrupted.sentence, "");
+            if (at == UINT64_MAX) printf("; waiting for a network\n");
+            else printf("; trying again in %" PRIu64 " ms\n", at > now ? at - now : 0);
+            break;
+        }
         case EPODE_OFFLINE:
             host->offline = true;
             print("offline: ", output.data.offline.sentence, "\n");
@@ -139,6 +142,24 @@ static void carry_out(struct host *host) {
     }
 }
 
+// libcurl connects when the first request goes out; here only what holds for all of them is stated.
+static void open_link(struct host *host, const epode_output_connect *connect) {
+    uint64_t link = connect->link;
+    if (connect->endpoint != EPODE_ENDPOINT_BOSH) {
+        epode_slice why = epode_text("this host speaks BOSH only");
+        check(host, epode_failed(host->client, now_ms(), link, 0, EPODE_FAILURE_OTHER, 0, why), "no link");
+        return;
+    }
+    char *name = copy(connect->server_name);
+    epode_link_info info = {.struct_size = sizeof info, .encrypted = 1, .verified = EPODE_VERIFIED_HOST};
+    info.verified_name = epode_text(name);
+    free(host->url);
+    host->url = copy(connect->url);
+    host->max_message = connect->max_message;
+    check(host, epode_connected(host->client, now_ms(), link, &info), "connected");
+    free(name);
+}
+
 static void online(struct host *host, const epode_output_online *event) {
     print("online: ", event->jid, " by ");
     print("", event->mechanism, "");
@@ -146,8 +167,10 @@ static void online(struct host *host, const epode_output_online *event) {
     char *me = copy(event->jid); // The next call takes the event's slices away.
     epode_slice presence = epode_text("<presence xmlns='jabber:client'/>"), text = epode_text(host->text);
     epode_slice to = epode_text(host->to ? host->to : me);
-    check(host, epode_send(host->client, now_ms(), presence, NULL), "presence");
-    check(host, epode_send_chat(host->client, now_ms(), to, text, &host->token), "message");
+    // A session that goes on has its presence already; the message is sent once, and the client sees to the rest.
+    if (!event->resumed) check(host, epode_send(host->client, now_ms(), presence, NULL), "presence");
+    if (!host->sent) check(host, epode_send_chat(host->client, now_ms(), to, text, &host->token), "message");
+    host->sent = true;
     free(me);
 }
 

@@ -55,7 +55,9 @@ async def session(options: argparse.Namespace) -> None:
                     print(f"stanza {token}: {stage}", flush=True)
                 case epode.Notice(sentence=sentence):
                     print(f"note: {sentence}", flush=True)
-                case epode.Offline():
+                case epode.Interrupted(retry_in=float(seconds)):
+                    print(f"interrupted: {event}; trying again in {seconds:.1f} s", flush=True)
+                case epode.Interrupted() | epode.Offline():
                     print(event, flush=True)
     # Going out of the block said goodbye.
     if client.offline is not None:

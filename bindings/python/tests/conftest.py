@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -63,22 +64,64 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Process:
+    """One run after another of the dev server, on the same port."""
+
+    def __init__(self, pki: Path) -> None:
+        subprocess.run(["cargo", "build", "--locked", "--quiet", "-p", "epode-devserver"], cwd=REPOSITORY, check=True)
+        self._pki = pki
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> Server:
+        program = TARGET / "debug" / "epode-devserver"
+        users = [argument for user in ("user01", "user02", "user03") for argument in ("--user", user)]
+        files = "--cert", "localhost.crt", "--key", "localhost.key", "--client-ca", "ca.crt"
+        self._process = subprocess.Popen(
+            [str(program), *files, *users, "--port", str(self._port)],
+            cwd=self._pki,
+            env={**os.environ, "EPODE_DEVSERVER_PASSWORD": PASSWORD},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        url = self._process.stdout.readline().strip()
+        assert url.startswith("https://"), url
+        self._port = urlsplit(url).port or 0
+        return Server(url, self._pki)
+
+    def stop(self) -> None:
+        # Its last words are what clients did that they must not.
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Nobody is told: the connections break, and all sessions are forgotten."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.communicate()
+            self._process = None
+
+
 @pytest.fixture(scope="session")
 def server(pki: Path) -> Iterator[Server]:
-    program = TARGET / "debug" / "epode-devserver"
-    subprocess.run(["cargo", "build", "--locked", "--quiet", "-p", "epode-devserver"], cwd=REPOSITORY, check=True)
-    users = [argument for user in ("user01", "user02", "user03") for argument in ("--user", user)]
-    command = [str(program), "--cert", "localhost.crt", "--key", "localhost.key", "--client-ca", "ca.crt", *users]
-    environment = {**os.environ, "EPODE_DEVSERVER_PASSWORD": PASSWORD}
-    with subprocess.Popen(command, cwd=pki, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            assert url.startswith("https://"), url
-            yield Server(url, pki)
-        finally:
-            # Its last words are what clients did that they must not.
-            process.send_signal(signal.SIGINT)
+    process = Process(pki)
+    try:
+        yield process.start()
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def own_process(pki: Path) -> Iterator[Process]:
+    """A server for one test alone, which may kill it."""
+    process = Process(pki)
+    try:
+        yield process
+    finally:
+        process.stop()
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

@@ -103,7 +103,7 @@ def test_the_wrong_path(server: Server) -> None:
     ("arguments", "sentence"),
     [
         ({"bosh": "https://localhost/"}, "no credentials were given"),
-        ({"bosh": "http://localhost/", "password": "x"}, "credentials travel over https only"),
+        ({"bosh": "http://localhost/", "password": "x"}, "credentials travel over https and wss only"),
         ({"bosh": "https://localhost/", "password": "x", "ca": "/nowhere/ca.crt"}, "/nowhere/ca.crt"),
         ({"bosh": "https://localhost/", "certificate": "/nowhere/user.crt"}, "/nowhere/user.crt"),
         ({"bosh": "https://localhost/", "key": "user.key"}, "a key was given without a certificate"),

@@ -575,3 +575,65 @@ fn from_others(event: &Event) -> bool {
 fn with_token(result: Result<Option<Token>, Refused>) -> Result<Token, Refused> {
     result?.ok_or(Refused::NotStarted)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use epode::{Config, Credentials};
+    use rustls::RootCertStore;
+
+    use super::*;
+    use crate::dial::Dialer;
+    use crate::dns::Resolver;
+    use crate::tls;
+
+    /// No room for anything.
+    struct Full;
+
+    impl Store for Full {
+        fn load(&mut self, _: Slot) -> io::Result<Option<Vec<u8>>> {
+            Ok(None)
+        }
+
+        fn write(&mut self, _: Slot, _: bool, _: &[u8]) -> io::Result<()> {
+            Err(io::Error::other("no space left"))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_stored_ends_the_client_and_says_so() {
+        let config = Config::builder("user01@localhost".parse().unwrap())
+            .bosh("https://localhost:1/http-bind")
+            .credentials(Credentials::password("secret"))
+            .build()
+            .unwrap();
+        let parts = Parts {
+            engine: epode::Client::new(config, [7; 32]),
+            identities: HashMap::new(),
+            environment: Environment {
+                tls: tls::base_config(RootCertStore::empty()).unwrap(),
+                dialer: Dialer::default(),
+                resolver: Resolver::default(),
+            },
+            store: Some(Box::new(Full)),
+            trace: None,
+            record: None,
+        };
+        let (commands_sender, commands) = mpsc::channel(1);
+        let (events_sender, mut events) = mpsc::channel(1);
+        let mut actor = Actor::new(parts, commands, events_sender);
+        actor.feed(Input::Start).unwrap();
+        actor.running = true;
+        actor.keep(Slot::Session, false, Secret::new(*b"a session")).await;
+        actor.run().await;
+        let Some(Event::Offline { reason }) = events.recv().await else {
+            panic!("nobody was told")
+        };
+        let reason = reason.to_string();
+        assert!(reason.contains("could not be stored (no space left)"), "{reason}");
+        // The `Connect` that waited in the engine was not acted on, and whoever calls now hears that nobody is there.
+        assert!(events.recv().await.is_none());
+        assert!(commands_sender.is_closed());
+    }
+}

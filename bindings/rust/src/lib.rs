@@ -22,15 +22,38 @@
 //! # }
 //! ```
 //!
-//! How the rooms fit: [`Client`] and [`Handle`] are what an application holds (`client`); one task owns the engine and
-//! carries out its outputs (`actor`); `bosh` posts its requests over a few HTTP/1.1 connections of its own; `tls` holds
-//! the identities, the trust, and how a broken connection is explained.
+//! It speaks every transport of the engine: TCP with STARTTLS and with direct TLS, WebSocket, and BOSH. Where the configuration
+//! names none, the way to the server is found by DNS (SRV records) and the server's host-meta. A client that loses its
+//! connection connects again by itself: [`Event::Interrupted`](epode::Event::Interrupted), then
+//! [`Event::Online`](epode::Event::Online) once more. With a [`Store`] the session survives the process too:
+//!
+//! ```no_run
+//! # async fn run(config: epode::Config) -> Result<(), Box<dyn std::error::Error>> {
+//! // `config` says `.persist(Persist::EveryTurn)`.
+//! let store = epode_tokio::FileStore::new("sessions/user01@example.org")?;
+//! let client = epode_tokio::Client::builder(config).store(store).connect().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! How the rooms fit:
+//!
+//! ```text
+//! client     what an application holds: Builder, Client, Handle
+//! actor      one task: it owns the engine and carries out its outputs in order; record, store and clock serve it
+//! link       what the actor holds of a connection, and what the connection's own task has on its desk
+//! tcp        bytes, and TLS at once or when it is asked for      \
+//! websocket  text messages, on an upgraded connection            | dial: addresses, and a race between them (RFC 8305)
+//! bosh       requests, over a few HTTP/1.1 connections           | http: URLs, connections, bodies with a limit, documents
+//! dns        SRV records                                         / tls: identities, trust, facts, what an error means
+//! ```
 //!
 //! What it does not do, on purpose: follow redirects, take proxies from the environment, decompress, retry, resume TLS.
 //! The engine owns resends, and each answer is reported with the facts of the connection that carried it.
 //!
-//! Limit: the clock is tokio's. On Linux it does not count the time that a device sleeps, so after a suspend the timers
-//! are late by the time slept; the server has usually ended the session by then, which the next request finds out.
+//! Limits: on Linux and Android the clock counts the time that a device sleeps, and timers are late by at most a minute after
+//! that; elsewhere it is the standard library's clock. Name servers are taken from `/etc/resolv.conf`; a system without that
+//! file needs [`Builder::nameserver`] to look up SRV records.
 #![forbid(unsafe_code)]
 
 mod actor;

@@ -274,10 +274,13 @@ async fn what_was_read_before_tls_is_handed_in_before_it_and_never_goes_into_it(
     let arrivals = async {
         let mut before = Vec::new();
         loop {
-            match held.arrival().await {
-                Input::Received { bytes, .. } => before.extend(bytes.into_owned()),
-                Input::Connected { info, .. } => return (before, info.encrypted),
-                other => panic!("{other:?}"),
+            let arrival = held.arrival().await;
+            if let Input::Received { bytes, .. } = arrival {
+                before.extend(bytes.into_owned());
+            } else if let Input::Connected { info, .. } = arrival {
+                return (before, info.encrypted);
+            } else {
+                panic!("{arrival:?}");
             }
         }
     };

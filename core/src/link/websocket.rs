@@ -25,7 +25,6 @@ pub(crate) struct WebSocket {
     language: String,
     limits: XmlLimits,
     phase: Phase,
-    stream_id: Option<String>,
     header: Said,
     goodbye: Said,
     /// What leaves with the next flush.

@@ -11,8 +11,6 @@ use core::time::Duration;
 use crate::config;
 use crate::time::{Earliest, Instant, Timer};
 
-const NS_CSI: &str = "urn:xmpp:csi:0";
-
 /// A `Tick` that is later than this says that the device slept: the server may have answered, and nobody has read it yet.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -246,10 +244,5 @@ impl ClientState {
         } else {
             "<inactive xmlns='urn:xmpp:csi:0'/>"
         })
-    }
-
-    /// The name of the stream feature.
-    pub(crate) const fn feature() -> (&'static str, &'static str) {
-        (NS_CSI, "csi")
     }
 }

@@ -43,7 +43,8 @@ pub(crate) const NS_SM: &str = "urn:xmpp:sm:3";
 /// The least time between two questions of which the first brought nothing.
 const FRUITLESS: Duration = Duration::from_secs(1);
 
-/// How acknowledgements come.
+/// How acknowledgements come: for the tests, which look from outside.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strategy {
     /// Not from here: there is no link, or it is a BOSH session, which has its own.
@@ -277,6 +278,7 @@ impl StreamManagement {
     }
 
     /// How acknowledgements come at present.
+    #[cfg(test)]
     pub(crate) fn strategy(&self) -> Strategy {
         match self.phase {
             Phase::Off | Phase::Lost { .. } | Phase::Resuming { .. } => Strategy::Off,

@@ -16,7 +16,8 @@
 // Texts are UTF-8, with a length and without a NUL. Time is in milliseconds on a clock of yours that never runs backwards and counts
 // while the device sleeps (CLOCK_BOOTTIME). Set struct_size where a struct has one, and zero the rest of what you do not know.
 //
-// A password is bytes: overwrite your own copy when it has been set. Post bodies carry secrets too: do not log them.
+// A password is bytes: overwrite your own copy when it has been set. What is posted, written,
+// framed or stored carries secrets too: do not log it.
 
 
 #ifndef EPODE_H
@@ -56,20 +57,26 @@
 // The configuration has no credentials.
 #define EPODE_CONFIG_CREDENTIALS 20
 
-// The configuration has no transport.
+// Discovery is to look for no kind of transport.
 #define EPODE_CONFIG_TRANSPORT 21
 
 // The JID has no part before the `@`.
 #define EPODE_CONFIG_LOCALPART 22
 
-// The URL is not an absolute https URL.
+// The URL is not an absolute https URL; of a WebSocket: wss.
 #define EPODE_CONFIG_URL 23
 
-// The URL is http, and the TLS policy asks for TLS.
+// The URL is http or ws, and the TLS policy asks for TLS.
 #define EPODE_CONFIG_PLAINTEXT_URL 24
 
 // The first request id is out of range.
 #define EPODE_CONFIG_FIRST_RID 25
+
+// The host or the port of a TCP address is none.
+#define EPODE_CONFIG_HOST 26
+
+// There can be no such BOSH session to attach to.
+#define EPODE_CONFIG_ATTACH 27
 
 // The configuration cannot work, for another reason.
 #define EPODE_CONFIG_OTHER 39
@@ -86,6 +93,9 @@
 // An answer to a request that is answered already, or never was.
 #define EPODE_UNKNOWN_TOKEN 103
 
+// `epode_restore` after the first start, or twice for one slot.
+#define EPODE_TOO_LATE_TO_RESTORE 104
+
 // The host broke the contract in another way.
 #define EPODE_MISUSE 109
 
@@ -100,6 +110,18 @@
 
 // There is no session to send on.
 #define EPODE_NOT_STARTED 113
+
+// What was stored is damaged, or was never stored by this library. The client starts afresh.
+#define EPODE_SNAPSHOT_CORRUPT 120
+
+// What was stored is of another account, or of another slot. The client starts afresh.
+#define EPODE_SNAPSHOT_FOREIGN 121
+
+// A later version of this library stored it. The client starts afresh.
+#define EPODE_SNAPSHOT_NEWER 122
+
+// What was stored cannot be restored, for another reason. The client starts afresh.
+#define EPODE_SNAPSHOT_OTHER 129
 
 // Refused for another reason.
 #define EPODE_REFUSED 149
@@ -131,6 +153,36 @@
 // Anything: for tests on one machine.
 #define EPODE_TLS_ALLOW_PLAINTEXT 1
 
+// At once (XEP-0368): offer the protocol `xmpp-client` by ALPN.
+#define EPODE_TCP_DIRECT_TLS 1
+
+// When the client says `EPODE_START_TLS` (RFC 6120 section 5).
+#define EPODE_TCP_STARTTLS 2
+
+// Connects again once there was a login: the first one fails at once if it does. The default.
+#define EPODE_RECONNECT_AFTER_ONLINE 0
+
+// Never connects again: a link that is gone is the end.
+#define EPODE_RECONNECT_NEVER 1
+
+// Always connects again, before the first login too.
+#define EPODE_RECONNECT_ALWAYS 2
+
+// Nothing is stored. The default.
+#define EPODE_PERSIST_OFF 0
+
+// Stores at `epode_pause`, and when the application goes to the background.
+#define EPODE_PERSIST_ON_SUSPEND 1
+
+// Stores in each turn that changed something: the process may be killed at any moment.
+#define EPODE_PERSIST_EVERY_TURN 2
+
+// A received stanza counts as handled when `epode_next` has given it. The default.
+#define EPODE_ACKNOWLEDGE_AUTOMATIC 0
+
+// It counts as handled at `epode_handled`, or when the request is answered.
+#define EPODE_ACKNOWLEDGE_MANUAL 1
+
 // For a link to come up, and a session to be created on it (30 s).
 #define EPODE_TIMEOUT_CONNECT 1
 
@@ -143,6 +195,48 @@
 // For the answer to a request (60 s); also for the application's own answers.
 #define EPODE_TIMEOUT_IQ 4
 
+// For the host to answer an `EPODE_RESOLVE` (10 s).
+#define EPODE_TIMEOUT_DISCOVERY 5
+
+// For a link to come up while there is another place to try (8 s).
+#define EPODE_TIMEOUT_FALLBACK 6
+
+// One top-level element before the login (64 KiB).
+#define EPODE_LIMIT_ELEMENT_BEFORE_LOGIN 1
+
+// One top-level element afterwards (1 MiB).
+#define EPODE_LIMIT_ELEMENT 2
+
+// One BOSH body (8 MiB).
+#define EPODE_LIMIT_BOSH_BODY 3
+
+// Nesting below the top-level element (64).
+#define EPODE_LIMIT_DEPTH 4
+
+// Attributes of one element (128).
+#define EPODE_LIMIT_ATTRIBUTES 5
+
+// Namespace declarations in scope (256).
+#define EPODE_LIMIT_NAMESPACES 6
+
+// One attribute value (8 KiB).
+#define EPODE_LIMIT_ATTRIBUTE_VALUE 7
+
+// One stanza of the application's (256 KiB).
+#define EPODE_LIMIT_OUTBOUND_STANZA 8
+
+// Stanzas that wait to be sent, and bytes not yet written (4 MiB).
+#define EPODE_LIMIT_OUTBOUND_QUEUE 9
+
+// Output that `epode_next` has not given yet; above it `epode_wants_read` says no (4 MiB).
+#define EPODE_LIMIT_INBOUND_QUEUE 10
+
+// Requests without an answer yet, in each direction (256).
+#define EPODE_LIMIT_PENDING_REQUESTS 11
+
+// Stanzas that were sent and are not acknowledged (1000).
+#define EPODE_LIMIT_UNACKNOWLEDGED 12
+
 // Nobody verified the server's certificate.
 #define EPODE_VERIFIED_NO 0
 
@@ -151,6 +245,24 @@
 
 // The platform did, unseen by the host.
 #define EPODE_VERIFIED_PLATFORM 2
+
+// There is a network: what waits for a retry is tried now.
+#define EPODE_NETWORK_UP 1
+
+// There is none: nothing is tried until there is.
+#define EPODE_NETWORK_DOWN 2
+
+// It is another one: the present link is checked, or replaced.
+#define EPODE_NETWORK_CHANGED 3
+
+// The session: as good as a login while it lasts.
+#define EPODE_SLOT_SESSION 1
+
+// A login token.
+#define EPODE_SLOT_TOKEN 2
+
+// What is known of the account's server.
+#define EPODE_SLOT_PINS 3
 
 // The host name could not be resolved.
 #define EPODE_FAILURE_DNS 1
@@ -191,13 +303,28 @@
 // Flush, then close the link: `data.close`.
 #define EPODE_CLOSE 4
 
+// Ask DNS, or fetch a document: `data.resolve`.
+#define EPODE_RESOLVE 5
+
+// Make bytes durable before doing what follows: `data.store`.
+#define EPODE_STORE 6
+
+// Send bytes over TCP: `data.write`.
+#define EPODE_WRITE 7
+
+// Send a WebSocket text message: `data.frame`.
+#define EPODE_FRAME 8
+
+// Begin TLS on a TCP connection: `data.start_tls`.
+#define EPODE_START_TLS 9
+
 // Something that this version of the ABI has no words for: ignore it.
 #define EPODE_OTHER 99
 
-// Logged in: `data.online`.
+// Logged in, perhaps not for the first time: `data.online`.
 #define EPODE_ONLINE 100
 
-// Over; exactly once for each start, and the last event: `data.offline`.
+// Over, and it will not be tried again; exactly once for each start, and the last event: `data.offline`.
 #define EPODE_OFFLINE 101
 
 // A message or a presence arrived: `data.stanza`.
@@ -218,8 +345,26 @@
 // Something that a person should know: `data.warning`.
 #define EPODE_WARNING 107
 
+// The link is gone, and the client will connect again: `data.interrupted`.
+#define EPODE_INTERRUPTED 108
+
+// What the server offers, where the client only looks: `data.offered`.
+#define EPODE_OFFERED 109
+
 // A BOSH connection manager at `url`.
 #define EPODE_ENDPOINT_BOSH 1
+
+// TCP to `host` and `port`, with `tls`.
+#define EPODE_ENDPOINT_TCP 2
+
+// A WebSocket at `url`, of the subprotocol `xmpp`.
+#define EPODE_ENDPOINT_WEBSOCKET 3
+
+// The SRV records of `name` (RFC 2782): answer with `epode_resolved_records`.
+#define EPODE_QUESTION_SRV 1
+
+// The document at `url`, by GET over verified HTTPS, without redirects (XEP-0156): answer with `epode_resolved_document`.
+#define EPODE_QUESTION_DOCUMENT 2
 
 // A `message`.
 #define EPODE_MESSAGE 1
@@ -323,6 +468,15 @@
 // A received stanza was dropped: not for this account, or from an address that does not parse.
 #define EPODE_WARNING_DROPPED 8
 
+// The server did not resume the earlier session: a new one begins.
+#define EPODE_WARNING_NOT_RESUMED 9
+
+// The server sent the client elsewhere.
+#define EPODE_WARNING_REDIRECTED 10
+
+// The server refused to manage the stream (XEP-0198): acknowledgements come by other means.
+#define EPODE_WARNING_NO_STREAM_MANAGEMENT 11
+
 // Another one: see its sentence.
 #define EPODE_WARNING_OTHER 99
 
@@ -341,6 +495,53 @@ typedef struct epode_slice {
   size_t len;
 } epode_slice;
 
+// A BOSH session that was created and logged in elsewhere, by a web server for one of its pages for example: what its creator knows of
+// it. Only one may use it from then on. Zeroed numbers say that the server did not say.
+typedef struct epode_bosh_attach {
+  // `sizeof (epode_bosh_attach)`.
+  uint32_t struct_size;
+  // The longest time, in seconds, that the server holds a request.
+  uint32_t wait;
+  // How many requests it holds.
+  uint32_t hold;
+  // How many may be open at once; at least 1.
+  uint32_t requests;
+  // After how many seconds without a request it forgets the session.
+  uint32_t inactivity;
+  // How many seconds there must be between empty requests.
+  uint32_t polling;
+  // For how many seconds the session may pause.
+  uint32_t maxpause;
+  // It acknowledges requests (XEP-0124 section 9.1): 1, else 0.
+  uint32_t acknowledges;
+  // The request id after the last one that was used.
+  uint64_t next_rid;
+  // The session id. Whoever has it has the session.
+  struct epode_slice sid;
+  // The full JID that the session is bound to.
+  struct epode_slice jid;
+  // The seed of the key sequence (XEP-0124 section 15); NULL if the session was created without one.
+  struct epode_slice key_seed;
+  // Which key of the sequence the next request has to show: 1 is the last one.
+  uint32_t next_key;
+  // Nothing.
+  uint32_t reserved;
+} epode_bosh_attach;
+
+// One SRV record (RFC 2782).
+typedef struct epode_srv_record {
+  // Lower is tried first.
+  uint16_t priority;
+  // Among equals, the share of the attempts.
+  uint16_t weight;
+  // The port.
+  uint16_t port;
+  // Nothing.
+  uint16_t reserved;
+  // The host; `.` says that the service is not offered.
+  struct epode_slice target;
+} epode_srv_record;
+
 // What the host knows of a link that has come up. Zeroed, but for `struct_size`, it says the least.
 typedef struct epode_link_info {
   // `sizeof (epode_link_info)`.
@@ -357,6 +558,10 @@ typedef struct epode_link_info {
   struct epode_slice tls_version;
   // The client certificate that is presented (DER); NULL if there is none, or it cannot be shown.
   struct epode_slice client_certificate;
+  // The application protocol that TLS settled on (ALPN); NULL if none.
+  struct epode_slice alpn;
+  // The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 section 3.1). NULL if none.
+  struct epode_slice subprotocol;
 } epode_link_info;
 
 // What was seen of the TLS connection that carried one HTTP answer.
@@ -379,14 +584,20 @@ typedef struct epode_output_connect {
   uint32_t endpoint;
   // Nothing.
   uint32_t reserved;
-  // Never buffer more than so many bytes of one answer: fail the request instead (`EPODE_FAILURE_HTTP`).
+  // Never buffer more than so many bytes of one answer (`EPODE_FAILURE_HTTP` for the request then) or of one WebSocket message.
   uint64_t max_message;
-  // Where.
+  // Where, for BOSH and WebSocket; NULL for TCP.
   struct epode_slice url;
   // The name that the server's certificate must be valid for.
   struct epode_slice server_name;
   // The label of the client certificate to present on every connection of this link; NULL: present none.
   struct epode_slice identity;
+  // For TCP: a host name, or an address, of IPv6 without brackets; connect to any of its addresses. NULL otherwise.
+  struct epode_slice host;
+  // For TCP: the port. 0 otherwise.
+  uint32_t port;
+  // For TCP: when TLS begins, `EPODE_TCP_DIRECT_TLS` or `EPODE_TCP_STARTTLS`. 0 otherwise.
+  uint32_t tls;
 } epode_output_connect;
 
 // Post `body` as `text/xml; charset=utf-8`. Several may be open at once. Do not retry, follow redirects, take a proxy from the
@@ -410,11 +621,65 @@ typedef struct epode_output_abandon {
   uint64_t request;
 } epode_output_abandon;
 
-// Let the posts that are not abandoned go out, then close. On a link that is still connecting: give up. The id is dead.
+// Let what was given so far go out (of posts: what is not abandoned), then close. On a link that is still connecting: give up. The
+// id is dead.
 typedef struct epode_output_close {
   // The link.
   uint64_t link;
 } epode_output_close;
+
+// Find this out, then call `epode_resolved_records`, `epode_resolved_document` or `epode_resolved_failed`.
+typedef struct epode_output_resolve {
+  // What the answer has to name.
+  uint64_t query;
+  // What is asked: an `EPODE_QUESTION_` number.
+  uint32_t question;
+  // Nothing.
+  uint32_t reserved;
+  // The client goes on without an answer then: a library's own timeout must not be shorter.
+  uint64_t deadline_ms;
+  // For a document: never read more than so many bytes; fail instead.
+  uint64_t max_bytes;
+  // For SRV: the name, as `_xmpp-client._tcp.example.org`, in ASCII; else NULL.
+  struct epode_slice name;
+  // For a document: the URL; else NULL.
+  struct epode_slice url;
+} epode_output_resolve;
+
+// Make these bytes durable before doing what follows. They are a secret as a whole: a session in them is as good as a login.
+typedef struct epode_output_store {
+  // Where: an `EPODE_SLOT_` number.
+  uint32_t slot;
+  // Put them behind what is in the slot already. False: they replace it, and no bytes empty it.
+  bool append;
+  // The bytes.
+  struct epode_slice bytes;
+} epode_output_store;
+
+// Send these bytes over TCP, in order; call `epode_written` as they leave.
+typedef struct epode_output_write {
+  // The link.
+  uint64_t link;
+  // The bytes. Logins are among them: do not log them.
+  struct epode_slice bytes;
+} epode_output_write;
+
+// Send this as one WebSocket text message, in order; call `epode_written` as it leaves.
+typedef struct epode_output_frame {
+  // The link.
+  uint64_t link;
+  // The text. Logins are among them: do not log it.
+  struct epode_slice text;
+} epode_output_frame;
+
+// Stop reading. Bytes that were read already go into `epode_received`, never into TLS. Then shake hands, with the `identity` of the
+// connect, and call `epode_connected` again, or `epode_failed`.
+typedef struct epode_output_start_tls {
+  // The link.
+  uint64_t link;
+  // The name that the server's certificate must be valid for.
+  struct epode_slice server_name;
+} epode_output_start_tls;
 
 // Logged in, and a resource is bound.
 typedef struct epode_output_online {
@@ -430,6 +695,8 @@ typedef struct epode_output_online {
   bool server_proof;
   // An earlier session goes on; nothing was lost.
   bool resumed;
+  // How it travels: an `EPODE_ENDPOINT_` number.
+  uint32_t transport;
 } epode_output_online;
 
 // The client will not try any more.
@@ -462,6 +729,8 @@ typedef struct epode_stanza {
   struct epode_slice body;
   // The whole as one XML element, all namespaces declared.
   struct epode_slice xml;
+  // For `EPODE_STANZA` with `EPODE_ACKNOWLEDGE_MANUAL`: what `epode_handled` has to name. 0 otherwise.
+  uint64_t token;
 } epode_stanza;
 
 // A request whose payload is in a namespace that the application answers. Answer it with `epode_respond` or
@@ -511,6 +780,30 @@ typedef struct epode_output_warning {
   struct epode_slice sentence;
 } epode_output_warning;
 
+// The link is gone, and the client will connect again by itself.
+typedef struct epode_output_interrupted {
+  // Who is to blame: an `EPODE_OFFLINE_` number.
+  uint32_t group;
+  // The session can probably be resumed: nothing is lost so far.
+  bool resumable;
+  // When the next attempt is made, on the host's clock; UINT64_MAX: when there is a network again.
+  uint64_t retry_at_ms;
+  // Why, for a person.
+  struct epode_slice sentence;
+  // The condition that the server named, as `system-shutdown`; NULL if it named none.
+  struct epode_slice condition;
+} epode_output_interrupted;
+
+// What the server offers before the login: for a client that only looks (`epode_config_set_no_credentials`).
+typedef struct epode_output_offered {
+  // How it travels: an `EPODE_ENDPOINT_` number.
+  uint32_t transport;
+  // TLS protects it.
+  bool encrypted;
+  // `<stream:features/>` as one XML element, all namespaces declared.
+  struct epode_slice features;
+} epode_output_offered;
+
 // What belongs to each kind of output.
 typedef union epode_output_data {
   // For `EPODE_CONNECT`.
@@ -521,6 +814,16 @@ typedef union epode_output_data {
   struct epode_output_abandon abandon;
   // For `EPODE_CLOSE`.
   struct epode_output_close close;
+  // For `EPODE_RESOLVE`.
+  struct epode_output_resolve resolve;
+  // For `EPODE_STORE`.
+  struct epode_output_store store;
+  // For `EPODE_WRITE`.
+  struct epode_output_write write;
+  // For `EPODE_FRAME`.
+  struct epode_output_frame frame;
+  // For `EPODE_START_TLS`.
+  struct epode_output_start_tls start_tls;
   // For `EPODE_ONLINE`.
   struct epode_output_online online;
   // For `EPODE_OFFLINE`.
@@ -535,13 +838,17 @@ typedef union epode_output_data {
   struct epode_output_delivery delivery;
   // For `EPODE_WARNING`.
   struct epode_output_warning warning;
+  // For `EPODE_INTERRUPTED`.
+  struct epode_output_interrupted interrupted;
+  // For `EPODE_OFFERED`.
+  struct epode_output_offered offered;
 } epode_output_data;
 
 // What the host has to do next, or what happened. All slices are valid until the next call on the client.
 typedef struct epode_output {
   // `sizeof (epode_output)`: set it once, before the first `epode_next`; it stays.
   uint32_t struct_size;
-  // Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_WARNING`.
+  // Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_OFFERED`.
   uint32_t kind;
   // What belongs to that kind.
   union epode_output_data data;
@@ -550,6 +857,31 @@ typedef struct epode_output {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// The longest time, in seconds, that the server may hold a request (default 60; at most 65535).
+uint32_t epode_config_set_bosh_wait(struct epode_config *config, uint32_t seconds);
+
+// How many requests the server may hold (default 1; 0 asks for a polling session; at most 255).
+uint32_t epode_config_set_bosh_hold(struct epode_config *config, uint32_t requests);
+
+// How many requests may be open at once, whatever the server allows (default 4; 2 to 255).
+uint32_t epode_config_set_bosh_max_requests(struct epode_config *config, uint32_t requests);
+
+// Whether answers are acknowledged (XEP-0124 section 9; default true).
+uint32_t epode_config_set_bosh_ack(struct epode_config *config, bool ack);
+
+// The first request id (1 to 2^53 - 1), for tests that need known bytes; 0 draws it at random, as by default.
+uint32_t epode_config_set_bosh_first_rid(struct epode_config *config, uint64_t rid);
+
+// Whether each request proves that it comes from whoever sent the one before it (XEP-0124 section 15; default false). Over https TLS
+// does that already.
+uint32_t epode_config_set_bosh_key_sequence(struct epode_config *config,
+                                            bool keys);
+
+// Goes on with a session that somebody else created, and logged in to the account, instead of creating one. Whether it is possible is
+// checked by `epode_client_new`. NULL: creates one, as by default.
+uint32_t epode_config_set_bosh_attach(struct epode_config *config,
+                                      const struct epode_bosh_attach *attach);
 
 // A client that is offline. `seed` is 32 bytes from the system's source of randomness, used for this client only: everything that
 // nobody may guess is derived from it. The configuration is copied. On failure `*client` is NULL, and `epode_config_last_error` has
@@ -593,23 +925,32 @@ void epode_config_free(struct epode_config *config);
 uint32_t epode_config_last_error(struct epode_config *config,
                                  struct epode_slice *sentence);
 
-// Connects by BOSH (XEP-0124, XEP-0206) to this https URL. It is checked by `epode_client_new`.
-uint32_t epode_config_set_bosh_url(struct epode_config *config, struct epode_slice url);
+// Connects by BOSH (XEP-0124, XEP-0206) to this https URL and by nothing else: what was added before is forgotten. It is checked
+// by `epode_client_new`.
+uint32_t epode_config_set_bosh_url(struct epode_config *config,
+                                   struct epode_slice url);
 
-// The longest time, in seconds, that the server may hold a request (default 60; at most 65535).
-uint32_t epode_config_set_bosh_wait(struct epode_config *config, uint32_t seconds);
+// Adds BOSH (XEP-0124, XEP-0206) at this https URL to the transports, which are tried in the order in which they were added.
+// Where none is added, the way to the server is found by DNS and the server's host-meta, over all of them.
+uint32_t epode_config_add_bosh(struct epode_config *config,
+                               struct epode_slice url);
 
-// How many requests the server may hold (default 1; 0 asks for a polling session; at most 255).
-uint32_t epode_config_set_bosh_hold(struct epode_config *config, uint32_t requests);
+// Adds a WebSocket (RFC 7395) at this wss URL to the transports.
+uint32_t epode_config_add_websocket(struct epode_config *config, struct epode_slice url);
 
-// How many requests may be open at once, whatever the server allows (default 4; 2 to 255).
-uint32_t epode_config_set_bosh_max_requests(struct epode_config *config, uint32_t requests);
+// Adds TCP (RFC 6120) to this host and port to the transports. `host` is a name in ASCII or an address, of IPv6 without brackets;
+// the certificate is checked for the domain of the account all the same. `tls` is `EPODE_TCP_DIRECT_TLS` or `EPODE_TCP_STARTTLS`.
+uint32_t epode_config_add_tcp(struct epode_config *config,
+                              struct epode_slice host,
+                              uint32_t port,
+                              uint32_t tls);
 
-// Whether answers are acknowledged (XEP-0124 section 9; default true).
-uint32_t epode_config_set_bosh_ack(struct epode_config *config, bool ack);
-
-// The first request id (1 to 2^53 - 1), for tests that need known bytes; 0 draws it at random, as by default.
-uint32_t epode_config_set_bosh_first_rid(struct epode_config *config, uint64_t rid);
+// Adds what DNS (RFC 6120 section 3.2, XEP-0368) and the server's host-meta (XEP-0156) say to the transports, of the kinds that are
+// true here. The host has to answer `EPODE_RESOLVE` for it.
+uint32_t epode_config_add_discovery(struct epode_config *config,
+                                    bool tcp,
+                                    bool websocket,
+                                    bool bosh);
 
 // Logs in by the TLS client certificate that the host knows by this label. `der` is the certificate itself, or NULL if the host
 // cannot show it. The key never comes here. Together with a password: two factors, the certificate in TLS, the password by SCRAM.
@@ -621,6 +962,10 @@ uint32_t epode_config_set_certificate(struct epode_config *config,
 uint32_t epode_config_set_password(struct epode_config *config,
                                    struct epode_slice password);
 
+// Logs in by nothing: the client looks at what the server offers (`EPODE_OFFERED`), says goodbye and is offline. The JID may be a
+// domain. A certificate or a password that was set before is forgotten; one that is set afterwards counts.
+uint32_t epode_config_set_no_credentials(struct epode_config *config);
+
 // Whether PLAIN, which shows the password to the server, may be used over verified TLS (default false).
 uint32_t epode_config_set_allow_plain(struct epode_config *config, bool allow);
 
@@ -630,9 +975,6 @@ uint32_t epode_config_set_authzid(struct epode_config *config, uint32_t authzid)
 // Which links are good enough: an `EPODE_TLS_` number.
 uint32_t epode_config_set_tls(struct epode_config *config, uint32_t tls);
 
-// How long to wait, in milliseconds: `timeout` is an `EPODE_TIMEOUT_` number.
-uint32_t epode_config_set_timeout(struct epode_config *config, uint32_t timeout, uint64_t milliseconds);
-
 // The default language of what is sent: a tag such as `en`, which is the default.
 uint32_t epode_config_set_language(struct epode_config *config, struct epode_slice language);
 
@@ -641,17 +983,83 @@ uint32_t epode_config_set_language(struct epode_config *config, struct epode_sli
 uint32_t epode_config_answer(struct epode_config *config,
                              struct epode_slice namespace_);
 
+// Before the first start: all that an earlier client stored in this slot (`EPODE_STORE`), in order. The client goes on where that
+// one was. `slot` is an `EPODE_SLOT_` number; each may be restored once. The bytes are a secret: overwrite your copy. An
+// `EPODE_SNAPSHOT_` code means that they are of no use, and the client starts afresh.
+uint32_t epode_restore(struct epode_client *client,
+                       uint64_t now_ms,
+                       uint32_t slot,
+                       struct epode_slice bytes);
+
+// What the wall clock shows, in milliseconds since 1970-01-01T00:00:00Z: used for the time stamps of stanzas that are sent late
+// (XEP-0203), and for nothing else. Once before the start is enough, and again when the clock was set.
+uint32_t epode_clock(struct epode_client *client,
+                     uint64_t now_ms,
+                     uint64_t unix_ms);
+
+// Answers an `EPODE_QUESTION_SRV` with `count` records, in any order; 0 where the name has none or does not exist. `records` may be
+// NULL then.
+uint32_t epode_resolved_records(struct epode_client *client,
+                                uint64_t now_ms,
+                                uint64_t query,
+                                const struct epode_srv_record *records,
+                                size_t count);
+
+// Answers an `EPODE_QUESTION_DOCUMENT` with the document, which came with HTTP status 200.
+uint32_t epode_resolved_document(struct epode_client *client,
+                                 uint64_t now_ms,
+                                 uint64_t query,
+                                 struct epode_slice document);
+
+// There is no answer to an `EPODE_RESOLVE`: `failure`, `alert` and `reason` as in `epode_failed`.
+uint32_t epode_resolved_failed(struct epode_client *client,
+                               uint64_t now_ms,
+                               uint64_t query,
+                               uint32_t failure,
+                               uint32_t alert,
+                               struct epode_slice reason);
+
+// The device's network came, went, or became another one: an `EPODE_NETWORK_` number.
+uint32_t epode_network(struct epode_client *client, uint64_t now_ms, uint32_t network);
+
+// Whether somebody looks at the application: a server holds back what can wait while nobody does (XEP-0352).
+uint32_t epode_foreground(struct epode_client *client, uint64_t now_ms, bool foreground);
+
+// The device is about to sleep for at most so many seconds: on BOSH the server is told (XEP-0124 section 10), elsewhere everything
+// is acknowledged that can be. Carry out what comes of it before the device sleeps.
+uint32_t epode_pause(struct epode_client *client,
+                     uint64_t now_ms,
+                     uint32_t seconds);
+
+// With `EPODE_ACKNOWLEDGE_MANUAL`: the application has dealt with a received stanza. `token` is the one of its `epode_stanza`.
+uint32_t epode_handled(struct epode_client *client,
+                       uint64_t now_ms,
+                       uint64_t token);
+
 // The user wants to be online.
 uint32_t epode_start(struct epode_client *client, uint64_t now_ms);
 
 // The user wants to be offline. The client says goodbye first; `EPODE_OFFLINE` is the end.
 uint32_t epode_stop(struct epode_client *client, uint64_t now_ms);
 
-// A link is ready. For BOSH: the HTTP client is ready, and `info` says what holds for each of its requests.
+// A link is ready: TCP is up, and TLS where it begins at once; after `EPODE_START_TLS`, TLS is up; the WebSocket is open. For BOSH:
+// the HTTP client is ready, and `info` says what holds for each of its requests.
 uint32_t epode_connected(struct epode_client *client,
                          uint64_t now_ms,
                          uint64_t link,
                          const struct epode_link_info *info);
+
+// Bytes from TCP, cut anywhere; or one whole WebSocket text message.
+uint32_t epode_received(struct epode_client *client,
+                        uint64_t now_ms,
+                        uint64_t link,
+                        struct epode_slice bytes);
+
+// So many more bytes of what `EPODE_WRITE` and `EPODE_FRAME` gave have left the host's buffer (of a frame: of its text).
+uint32_t epode_written(struct epode_client *client,
+                       uint64_t now_ms,
+                       uint64_t link,
+                       uint64_t bytes);
 
 // One HTTP answer, whole. `tls` is NULL if nothing is known of its connection.
 uint32_t epode_responded(struct epode_client *client,
@@ -730,6 +1138,59 @@ uint32_t epode_cancel(struct epode_client *client, uint64_t now_ms, uint64_t tok
 // is lost.
 uint32_t epode_next(struct epode_client *client,
                     struct epode_output *output);
+
+// How long to wait, in milliseconds: `timeout` is an `EPODE_TIMEOUT_` number.
+uint32_t epode_config_set_timeout(struct epode_config *config, uint32_t timeout, uint64_t milliseconds);
+
+// What a peer, or the application itself, may cost: `limit` is an `EPODE_LIMIT_` number.
+uint32_t epode_config_set_limit(struct epode_config *config, uint32_t limit, uint64_t value);
+
+// When to connect again after the link is gone: an `EPODE_RECONNECT_` number.
+uint32_t epode_config_set_reconnect(struct epode_config *config, uint32_t when);
+
+// How long to wait before connecting again, in milliseconds: before the first attempt (1 s), before the second (2 s), from which on it
+// doubles, and at most (2 min). What is waited is drawn at random between half of that and all of it. `attempts`: give up after so
+// many in a row without a login; 0: never, the default.
+uint32_t epode_config_set_reconnect_delays(struct epode_config *config,
+                                           uint64_t first_ms,
+                                           uint64_t second_ms,
+                                           uint64_t longest_ms,
+                                           uint32_t attempts);
+
+// Acknowledgements (XEP-0198), where the server has them: whether to use them at all, and whether to ask that the session can be
+// resumed (both default true); for how many seconds the server is asked to keep a session that lost its link (0, the default, leaves
+// it to the server).
+uint32_t epode_config_set_stream_management(struct epode_config *config,
+                                            bool enabled,
+                                            bool resume,
+                                            uint32_t max_seconds);
+
+// When to ask for an acknowledgement: after so many stanzas (default 10; 1 to 65535), and so many milliseconds after the last one that
+// is not acknowledged (default 3 s).
+uint32_t epode_config_set_acknowledgement_requests(struct epode_config *config,
+                                                   uint32_t stanzas,
+                                                   uint64_t quiet_ms);
+
+// Whether messages of which nobody knows whether the server has them, because the session is gone, are sent again in the next one, where
+// they may arrive twice. By default they are `EPODE_FAILED`.
+uint32_t epode_config_set_resend_uncertain(struct epode_config *config,
+                                           bool resend);
+
+// How a dead link is noticed on TCP and WebSocket, in milliseconds: after how long without a word from the server it is asked (5 min;
+// UINT64_MAX: never); how long it may take to answer (30 s); after how long without a word from the client something is sent that
+// means nothing (UINT64_MAX, the default: never).
+uint32_t epode_config_set_liveness(struct epode_config *config,
+                                   uint64_t ask_after_ms,
+                                   uint64_t answer_within_ms,
+                                   uint64_t keep_alive_after_ms);
+
+// What the host keeps for a process to come, as `EPODE_STORE` asks: an `EPODE_PERSIST_` number.
+uint32_t epode_config_set_persist(struct epode_config *config, uint32_t persist);
+
+// When a received stanza counts as handled, so that the server need not send it again after a resumption: an `EPODE_ACKNOWLEDGE_`
+// number.
+uint32_t epode_config_set_acknowledge(struct epode_config *config,
+                                      uint32_t acknowledge);
 
 // The slice of a text that ends with NUL, without the NUL; none for NULL. The text must stay while the slice is used.
 struct epode_slice epode_text(const char *text);

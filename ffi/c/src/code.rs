@@ -25,16 +25,20 @@ pub const EPODE_XML: u32 = 6;
 pub const EPODE_SEED: u32 = 7;
 /// The configuration has no credentials.
 pub const EPODE_CONFIG_CREDENTIALS: u32 = 20;
-/// The configuration has no transport.
+/// Discovery is to look for no kind of transport.
 pub const EPODE_CONFIG_TRANSPORT: u32 = 21;
 /// The JID has no part before the `@`.
 pub const EPODE_CONFIG_LOCALPART: u32 = 22;
-/// The URL is not an absolute https URL.
+/// The URL is not an absolute https URL; of a WebSocket: wss.
 pub const EPODE_CONFIG_URL: u32 = 23;
-/// The URL is http, and the TLS policy asks for TLS.
+/// The URL is http or ws, and the TLS policy asks for TLS.
 pub const EPODE_CONFIG_PLAINTEXT_URL: u32 = 24;
 /// The first request id is out of range.
 pub const EPODE_CONFIG_FIRST_RID: u32 = 25;
+/// The host or the port of a TCP address is none.
+pub const EPODE_CONFIG_HOST: u32 = 26;
+/// There can be no such BOSH session to attach to.
+pub const EPODE_CONFIG_ATTACH: u32 = 27;
 /// The configuration cannot work, for another reason.
 pub const EPODE_CONFIG_OTHER: u32 = 39;
 /// `epode_start` between `epode_start` and offline.
@@ -45,6 +49,8 @@ pub const EPODE_NOT_FOR_THIS_TRANSPORT: u32 = 101;
 pub const EPODE_ALREADY_CONNECTED: u32 = 102;
 /// An answer to a request that is answered already, or never was.
 pub const EPODE_UNKNOWN_TOKEN: u32 = 103;
+/// `epode_restore` after the first start, or twice for one slot.
+pub const EPODE_TOO_LATE_TO_RESTORE: u32 = 104;
 /// The host broke the contract in another way.
 pub const EPODE_MISUSE: u32 = 109;
 /// The outbound queue is full: try again after `EPODE_WRITABLE`.
@@ -55,6 +61,14 @@ pub const EPODE_TOO_LARGE: u32 = 111;
 pub const EPODE_INVALID_STANZA: u32 = 112;
 /// There is no session to send on.
 pub const EPODE_NOT_STARTED: u32 = 113;
+/// What was stored is damaged, or was never stored by this library. The client starts afresh.
+pub const EPODE_SNAPSHOT_CORRUPT: u32 = 120;
+/// What was stored is of another account, or of another slot. The client starts afresh.
+pub const EPODE_SNAPSHOT_FOREIGN: u32 = 121;
+/// A later version of this library stored it. The client starts afresh.
+pub const EPODE_SNAPSHOT_NEWER: u32 = 122;
+/// What was stored cannot be restored, for another reason. The client starts afresh.
+pub const EPODE_SNAPSHOT_OTHER: u32 = 129;
 /// Refused for another reason.
 pub const EPODE_REFUSED: u32 = 149;
 /// A bug in epode. The handle is dead: free it. Please report the message on standard error.
@@ -85,6 +99,38 @@ pub const EPODE_TLS_REQUIRED: u32 = 0;
 /// Anything: for tests on one machine.
 pub const EPODE_TLS_ALLOW_PLAINTEXT: u32 = 1;
 
+// ---- when TLS begins on TCP: epode_config_add_tcp, epode_output_connect.tls
+
+/// At once (XEP-0368): offer the protocol `xmpp-client` by ALPN.
+pub const EPODE_TCP_DIRECT_TLS: u32 = 1;
+/// When the client says `EPODE_START_TLS` (RFC 6120 section 5).
+pub const EPODE_TCP_STARTTLS: u32 = 2;
+
+// ---- epode_config_set_reconnect
+
+/// Connects again once there was a login: the first one fails at once if it does. The default.
+pub const EPODE_RECONNECT_AFTER_ONLINE: u32 = 0;
+/// Never connects again: a link that is gone is the end.
+pub const EPODE_RECONNECT_NEVER: u32 = 1;
+/// Always connects again, before the first login too.
+pub const EPODE_RECONNECT_ALWAYS: u32 = 2;
+
+// ---- epode_config_set_persist
+
+/// Nothing is stored. The default.
+pub const EPODE_PERSIST_OFF: u32 = 0;
+/// Stores at `epode_pause`, and when the application goes to the background.
+pub const EPODE_PERSIST_ON_SUSPEND: u32 = 1;
+/// Stores in each turn that changed something: the process may be killed at any moment.
+pub const EPODE_PERSIST_EVERY_TURN: u32 = 2;
+
+// ---- epode_config_set_acknowledge
+
+/// A received stanza counts as handled when `epode_next` has given it. The default.
+pub const EPODE_ACKNOWLEDGE_AUTOMATIC: u32 = 0;
+/// It counts as handled at `epode_handled`, or when the request is answered.
+pub const EPODE_ACKNOWLEDGE_MANUAL: u32 = 1;
+
 // ---- epode_config_set_timeout
 
 /// For a link to come up, and a session to be created on it (30 s).
@@ -95,6 +141,37 @@ pub const EPODE_TIMEOUT_NEGOTIATION: u32 = 2;
 pub const EPODE_TIMEOUT_CLOSE: u32 = 3;
 /// For the answer to a request (60 s); also for the application's own answers.
 pub const EPODE_TIMEOUT_IQ: u32 = 4;
+/// For the host to answer an `EPODE_RESOLVE` (10 s).
+pub const EPODE_TIMEOUT_DISCOVERY: u32 = 5;
+/// For a link to come up while there is another place to try (8 s).
+pub const EPODE_TIMEOUT_FALLBACK: u32 = 6;
+
+// ---- epode_config_set_limit; sizes are in bytes
+
+/// One top-level element before the login (64 KiB).
+pub const EPODE_LIMIT_ELEMENT_BEFORE_LOGIN: u32 = 1;
+/// One top-level element afterwards (1 MiB).
+pub const EPODE_LIMIT_ELEMENT: u32 = 2;
+/// One BOSH body (8 MiB).
+pub const EPODE_LIMIT_BOSH_BODY: u32 = 3;
+/// Nesting below the top-level element (64).
+pub const EPODE_LIMIT_DEPTH: u32 = 4;
+/// Attributes of one element (128).
+pub const EPODE_LIMIT_ATTRIBUTES: u32 = 5;
+/// Namespace declarations in scope (256).
+pub const EPODE_LIMIT_NAMESPACES: u32 = 6;
+/// One attribute value (8 KiB).
+pub const EPODE_LIMIT_ATTRIBUTE_VALUE: u32 = 7;
+/// One stanza of the application's (256 KiB).
+pub const EPODE_LIMIT_OUTBOUND_STANZA: u32 = 8;
+/// Stanzas that wait to be sent, and bytes not yet written (4 MiB).
+pub const EPODE_LIMIT_OUTBOUND_QUEUE: u32 = 9;
+/// Output that `epode_next` has not given yet; above it `epode_wants_read` says no (4 MiB).
+pub const EPODE_LIMIT_INBOUND_QUEUE: u32 = 10;
+/// Requests without an answer yet, in each direction (256).
+pub const EPODE_LIMIT_PENDING_REQUESTS: u32 = 11;
+/// Stanzas that were sent and are not acknowledged (1000).
+pub const EPODE_LIMIT_UNACKNOWLEDGED: u32 = 12;
 
 // ---- epode_link_info.verified
 
@@ -105,7 +182,25 @@ pub const EPODE_VERIFIED_HOST: u32 = 1;
 /// The platform did, unseen by the host.
 pub const EPODE_VERIFIED_PLATFORM: u32 = 2;
 
-// ---- epode_failed: how it broke
+// ---- epode_network
+
+/// There is a network: what waits for a retry is tried now.
+pub const EPODE_NETWORK_UP: u32 = 1;
+/// There is none: nothing is tried until there is.
+pub const EPODE_NETWORK_DOWN: u32 = 2;
+/// It is another one: the present link is checked, or replaced.
+pub const EPODE_NETWORK_CHANGED: u32 = 3;
+
+// ---- epode_restore, epode_output_store.slot: one place for each, as long as the account is used
+
+/// The session: as good as a login while it lasts.
+pub const EPODE_SLOT_SESSION: u32 = 1;
+/// A login token.
+pub const EPODE_SLOT_TOKEN: u32 = 2;
+/// What is known of the account's server.
+pub const EPODE_SLOT_PINS: u32 = 3;
+
+// ---- epode_failed, epode_resolved_failed: how it broke
 
 /// The host name could not be resolved.
 pub const EPODE_FAILURE_DNS: u32 = 1;
@@ -136,11 +231,21 @@ pub const EPODE_POST: u32 = 2;
 pub const EPODE_ABANDON: u32 = 3;
 /// Flush, then close the link: `data.close`.
 pub const EPODE_CLOSE: u32 = 4;
+/// Ask DNS, or fetch a document: `data.resolve`.
+pub const EPODE_RESOLVE: u32 = 5;
+/// Make bytes durable before doing what follows: `data.store`.
+pub const EPODE_STORE: u32 = 6;
+/// Send bytes over TCP: `data.write`.
+pub const EPODE_WRITE: u32 = 7;
+/// Send a WebSocket text message: `data.frame`.
+pub const EPODE_FRAME: u32 = 8;
+/// Begin TLS on a TCP connection: `data.start_tls`.
+pub const EPODE_START_TLS: u32 = 9;
 /// Something that this version of the ABI has no words for: ignore it.
 pub const EPODE_OTHER: u32 = 99;
-/// Logged in: `data.online`.
+/// Logged in, perhaps not for the first time: `data.online`.
 pub const EPODE_ONLINE: u32 = 100;
-/// Over; exactly once for each start, and the last event: `data.offline`.
+/// Over, and it will not be tried again; exactly once for each start, and the last event: `data.offline`.
 pub const EPODE_OFFLINE: u32 = 101;
 /// A message or a presence arrived: `data.stanza`.
 pub const EPODE_STANZA: u32 = 102;
@@ -154,11 +259,26 @@ pub const EPODE_DELIVERY: u32 = 105;
 pub const EPODE_WRITABLE: u32 = 106;
 /// Something that a person should know: `data.warning`.
 pub const EPODE_WARNING: u32 = 107;
+/// The link is gone, and the client will connect again: `data.interrupted`.
+pub const EPODE_INTERRUPTED: u32 = 108;
+/// What the server offers, where the client only looks: `data.offered`.
+pub const EPODE_OFFERED: u32 = 109;
 
-// ---- epode_output_connect.endpoint
+// ---- epode_output_connect.endpoint, and how a session travels: epode_output_online.transport, epode_output_offered.transport
 
 /// A BOSH connection manager at `url`.
 pub const EPODE_ENDPOINT_BOSH: u32 = 1;
+/// TCP to `host` and `port`, with `tls`.
+pub const EPODE_ENDPOINT_TCP: u32 = 2;
+/// A WebSocket at `url`, of the subprotocol `xmpp`.
+pub const EPODE_ENDPOINT_WEBSOCKET: u32 = 3;
+
+// ---- epode_output_resolve.question
+
+/// The SRV records of `name` (RFC 2782): answer with `epode_resolved_records`.
+pub const EPODE_QUESTION_SRV: u32 = 1;
+/// The document at `url`, by GET over verified HTTPS, without redirects (XEP-0156): answer with `epode_resolved_document`.
+pub const EPODE_QUESTION_DOCUMENT: u32 = 2;
 
 // ---- epode_stanza.kind
 
@@ -169,7 +289,7 @@ pub const EPODE_PRESENCE: u32 = 2;
 /// An `iq`.
 pub const EPODE_IQ: u32 = 3;
 
-// ---- epode_output_offline.group: who is to blame
+// ---- epode_output_offline.group, epode_output_interrupted.group: who is to blame
 
 /// The application said stop.
 pub const EPODE_OFFLINE_STOPPED: u32 = 1;
@@ -245,6 +365,12 @@ pub const EPODE_WARNING_RESENT: u32 = 6;
 pub const EPODE_WARNING_HURRIED: u32 = 7;
 /// A received stanza was dropped: not for this account, or from an address that does not parse.
 pub const EPODE_WARNING_DROPPED: u32 = 8;
+/// The server did not resume the earlier session: a new one begins.
+pub const EPODE_WARNING_NOT_RESUMED: u32 = 9;
+/// The server sent the client elsewhere.
+pub const EPODE_WARNING_REDIRECTED: u32 = 10;
+/// The server refused to manage the stream (XEP-0198): acknowledgements come by other means.
+pub const EPODE_WARNING_NO_STREAM_MANAGEMENT: u32 = 11;
 /// Another one: see its sentence.
 pub const EPODE_WARNING_OTHER: u32 = 99;
 
@@ -276,6 +402,7 @@ pub(crate) fn sentence(code: u32) -> &'static str {
         EPODE_TOO_LARGE => "the stanza is larger than a server can be expected to take",
         EPODE_INVALID_STANZA => "the stanza is not one that this function takes",
         EPODE_NOT_STARTED => "there is no session to send on",
+        EPODE_SNAPSHOT_CORRUPT..=EPODE_SNAPSHOT_OTHER => "what was stored cannot be restored: the client starts afresh",
         EPODE_REFUSED => "the input was refused",
         EPODE_PANIC => "a bug in epode was hit: the handle is dead and can only be freed",
         _ => "no such code",

@@ -1,9 +1,11 @@
-//! The configuration of a client: a handle with setters, so that it can grow without breaking anybody.
+//! The configuration of a client: a handle with setters, so that it can grow without breaking anybody. Those of BOSH are in
+//! `bosh.rs`, those of time, bounds and continuity in `settings.rs`.
 
-use std::time::Duration;
-
-use epode::config::{Bosh, MechanismPolicy, Timeouts, Transport};
-use epode::{Authzid, Credentials, Jid, Secret, TlsPolicy};
+use epode::config::{
+    Acknowledge, Bosh, Discover, Limits, Liveness, MechanismPolicy, Persist, Reconnect, StreamManagement, Tcp,
+    Timeouts, Transport, WebSocket,
+};
+use epode::{Authzid, Credentials, Jid, Secret, TcpTls, TlsPolicy};
 
 use crate::code;
 use crate::failure::Failed;
@@ -15,15 +17,24 @@ use crate::slice::Slice;
 pub struct Config {
     record: Record,
     jid: Jid,
-    url: Option<String>,
-    bosh: Bosh,
+    /// In the order in which they are tried. Of BOSH only the URL counts here.
+    transports: Vec<Transport>,
+    /// The parameters of BOSH, at whichever URL.
+    pub(crate) bosh: Bosh,
     identity: Option<String>,
     der: Option<Vec<u8>>,
     password: Option<Secret>,
+    no_credentials: bool,
     authzid: Authzid,
     tls: TlsPolicy,
     allow_plain: bool,
-    timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) stream_management: StreamManagement,
+    pub(crate) liveness: Liveness,
+    pub(crate) persist: Persist,
+    pub(crate) acknowledge: Acknowledge,
     language: Option<String>,
     answers: Vec<String>,
 }
@@ -43,12 +54,22 @@ impl Config {
                 allow_plain: self.allow_plain,
                 ..MechanismPolicy::default()
             })
-            .timeouts(self.timeouts);
-        if let Some(url) = &self.url {
-            builder = builder.transport(Transport::Bosh(Bosh {
-                url: url.clone(),
-                ..self.bosh.clone()
-            }));
+            .timeouts(self.timeouts)
+            .limits(self.limits.clone())
+            .reconnect(self.reconnect)
+            .stream_management(self.stream_management)
+            .liveness(self.liveness)
+            .persist(self.persist)
+            .acknowledge(self.acknowledge);
+        for transport in &self.transports {
+            builder = builder.transport(if let Transport::Bosh(Bosh { url, .. }) = transport {
+                Transport::Bosh(Bosh {
+                    url: url.clone(),
+                    ..self.bosh.clone()
+                })
+            } else {
+                transport.clone()
+            });
         }
         builder = match (&self.identity, &self.password) {
             (Some(identity), Some(password)) => {
@@ -56,6 +77,7 @@ impl Config {
             }
             (Some(identity), None) => builder.credentials(Credentials::certificate(identity, self.der.clone())),
             (None, Some(password)) => builder.credentials(Credentials::password(password.clone())),
+            (None, None) if self.no_credentials => builder.credentials(Credentials::Nothing),
             (None, None) => builder,
         };
         if let Some(language) = &self.language {
@@ -88,15 +110,22 @@ pub unsafe extern "C" fn epode_config_new(jid: Slice, config: *mut *mut Config) 
         let made = Box::new(Config {
             record: Record::default(),
             jid,
-            url: None,
+            transports: Vec::new(),
             bosh: Bosh::new(String::new()),
             identity: None,
             der: None,
             password: None,
+            no_credentials: false,
             authzid: Authzid::default(),
             tls: TlsPolicy::default(),
             allow_plain: false,
             timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            reconnect: Reconnect::default(),
+            stream_management: StreamManagement::default(),
+            liveness: Liveness::default(),
+            persist: Persist::default(),
+            acknowledge: Acknowledge::default(),
             language: None,
             answers: Vec::new(),
         });
@@ -133,7 +162,8 @@ pub unsafe extern "C" fn epode_config_last_error(config: *mut Config, sentence: 
     code::EPODE_OK
 }
 
-/// Connects by BOSH (XEP-0124, XEP-0206) to this https URL. It is checked by `epode_client_new`.
+/// Connects by BOSH (XEP-0124, XEP-0206) to this https URL and by nothing else: what was added before is forgotten. It is checked
+/// by `epode_client_new`.
 ///
 /// # Safety
 ///
@@ -143,90 +173,90 @@ pub unsafe extern "C" fn epode_config_set_bosh_url(config: *mut Config, url: Sli
     // SAFETY: the host's promise for handles and slices.
     unsafe {
         guarded(config, |config| {
-            config.url = Some(url.required()?.to_owned());
+            config.transports = vec![Transport::Bosh(Bosh::new(url.required()?))];
             Ok(())
         })
     }
 }
 
-/// The longest time, in seconds, that the server may hold a request (default 60; at most 65535).
+/// Adds BOSH (XEP-0124, XEP-0206) at this https URL to the transports, which are tried in the order in which they were added.
+/// Where none is added, the way to the server is found by DNS and the server's host-meta, over all of them.
 ///
 /// # Safety
 ///
 /// As the conventions in the header say.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_wait(config: *mut Config, seconds: u32) -> u32 {
-    // SAFETY: the host's promise for handles.
+pub unsafe extern "C" fn epode_config_add_bosh(config: *mut Config, url: Slice) -> u32 {
+    // SAFETY: the host's promise for handles and slices.
     unsafe {
         guarded(config, |config| {
-            config.bosh.wait = in_range(seconds)?;
+            config.transports.push(Transport::Bosh(Bosh::new(url.required()?)));
             Ok(())
         })
     }
 }
 
-/// How many requests the server may hold (default 1; 0 asks for a polling session; at most 255).
+/// Adds a WebSocket (RFC 7395) at this wss URL to the transports.
 ///
 /// # Safety
 ///
 /// As the conventions in the header say.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_hold(config: *mut Config, requests: u32) -> u32 {
-    // SAFETY: the host's promise for handles.
+pub unsafe extern "C" fn epode_config_add_websocket(config: *mut Config, url: Slice) -> u32 {
+    // SAFETY: the host's promise for handles and slices.
     unsafe {
         guarded(config, |config| {
-            config.bosh.hold = in_range(requests)?;
+            let url = url.required()?.to_owned();
+            config.transports.push(Transport::WebSocket(WebSocket { url }));
             Ok(())
         })
     }
 }
 
-/// How many requests may be open at once, whatever the server allows (default 4; 2 to 255).
+/// Adds TCP (RFC 6120) to this host and port to the transports. `host` is a name in ASCII or an address, of IPv6 without brackets;
+/// the certificate is checked for the domain of the account all the same. `tls` is `EPODE_TCP_DIRECT_TLS` or `EPODE_TCP_STARTTLS`.
 ///
 /// # Safety
 ///
 /// As the conventions in the header say.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_max_requests(config: *mut Config, requests: u32) -> u32 {
-    // SAFETY: the host's promise for handles.
+pub unsafe extern "C" fn epode_config_add_tcp(config: *mut Config, host: Slice, port: u32, tls: u32) -> u32 {
+    // SAFETY: the host's promise for handles and slices.
     unsafe {
         guarded(config, |config| {
-            if requests < 2 {
-                return Err(Failed::code(code::EPODE_VALUE));
-            }
-            config.bosh.max_requests = in_range(requests)?;
+            let tcp = Tcp {
+                host: host.required()?.to_owned(),
+                port: in_range(port)?,
+                tls: match tls {
+                    code::EPODE_TCP_DIRECT_TLS => TcpTls::Direct,
+                    code::EPODE_TCP_STARTTLS => TcpTls::StartTls,
+                    _ => return Err(Failed::code(code::EPODE_VALUE)),
+                },
+            };
+            config.transports.push(Transport::Tcp(tcp));
             Ok(())
         })
     }
 }
 
-/// Whether answers are acknowledged (XEP-0124 section 9; default true).
+/// Adds what DNS (RFC 6120 section 3.2, XEP-0368) and the server's host-meta (XEP-0156) say to the transports, of the kinds that are
+/// true here. The host has to answer `EPODE_RESOLVE` for it.
 ///
 /// # Safety
 ///
 /// As the conventions in the header say.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_ack(config: *mut Config, ack: bool) -> u32 {
+pub unsafe extern "C" fn epode_config_add_discovery(
+    config: *mut Config,
+    tcp: bool,
+    websocket: bool,
+    bosh: bool,
+) -> u32 {
     // SAFETY: the host's promise for handles.
     unsafe {
         guarded(config, |config| {
-            config.bosh.ack = ack;
-            Ok(())
-        })
-    }
-}
-
-/// The first request id (1 to 2^53 - 1), for tests that need known bytes; 0 draws it at random, as by default.
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_bosh_first_rid(config: *mut Config, rid: u64) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.bosh.first_rid = (rid != 0).then_some(rid);
+            let discover = Discover { tcp, websocket, bosh };
+            config.transports.push(Transport::Discover(discover));
             Ok(())
         })
     }
@@ -263,6 +293,24 @@ pub unsafe extern "C" fn epode_config_set_password(config: *mut Config, password
         guarded(config, |config| {
             let password = password.bytes()?.ok_or(Failed::code(code::EPODE_NULL))?;
             config.password = Some(Secret::new(password));
+            Ok(())
+        })
+    }
+}
+
+/// Logs in by nothing: the client looks at what the server offers (`EPODE_OFFERED`), says goodbye and is offline. The JID may be a
+/// domain. A certificate or a password that was set before is forgotten; one that is set afterwards counts.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_config_set_no_credentials(config: *mut Config) -> u32 {
+    // SAFETY: the host's promise for handles.
+    unsafe {
+        guarded(config, |config| {
+            config.no_credentials = true;
+            (config.identity, config.der, config.password) = (None, None, None);
             Ok(())
         })
     }
@@ -325,29 +373,6 @@ pub unsafe extern "C" fn epode_config_set_tls(config: *mut Config, tls: u32) -> 
     }
 }
 
-/// How long to wait, in milliseconds: `timeout` is an `EPODE_TIMEOUT_` number.
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_timeout(config: *mut Config, timeout: u32, milliseconds: u64) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            let duration = Duration::from_millis(milliseconds);
-            match timeout {
-                code::EPODE_TIMEOUT_CONNECT => config.timeouts.connect = duration,
-                code::EPODE_TIMEOUT_NEGOTIATION => config.timeouts.negotiation = duration,
-                code::EPODE_TIMEOUT_CLOSE => config.timeouts.close = duration,
-                code::EPODE_TIMEOUT_IQ => config.timeouts.iq = duration,
-                _ => return Err(Failed::code(code::EPODE_VALUE)),
-            }
-            Ok(())
-        })
-    }
-}
-
 /// The default language of what is sent: a tag such as `en`, which is the default.
 ///
 /// # Safety
@@ -381,6 +406,6 @@ pub unsafe extern "C" fn epode_config_answer(config: *mut Config, namespace: Sli
     }
 }
 
-fn in_range<T: TryFrom<u32>>(value: u32) -> Result<T, Failed> {
+pub(crate) fn in_range<T: TryFrom<u32>>(value: u32) -> Result<T, Failed> {
     T::try_from(value).map_err(|_| Failed::code(code::EPODE_VALUE))
 }

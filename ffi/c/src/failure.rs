@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use epode::Refused;
 use epode::config::ConfigError;
-use epode::error::Misuse;
+use epode::error::{Misuse, SnapshotError};
 
 use crate::code;
 
@@ -38,11 +38,16 @@ impl From<Refused> for Failed {
             Refused::Misuse(Misuse::NotForThisTransport) => code::EPODE_NOT_FOR_THIS_TRANSPORT,
             Refused::Misuse(Misuse::AlreadyConnected) => code::EPODE_ALREADY_CONNECTED,
             Refused::Misuse(Misuse::UnknownToken) => code::EPODE_UNKNOWN_TOKEN,
+            Refused::Misuse(Misuse::TooLateToRestore) => code::EPODE_TOO_LATE_TO_RESTORE,
             Refused::Misuse(_) => code::EPODE_MISUSE,
             Refused::Full => code::EPODE_FULL,
             Refused::TooLarge { .. } => code::EPODE_TOO_LARGE,
             Refused::Invalid { .. } => code::EPODE_INVALID_STANZA,
             Refused::NotStarted => code::EPODE_NOT_STARTED,
+            Refused::Snapshot(SnapshotError::Corrupt) => code::EPODE_SNAPSHOT_CORRUPT,
+            Refused::Snapshot(SnapshotError::Foreign) => code::EPODE_SNAPSHOT_FOREIGN,
+            Refused::Snapshot(SnapshotError::Newer { .. }) => code::EPODE_SNAPSHOT_NEWER,
+            Refused::Snapshot(_) => code::EPODE_SNAPSHOT_OTHER,
             _ => code::EPODE_REFUSED,
         };
         Self::new(code, refused.to_string())
@@ -58,6 +63,8 @@ impl From<ConfigError> for Failed {
             ConfigError::Url => code::EPODE_CONFIG_URL,
             ConfigError::PlaintextUrl => code::EPODE_CONFIG_PLAINTEXT_URL,
             ConfigError::FirstRid => code::EPODE_CONFIG_FIRST_RID,
+            ConfigError::Attach => code::EPODE_CONFIG_ATTACH,
+            ConfigError::Host => code::EPODE_CONFIG_HOST,
             _ => code::EPODE_CONFIG_OTHER,
         };
         Self::new(code, error.to_string())

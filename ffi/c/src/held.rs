@@ -4,11 +4,14 @@ use std::borrow::Cow;
 use std::mem;
 
 use epode::error::{IqError, LoginError};
-use epode::{Element, Endpoint, Event, ServerProof, Stage, StanzaErrorType};
+use epode::{
+    Element, Endpoint, Event, Instant, Question, ServerProof, Slot, Stage, StanzaErrorType, TcpTls, TransportKind,
+};
 
 use crate::code;
 use crate::output::{
-    Abandon, Close, Connect, Delivery, IqDone, Offline, Online, Output, OutputData, Post, Request, Stanza, Warning,
+    Abandon, Close, Connect, Delivery, Frame, Interrupted, IqDone, Offered, Offline, Online, Output, OutputData, Post,
+    Request, Resolve, Stanza, StartTls, Store, Warning, Write,
 };
 use crate::slice::Slice;
 
@@ -51,19 +54,33 @@ fn show(output: &epode::Output, texts: &mut Vec<String>) -> Output {
             identity,
             max_message,
         } => {
-            let (endpoint, url) = match endpoint {
-                Endpoint::Bosh { url } => (code::EPODE_ENDPOINT_BOSH, Slice::new(url.as_bytes())),
+            // SAFETY: numbers and slices may be zero.
+            let mut connect: Connect = unsafe { mem::zeroed() };
+            connect.link = link.0;
+            connect.max_message = wide(*max_message);
+            connect.server_name = Slice::new(server_name.as_bytes());
+            connect.identity = Slice::optional(identity.as_deref());
+            connect.endpoint = match endpoint {
+                Endpoint::Bosh { url } => {
+                    connect.url = Slice::new(url.as_bytes());
+                    code::EPODE_ENDPOINT_BOSH
+                }
+                Endpoint::WebSocket { url } => {
+                    connect.url = Slice::new(url.as_bytes());
+                    code::EPODE_ENDPOINT_WEBSOCKET
+                }
+                Endpoint::Tcp { host, port, tls } => {
+                    connect.host = Slice::new(host.as_bytes());
+                    connect.port = u32::from(*port);
+                    connect.tls = match tls {
+                        TcpTls::Direct => code::EPODE_TCP_DIRECT_TLS,
+                        TcpTls::StartTls => code::EPODE_TCP_STARTTLS,
+                        _ => code::EPODE_OTHER,
+                    };
+                    code::EPODE_ENDPOINT_TCP
+                }
                 // A host gives up on an endpoint that it does not know.
-                _ => (code::EPODE_OTHER, Slice::ABSENT),
-            };
-            let connect = Connect {
-                link: link.0,
-                endpoint,
-                reserved: 0,
-                max_message: u64::try_from(*max_message).unwrap_or(u64::MAX),
-                url,
-                server_name: Slice::new(server_name.as_bytes()),
-                identity: Slice::optional(identity.as_deref()),
+                _ => code::EPODE_OTHER,
             };
             made(code::EPODE_CONNECT, |data| data.connect = connect)
         }
@@ -88,9 +105,62 @@ fn show(output: &epode::Output, texts: &mut Vec<String>) -> Output {
             };
         }),
         epode::Output::Close { link } => made(code::EPODE_CLOSE, |data| data.close = Close { link: link.0 }),
+        epode::Output::Resolve {
+            query,
+            question,
+            deadline,
+        } => {
+            let resolve = show_question(query.0, question, *deadline);
+            made(code::EPODE_RESOLVE, |data| data.resolve = resolve)
+        }
+        epode::Output::Store { slot, append, bytes } => {
+            let slot = match slot {
+                Slot::Session => code::EPODE_SLOT_SESSION,
+                Slot::Token => code::EPODE_SLOT_TOKEN,
+                Slot::Pins => code::EPODE_SLOT_PINS,
+                _ => code::EPODE_OTHER,
+            };
+            let (append, bytes) = (*append, Slice::new(bytes.expose()));
+            made(code::EPODE_STORE, |data| data.store = Store { slot, append, bytes })
+        }
+        epode::Output::Write { link, bytes } => {
+            let (link, bytes) = (link.0, Slice::new(bytes));
+            made(code::EPODE_WRITE, |data| data.write = Write { link, bytes })
+        }
+        epode::Output::Frame { link, text } => {
+            let (link, text) = (link.0, Slice::new(text.as_bytes()));
+            made(code::EPODE_FRAME, |data| data.frame = Frame { link, text })
+        }
+        epode::Output::StartTls { link, server_name } => {
+            let (link, server_name) = (link.0, Slice::new(server_name.as_bytes()));
+            made(code::EPODE_START_TLS, |data| {
+                data.start_tls = StartTls { link, server_name };
+            })
+        }
         epode::Output::Event(event) => show_event(event, texts),
         _ => made(code::EPODE_OTHER, |_| {}),
     }
+}
+
+fn show_question(query: u64, question: &Question, deadline: Instant) -> Resolve {
+    // SAFETY: numbers and slices may be zero.
+    let mut resolve: Resolve = unsafe { mem::zeroed() };
+    resolve.query = query;
+    resolve.deadline_ms = deadline.as_millis();
+    resolve.question = match question {
+        Question::Srv { name } => {
+            resolve.name = Slice::new(name.as_bytes());
+            code::EPODE_QUESTION_SRV
+        }
+        Question::Document { url, max_bytes } => {
+            resolve.url = Slice::new(url.as_bytes());
+            resolve.max_bytes = wide(*max_bytes);
+            code::EPODE_QUESTION_DOCUMENT
+        }
+        // A host fails a question that it does not know.
+        _ => code::EPODE_OTHER,
+    };
+    resolve
 }
 
 fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
@@ -102,7 +172,7 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
             resumed,
             client_certificate_requested,
             round_trips,
-            ..
+            transport,
         } => {
             let online = Online {
                 jid: Slice::new(jid.as_str().as_bytes()),
@@ -115,6 +185,7 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
                 },
                 server_proof: *server_proof == ServerProof::Verified,
                 resumed: *resumed,
+                transport: transport_code(*transport),
             };
             made(code::EPODE_ONLINE, |data| data.online = online)
         }
@@ -122,8 +193,36 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
             let offline = show_offline(reason, texts);
             made(code::EPODE_OFFLINE, |data| data.offline = offline)
         }
-        Event::Stanza { stanza, .. } => {
-            let stanza = show_stanza(stanza, texts);
+        Event::Interrupted {
+            reason,
+            retry_at,
+            resumable,
+        } => {
+            let reason = show_offline(reason, texts);
+            let interrupted = Interrupted {
+                group: reason.group,
+                resumable: *resumable,
+                retry_at_ms: retry_at.map_or(u64::MAX, Instant::as_millis),
+                sentence: reason.sentence,
+                condition: reason.condition,
+            };
+            made(code::EPODE_INTERRUPTED, |data| data.interrupted = interrupted)
+        }
+        Event::Offered {
+            features,
+            transport,
+            encrypted,
+        } => {
+            let offered = Offered {
+                transport: transport_code(*transport),
+                encrypted: *encrypted,
+                features: keep(features.to_xml(), texts),
+            };
+            made(code::EPODE_OFFERED, |data| data.offered = offered)
+        }
+        Event::Stanza { stanza, token } => {
+            let mut stanza = show_stanza(stanza, texts);
+            stanza.token = token.map_or(0, |token| token.0);
             made(code::EPODE_STANZA, |data| data.stanza = stanza)
         }
         Event::Request { token, iq } => {
@@ -240,7 +339,21 @@ fn show_stanza(stanza: &Element, texts: &mut Vec<String>) -> Stanza {
         r#type: Slice::optional(stanza.attribute("type")),
         body,
         xml: keep(stanza.to_xml(), texts),
+        token: 0,
     }
+}
+
+fn transport_code(transport: TransportKind) -> u32 {
+    match transport {
+        TransportKind::Bosh => code::EPODE_ENDPOINT_BOSH,
+        TransportKind::Tcp => code::EPODE_ENDPOINT_TCP,
+        TransportKind::WebSocket => code::EPODE_ENDPOINT_WEBSOCKET,
+        _ => code::EPODE_OTHER,
+    }
+}
+
+fn wide(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
 }
 
 fn warning_code(warning: &epode::Warning) -> u32 {
@@ -253,6 +366,9 @@ fn warning_code(warning: &epode::Warning) -> u32 {
         epode::Warning::Resent { .. } => code::EPODE_WARNING_RESENT,
         epode::Warning::Hurried => code::EPODE_WARNING_HURRIED,
         epode::Warning::Dropped { .. } => code::EPODE_WARNING_DROPPED,
+        epode::Warning::NotResumed { .. } => code::EPODE_WARNING_NOT_RESUMED,
+        epode::Warning::Redirected { .. } => code::EPODE_WARNING_REDIRECTED,
+        epode::Warning::NoStreamManagement { .. } => code::EPODE_WARNING_NO_STREAM_MANAGEMENT,
         _ => code::EPODE_WARNING_OTHER,
     }
 }

@@ -1,6 +1,7 @@
-//! The inputs: one function each. `now_ms` is the host's clock, in milliseconds, which never runs backwards.
+//! The inputs about links and stanzas: one function each. `now_ms` is the host's clock, in milliseconds, which never runs backwards.
 
 use std::borrow::Cow;
+use std::mem::offset_of;
 use std::time::Duration;
 
 use epode::xml::{XmlError, XmlLimits};
@@ -33,10 +34,16 @@ pub struct LinkInfo {
     pub tls_version: Slice,
     /// The client certificate that is presented (DER); NULL if there is none, or it cannot be shown.
     pub client_certificate: Slice,
+    /// The application protocol that TLS settled on (ALPN); NULL if none.
+    pub alpn: Slice,
+    /// The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 section 3.1). NULL if none.
+    pub subprotocol: Slice,
 }
 
 // SAFETY: repr(C), the size first; numbers and slices may be zero.
-unsafe impl Sized_ for LinkInfo {}
+unsafe impl Sized_ for LinkInfo {
+    const FIRST: usize = offset_of!(Self, alpn);
+}
 
 /// What was seen of the TLS connection that carried one HTTP answer.
 #[repr(C)]
@@ -77,7 +84,8 @@ pub unsafe extern "C" fn epode_stop(client: *mut Client, now_ms: u64) -> u32 {
     unsafe { handle(client, now_ms, || Ok(Input::Stop)) }
 }
 
-/// A link is ready. For BOSH: the HTTP client is ready, and `info` says what holds for each of its requests.
+/// A link is ready: TCP is up, and TLS where it begins at once; after `EPODE_START_TLS`, TLS is up; the WebSocket is open. For BOSH:
+/// the HTTP client is ready, and `info` says what holds for each of its requests.
 ///
 /// # Safety
 ///
@@ -99,8 +107,8 @@ pub unsafe extern "C" fn epode_connected(client: *mut Client, now_ms: u64, link:
                 _ => return Err(Failed::code(code::EPODE_VALUE)),
             };
             let link_info = epode::LinkInfo {
-                alpn: None,
-                subprotocol: None,
+                alpn: info.alpn.text()?.map(str::to_owned),
+                subprotocol: info.subprotocol.text()?.map(str::to_owned),
                 encrypted: flag(info.encrypted)?,
                 verified,
                 tls_version: info.tls_version.text()?.map(str::to_owned),
@@ -110,6 +118,42 @@ pub unsafe extern "C" fn epode_connected(client: *mut Client, now_ms: u64, link:
             Ok(Input::Connected {
                 link: LinkId(link),
                 info: link_info,
+            })
+        })
+    }
+}
+
+/// Bytes from TCP, cut anywhere; or one whole WebSocket text message.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_received(client: *mut Client, now_ms: u64, link: u64, bytes: Slice) -> u32 {
+    // SAFETY: the host's promise for handles and slices.
+    unsafe {
+        handle(client, now_ms, || {
+            Ok(Input::Received {
+                link: LinkId(link),
+                bytes: Cow::Borrowed(bytes.bytes()?.unwrap_or_default()),
+            })
+        })
+    }
+}
+
+/// So many more bytes of what `EPODE_WRITE` and `EPODE_FRAME` gave have left the host's buffer (of a frame: of its text).
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_written(client: *mut Client, now_ms: u64, link: u64, bytes: u64) -> u32 {
+    // SAFETY: the host's promise for handles.
+    unsafe {
+        handle(client, now_ms, || {
+            Ok(Input::Written {
+                link: LinkId(link),
+                bytes,
             })
         })
     }
@@ -169,21 +213,7 @@ pub unsafe extern "C" fn epode_failed(
     // SAFETY: the host's promise for handles and slices.
     unsafe {
         handle(client, now_ms, || {
-            // What a library or a peer says need not be UTF-8, and is worth having all the same.
-            let reason = String::from_utf8_lossy(reason.bytes()?.unwrap_or_default()).into_owned();
-            let reason = match failure {
-                code::EPODE_FAILURE_DNS => Failure::Dns,
-                code::EPODE_FAILURE_REFUSED => Failure::Refused,
-                code::EPODE_FAILURE_TIMEOUT => Failure::Timeout,
-                code::EPODE_FAILURE_RESET => Failure::Reset,
-                code::EPODE_FAILURE_TLS_ALERT => {
-                    Failure::TlsAlert(u8::try_from(alert).map_err(|_| Failed::code(code::EPODE_VALUE))?)
-                }
-                code::EPODE_FAILURE_CERTIFICATE_REJECTED => Failure::CertificateRejected { reason },
-                code::EPODE_FAILURE_HTTP => Failure::Http { reason },
-                code::EPODE_FAILURE_OTHER => Failure::Other { reason },
-                _ => return Err(Failed::code(code::EPODE_VALUE)),
-            };
+            let reason = broken(failure, alert, reason)?;
             Ok(Input::Failed {
                 link: LinkId(link),
                 request: (request != 0).then_some(RequestId(request)),
@@ -366,8 +396,35 @@ pub unsafe extern "C" fn epode_cancel(client: *mut Client, now_ms: u64, token: u
 
 /// # Safety
 ///
+/// The promise for slices.
+pub(crate) unsafe fn broken(failure: u32, alert: u32, reason: Slice) -> Result<Failure, Failed> {
+    // SAFETY: the caller's promise.
+    let reason = unsafe { reason.bytes() }?.unwrap_or_default();
+    // What a library or a peer says need not be UTF-8, and is worth having all the same.
+    let reason = String::from_utf8_lossy(reason).into_owned();
+    Ok(match failure {
+        code::EPODE_FAILURE_DNS => Failure::Dns,
+        code::EPODE_FAILURE_REFUSED => Failure::Refused,
+        code::EPODE_FAILURE_TIMEOUT => Failure::Timeout,
+        code::EPODE_FAILURE_RESET => Failure::Reset,
+        code::EPODE_FAILURE_TLS_ALERT => {
+            Failure::TlsAlert(u8::try_from(alert).map_err(|_| Failed::code(code::EPODE_VALUE))?)
+        }
+        code::EPODE_FAILURE_CERTIFICATE_REJECTED => Failure::CertificateRejected { reason },
+        code::EPODE_FAILURE_HTTP => Failure::Http { reason },
+        code::EPODE_FAILURE_OTHER => Failure::Other { reason },
+        _ => return Err(Failed::code(code::EPODE_VALUE)),
+    })
+}
+
+/// # Safety
+///
 /// As [`guarded`], and `make` may be called.
-unsafe fn handle<'a>(client: *mut Client, now_ms: u64, make: impl FnOnce() -> Result<Input<'a>, Failed>) -> u32 {
+pub(crate) unsafe fn handle<'a>(
+    client: *mut Client,
+    now_ms: u64,
+    make: impl FnOnce() -> Result<Input<'a>, Failed>,
+) -> u32 {
     // SAFETY: the caller's promise; no token is written.
     unsafe { handle_token(client, now_ms, std::ptr::null_mut(), make) }
 }

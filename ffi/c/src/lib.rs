@@ -8,13 +8,16 @@
 //! - Structs that may grow start with their size (`sized.rs`).
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod bosh;
 pub mod client;
 pub mod code;
 pub mod config;
 mod failure;
 mod guard;
 mod held;
+pub mod host;
 pub mod input;
 pub mod output;
+pub mod settings;
 mod sized;
 pub mod slice;

@@ -1,5 +1,7 @@
 //! The outputs as C sees them: one struct with a kind and a union.
 
+use std::mem::offset_of;
+
 use crate::client::Client;
 use crate::guard::guarded;
 use crate::sized::{self, Sized_};
@@ -11,14 +13,17 @@ use crate::slice::Slice;
 pub struct Output {
     /// `sizeof (epode_output)`: set it once, before the first `epode_next`; it stays.
     pub struct_size: u32,
-    /// Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_WARNING`.
+    /// Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_OFFERED`.
     pub kind: u32,
     /// What belongs to that kind.
     pub data: OutputData,
 }
 
 // SAFETY: repr(C), the size first; numbers, booleans and slices may be zero.
-unsafe impl Sized_ for Output {}
+unsafe impl Sized_ for Output {
+    // The first version ended with the `iq` of its longest member, and a stanza had no token.
+    const FIRST: usize = offset_of!(Self, data) + offset_of!(IqDone, iq) + offset_of!(Stanza, token);
+}
 
 /// What belongs to each kind of output.
 #[repr(C)]
@@ -32,6 +37,16 @@ pub union OutputData {
     pub abandon: Abandon,
     /// For `EPODE_CLOSE`.
     pub close: Close,
+    /// For `EPODE_RESOLVE`.
+    pub resolve: Resolve,
+    /// For `EPODE_STORE`.
+    pub store: Store,
+    /// For `EPODE_WRITE`.
+    pub write: Write,
+    /// For `EPODE_FRAME`.
+    pub frame: Frame,
+    /// For `EPODE_START_TLS`.
+    pub start_tls: StartTls,
     /// For `EPODE_ONLINE`.
     pub online: Online,
     /// For `EPODE_OFFLINE`.
@@ -46,6 +61,10 @@ pub union OutputData {
     pub delivery: Delivery,
     /// For `EPODE_WARNING`.
     pub warning: Warning,
+    /// For `EPODE_INTERRUPTED`.
+    pub interrupted: Interrupted,
+    /// For `EPODE_OFFERED`.
+    pub offered: Offered,
 }
 
 /// Open a link, then call `epode_connected` or `epode_failed` with its id.
@@ -58,14 +77,20 @@ pub struct Connect {
     pub endpoint: u32,
     /// Nothing.
     pub reserved: u32,
-    /// Never buffer more than so many bytes of one answer: fail the request instead (`EPODE_FAILURE_HTTP`).
+    /// Never buffer more than so many bytes of one answer (`EPODE_FAILURE_HTTP` for the request then) or of one WebSocket message.
     pub max_message: u64,
-    /// Where.
+    /// Where, for BOSH and WebSocket; NULL for TCP.
     pub url: Slice,
     /// The name that the server's certificate must be valid for.
     pub server_name: Slice,
     /// The label of the client certificate to present on every connection of this link; NULL: present none.
     pub identity: Slice,
+    /// For TCP: a host name, or an address, of IPv6 without brackets; connect to any of its addresses. NULL otherwise.
+    pub host: Slice,
+    /// For TCP: the port. 0 otherwise.
+    pub port: u32,
+    /// For TCP: when TLS begins, `EPODE_TCP_DIRECT_TLS` or `EPODE_TCP_STARTTLS`. 0 otherwise.
+    pub tls: u32,
 }
 
 /// Post `body` as `text/xml; charset=utf-8`. Several may be open at once. Do not retry, follow redirects, take a proxy from the
@@ -93,12 +118,76 @@ pub struct Abandon {
     pub request: u64,
 }
 
-/// Let the posts that are not abandoned go out, then close. On a link that is still connecting: give up. The id is dead.
+/// Let what was given so far go out (of posts: what is not abandoned), then close. On a link that is still connecting: give up. The
+/// id is dead.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Close {
     /// The link.
     pub link: u64,
+}
+
+/// Find this out, then call `epode_resolved_records`, `epode_resolved_document` or `epode_resolved_failed`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Resolve {
+    /// What the answer has to name.
+    pub query: u64,
+    /// What is asked: an `EPODE_QUESTION_` number.
+    pub question: u32,
+    /// Nothing.
+    pub reserved: u32,
+    /// The client goes on without an answer then: a library's own timeout must not be shorter.
+    pub deadline_ms: u64,
+    /// For a document: never read more than so many bytes; fail instead.
+    pub max_bytes: u64,
+    /// For SRV: the name, as `_xmpp-client._tcp.example.org`, in ASCII; else NULL.
+    pub name: Slice,
+    /// For a document: the URL; else NULL.
+    pub url: Slice,
+}
+
+/// Make these bytes durable before doing what follows. They are a secret as a whole: a session in them is as good as a login.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Store {
+    /// Where: an `EPODE_SLOT_` number.
+    pub slot: u32,
+    /// Put them behind what is in the slot already. False: they replace it, and no bytes empty it.
+    pub append: bool,
+    /// The bytes.
+    pub bytes: Slice,
+}
+
+/// Send these bytes over TCP, in order; call `epode_written` as they leave.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Write {
+    /// The link.
+    pub link: u64,
+    /// The bytes. Logins are among them: do not log them.
+    pub bytes: Slice,
+}
+
+/// Send this as one WebSocket text message, in order; call `epode_written` as it leaves.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The link.
+    pub link: u64,
+    /// The text. Logins are among them: do not log it.
+    pub text: Slice,
+}
+
+/// Stop reading. Bytes that were read already go into `epode_received`, never into TLS. Then shake hands, with the `identity` of the
+/// connect, and call `epode_connected` again, or `epode_failed`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StartTls {
+    /// The link.
+    pub link: u64,
+    /// The name that the server's certificate must be valid for.
+    pub server_name: Slice,
 }
 
 /// Logged in, and a resource is bound.
@@ -117,6 +206,36 @@ pub struct Online {
     pub server_proof: bool,
     /// An earlier session goes on; nothing was lost.
     pub resumed: bool,
+    /// How it travels: an `EPODE_ENDPOINT_` number.
+    pub transport: u32,
+}
+
+/// The link is gone, and the client will connect again by itself.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted {
+    /// Who is to blame: an `EPODE_OFFLINE_` number.
+    pub group: u32,
+    /// The session can probably be resumed: nothing is lost so far.
+    pub resumable: bool,
+    /// When the next attempt is made, on the host's clock; UINT64_MAX: when there is a network again.
+    pub retry_at_ms: u64,
+    /// Why, for a person.
+    pub sentence: Slice,
+    /// The condition that the server named, as `system-shutdown`; NULL if it named none.
+    pub condition: Slice,
+}
+
+/// What the server offers before the login: for a client that only looks (`epode_config_set_no_credentials`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Offered {
+    /// How it travels: an `EPODE_ENDPOINT_` number.
+    pub transport: u32,
+    /// TLS protects it.
+    pub encrypted: bool,
+    /// `<stream:features/>` as one XML element, all namespaces declared.
+    pub features: Slice,
 }
 
 /// The client will not try any more.
@@ -153,6 +272,8 @@ pub struct Stanza {
     pub body: Slice,
     /// The whole as one XML element, all namespaces declared.
     pub xml: Slice,
+    /// For `EPODE_STANZA` with `EPODE_ACKNOWLEDGE_MANUAL`: what `epode_handled` has to name. 0 otherwise.
+    pub token: u64,
 }
 
 /// A request whose payload is in a namespace that the application answers. Answer it with `epode_respond` or

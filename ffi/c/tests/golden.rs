@@ -1,4 +1,4 @@
-//! The golden transcripts, played through the C functions: what comes out is what the log says, to the byte.
+//! The golden transcripts, played through the C functions: what comes out is what the logs say, to the byte.
 
 #[cfg(test)]
 mod tests {
@@ -6,99 +6,329 @@ mod tests {
     use std::path::PathBuf;
     use std::ptr::{null, null_mut};
 
+    use epode::error::IqError;
     use epode::record::{Entry, Log};
-    use epode::{Endpoint, Event, Input, Verified};
+    use epode::{
+        Answer, Endpoint, Event, Failure, Input, Network, Question, ServerProof, Slot, Stage, StanzaErrorType, TcpTls,
+        TransportKind, Verified,
+    };
+    use epode_c::bosh::*;
     use epode_c::client::{Client, epode_client_free, epode_client_new, epode_deadline, epode_wants_read};
     use epode_c::code::*;
     use epode_c::config::*;
+    use epode_c::host::*;
     use epode_c::input::*;
     use epode_c::output::{Output, Stanza, epode_next};
+    use epode_c::settings::*;
     use epode_c::slice::Slice;
+    use serde_json::Value;
 
-    fn slice(bytes: &[u8]) -> Slice {
+    fn slice(bytes: impl AsRef<[u8]>) -> Slice {
+        let bytes = bytes.as_ref();
         Slice {
             data: bytes.as_ptr(),
             len: bytes.len(),
         }
     }
 
+    fn optional(text: Option<&str>) -> Slice {
+        text.map_or(absent(), slice)
+    }
+
     fn absent() -> Slice {
         Slice { data: null(), len: 0 }
     }
 
-    fn text<'a>(slice: Slice) -> Option<&'a str> {
+    fn bytes<'a>(slice: Slice) -> Option<&'a [u8]> {
         if slice.data.is_null() {
             return None;
         }
         // SAFETY: every slice that is read here came from the last `epode_next`.
-        Some(std::str::from_utf8(unsafe { std::slice::from_raw_parts(slice.data, slice.len) }).unwrap())
+        Some(unsafe { std::slice::from_raw_parts(slice.data, slice.len) })
+    }
+
+    fn text<'a>(slice: Slice) -> Option<&'a str> {
+        bytes(slice).map(|bytes| std::str::from_utf8(bytes).unwrap())
+    }
+
+    fn known(value: Option<bool>) -> u32 {
+        value.map_or(EPODE_UNKNOWN, |yes| if yes { EPODE_YES } else { EPODE_NO })
+    }
+
+    fn number(value: &Value) -> u64 {
+        value.as_u64().unwrap()
+    }
+
+    fn small(value: &Value) -> u32 {
+        u32::try_from(number(value)).unwrap()
     }
 
     /// The client that the first line of a log describes.
-    fn client(header: &serde_json::Value, seed: &[u8; 32]) -> *mut Client {
-        let config = &header["config"];
-        let bosh = &config["transport"]["bosh"];
-        let identity = config["credentials"]["certificate"]["identity"].as_str().unwrap();
+    fn client(config: &Value, seed: &[u8; 32]) -> *mut Client {
+        let string = |value: &Value| slice(value.as_str().unwrap().to_owned().leak());
+        let flag = |value: &Value| value.as_bool().unwrap();
+        let choice =
+            |value: &Value, names: &[&str]| names.iter().position(|name| value == name).unwrap().try_into().unwrap();
         let (mut handle, mut client) = (null_mut(), null_mut());
-        // SAFETY: the handles live until they are freed, and the slices until each call is over.
+        let mut codes = Vec::new();
+        // SAFETY: the handles live until they are freed, and the slices for ever.
         unsafe {
-            assert_eq!(
-                epode_config_new(slice(config["jid"].as_str().unwrap().as_bytes()), &raw mut handle),
-                EPODE_OK
-            );
-            for code in [
-                epode_config_set_bosh_url(handle, slice(bosh["url"].as_str().unwrap().as_bytes())),
-                epode_config_set_bosh_wait(handle, u32::try_from(bosh["wait"].as_u64().unwrap()).unwrap()),
-                epode_config_set_bosh_hold(handle, u32::try_from(bosh["hold"].as_u64().unwrap()).unwrap()),
-                epode_config_set_bosh_ack(handle, bosh["ack"].as_bool().unwrap()),
-                epode_config_set_bosh_first_rid(handle, bosh["first_rid"].as_u64().unwrap_or(0)),
-                epode_config_set_certificate(handle, slice(identity.as_bytes()), absent()),
-                epode_config_set_language(handle, slice(config["language"].as_str().unwrap().as_bytes())),
-                epode_client_new(handle, seed.as_ptr(), &raw mut client),
-            ] {
-                assert_eq!(code, EPODE_OK);
+            assert_eq!(epode_config_new(string(&config["jid"]), &raw mut handle), EPODE_OK);
+            for transport in config["transports"].as_array().unwrap() {
+                let (kind, fields) = transport.as_object().unwrap().iter().next().unwrap();
+                match kind.as_str() {
+                    "bosh" => codes.extend([
+                        epode_config_add_bosh(handle, string(&fields["url"])),
+                        epode_config_set_bosh_wait(handle, small(&fields["wait"])),
+                        epode_config_set_bosh_hold(handle, small(&fields["hold"])),
+                        epode_config_set_bosh_ack(handle, flag(&fields["ack"])),
+                        epode_config_set_bosh_first_rid(handle, fields["first_rid"].as_u64().unwrap_or(0)),
+                        epode_config_set_bosh_max_requests(handle, small(&fields["max_requests"])),
+                        epode_config_set_bosh_key_sequence(handle, fields["key_sequence"] == true),
+                    ]),
+                    "websocket" => codes.push(epode_config_add_websocket(handle, string(&fields["url"]))),
+                    "tcp" => codes.push(epode_config_add_tcp(
+                        handle,
+                        string(&fields["host"]),
+                        small(&fields["port"]),
+                        EPODE_TCP_DIRECT_TLS + choice(&fields["tls"], &["direct", "starttls"]),
+                    )),
+                    "discover" => codes.push(epode_config_add_discovery(
+                        handle,
+                        flag(&fields["tcp"]),
+                        flag(&fields["websocket"]),
+                        flag(&fields["bosh"]),
+                    )),
+                    other => panic!("{other}"),
+                }
             }
+            let certificate = &config["credentials"]["certificate"];
+            codes.push(if config["credentials"] == "nothing" {
+                epode_config_set_no_credentials(handle)
+            } else {
+                assert!(certificate["der"].is_null(), "no transcript shows a certificate yet");
+                epode_config_set_certificate(handle, string(&certificate["identity"]), absent())
+            });
+            for (limit, name) in (1..).zip([
+                "element_before_login",
+                "element",
+                "bosh_body",
+                "depth",
+                "attributes",
+                "namespaces",
+                "attribute_value",
+                "outbound_stanza",
+                "outbound_queue",
+                "inbound_queue",
+                "pending_requests",
+                "unacknowledged",
+            ]) {
+                codes.push(epode_config_set_limit(handle, limit, number(&config["limits"][name])));
+            }
+            for (timeout, name) in (1..).zip(["connect", "negotiation", "close", "iq", "discovery", "fallback"]) {
+                let milliseconds = number(&config["timeouts"][name]);
+                codes.push(epode_config_set_timeout(handle, timeout, milliseconds));
+            }
+            let reconnect = &config["reconnect"];
+            let management = &config["stream_management"];
+            let liveness = &config["liveness"];
+            let unless_never = |value: &Value| value.as_u64().unwrap_or(u64::MAX);
+            codes.extend([
+                epode_config_set_authzid(handle, choice(&config["authzid"], &["auto", "always", "never"])),
+                epode_config_set_tls(handle, choice(&config["tls"], &["required", "allow_plaintext"])),
+                epode_config_set_allow_plain(handle, flag(&config["mechanisms"]["allow_plain"])),
+                epode_config_set_reconnect(handle, choice(&reconnect["when"], &["after_online", "never", "always"])),
+                epode_config_set_reconnect_delays(
+                    handle,
+                    number(&reconnect["first"]),
+                    number(&reconnect["second"]),
+                    number(&reconnect["longest"]),
+                    reconnect["attempts"].as_u64().unwrap_or(0).try_into().unwrap(),
+                ),
+                epode_config_set_stream_management(
+                    handle,
+                    flag(&management["enabled"]),
+                    flag(&management["resume"]),
+                    management["max"].as_u64().unwrap_or(0).try_into().unwrap(),
+                ),
+                epode_config_set_acknowledgement_requests(
+                    handle,
+                    small(&management["request_after"]),
+                    number(&management["request_when_quiet"]),
+                ),
+                epode_config_set_resend_uncertain(handle, flag(&management["resend_uncertain"])),
+                epode_config_set_liveness(
+                    handle,
+                    unless_never(&liveness["ask_after"]),
+                    number(&liveness["answer_within"]),
+                    unless_never(&liveness["keep_alive_after"]),
+                ),
+                epode_config_set_persist(handle, choice(&config["persist"], &["off", "on_suspend", "every_turn"])),
+                epode_config_set_acknowledge(handle, choice(&config["acknowledge"], &["automatic", "manual"])),
+                epode_config_set_language(handle, string(&config["language"])),
+            ]);
+            for namespace in config["answered_namespaces"].as_array().unwrap() {
+                codes.push(epode_config_answer(handle, string(namespace)));
+            }
+            codes.push(epode_client_new(handle, seed.as_ptr(), &raw mut client));
             epode_config_free(handle);
         }
+        assert!(codes.iter().all(|code| *code == EPODE_OK), "{codes:?}");
         client
     }
 
-    fn input(client: *mut Client, now: u64, input: &Input<'_>) {
+    fn slot_code(slot: Slot) -> u32 {
+        match slot {
+            Slot::Session => EPODE_SLOT_SESSION,
+            Slot::Token => EPODE_SLOT_TOKEN,
+            Slot::Pins => EPODE_SLOT_PINS,
+            _ => panic!("{slot:?}"),
+        }
+    }
+
+    fn failure_code(failure: &Failure) -> (u32, u32, Slice) {
+        match failure {
+            Failure::Dns => (EPODE_FAILURE_DNS, 0, absent()),
+            Failure::Refused => (EPODE_FAILURE_REFUSED, 0, absent()),
+            Failure::Timeout => (EPODE_FAILURE_TIMEOUT, 0, absent()),
+            Failure::Reset => (EPODE_FAILURE_RESET, 0, absent()),
+            Failure::TlsAlert(alert) => (EPODE_FAILURE_TLS_ALERT, u32::from(*alert), absent()),
+            Failure::CertificateRejected { reason } => (EPODE_FAILURE_CERTIFICATE_REJECTED, 0, slice(reason)),
+            Failure::Http { reason } => (EPODE_FAILURE_HTTP, 0, slice(reason)),
+            Failure::Other { reason } => (EPODE_FAILURE_OTHER, 0, slice(reason)),
+            _ => panic!("{failure:?}"),
+        }
+    }
+
+    fn error_code(kind: StanzaErrorType) -> u32 {
+        match kind {
+            StanzaErrorType::Auth => EPODE_ERROR_AUTH,
+            StanzaErrorType::Cancel => EPODE_ERROR_CANCEL,
+            StanzaErrorType::Continue => EPODE_ERROR_CONTINUE,
+            StanzaErrorType::Modify => EPODE_ERROR_MODIFY,
+            StanzaErrorType::Wait => EPODE_ERROR_WAIT,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The handle lives.
+    unsafe fn connected(client: *mut Client, now: u64, link: u64, info: &epode::LinkInfo) -> u32 {
+        // SAFETY: the handle lives, and the slices do until the call is over; all of a link's facts may be zero.
+        unsafe {
+            let mut facts: LinkInfo = mem::zeroed();
+            facts.struct_size = u32::try_from(size_of::<LinkInfo>()).unwrap();
+            facts.encrypted = u32::from(info.encrypted);
+            (facts.verified, facts.verified_name) = match &info.verified {
+                Verified::No => (EPODE_VERIFIED_NO, absent()),
+                Verified::Host { name } => (EPODE_VERIFIED_HOST, slice(name)),
+                Verified::Platform { name } => (EPODE_VERIFIED_PLATFORM, slice(name)),
+                other => panic!("{other:?}"),
+            };
+            facts.tls_version = optional(info.tls_version.as_deref());
+            facts.client_certificate_requested = known(info.client_certificate_requested);
+            facts.client_certificate = info.client_certificate.as_deref().map_or(absent(), slice);
+            facts.alpn = optional(info.alpn.as_deref());
+            facts.subprotocol = optional(info.subprotocol.as_deref());
+            epode_connected(client, now, link, &raw const facts)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The handle lives.
+    unsafe fn resolved(client: *mut Client, now: u64, query: u64, answer: &Answer<'_>) -> u32 {
+        // SAFETY: the handle lives, and the slices do until the call is over.
+        unsafe {
+            match answer {
+                Answer::Records(records) => {
+                    let records: Vec<_> = records
+                        .iter()
+                        .map(|record| SrvRecord {
+                            priority: record.priority,
+                            weight: record.weight,
+                            port: record.port,
+                            reserved: 0,
+                            target: slice(&record.target),
+                        })
+                        .collect();
+                    epode_resolved_records(client, now, query, records.as_ptr(), records.len())
+                }
+                Answer::Document(document) => epode_resolved_document(client, now, query, slice(document)),
+                Answer::Failed(failure) => {
+                    let (code, alert, reason) = failure_code(failure);
+                    epode_resolved_failed(client, now, query, code, alert, reason)
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The code and the token that the C function of the input gives.
+    fn input(client: *mut Client, now: u64, input: &Input<'_>) -> (u32, u64) {
+        let mut token = 0;
         // SAFETY: the handle lives, and the slices do until the call is over.
         let code = unsafe {
             match input {
                 Input::Start => epode_start(client, now),
                 Input::Stop => epode_stop(client, now),
                 Input::Tick => epode_tick(client, now),
-                Input::Connected { link, info } => {
-                    let Verified::Host { name } = &info.verified else {
-                        panic!("{info:?}")
-                    };
-                    let mut known: LinkInfo = mem::zeroed();
-                    known.struct_size = u32::try_from(size_of::<LinkInfo>()).unwrap();
-                    known.encrypted = u32::from(info.encrypted);
-                    known.verified = EPODE_VERIFIED_HOST;
-                    known.verified_name = slice(name.as_bytes());
-                    epode_connected(client, now, link.0, &raw const known)
-                }
+                Input::Restore { slot, bytes } => epode_restore(client, now, slot_code(*slot), slice(bytes.expose())),
+                Input::Clock { unix_ms } => epode_clock(client, now, *unix_ms),
+                Input::Resolved { query, answer } => resolved(client, now, query.0, answer),
+                Input::Connected { link, info } => connected(client, now, link.0, info),
+                Input::Received { link, bytes } => epode_received(client, now, link.0, slice(bytes)),
+                Input::Written { link, bytes } => epode_written(client, now, link.0, *bytes),
                 Input::Responded {
                     link,
                     request,
                     status,
                     body,
-                    ..
-                } => epode_responded(client, now, link.0, request.0, u32::from(*status), slice(body), null()),
-                other @ (Input::Failed { .. }
-                | Input::Ended { .. }
-                | Input::Reading { .. }
-                | Input::Send { .. }
-                | Input::Request { .. }
-                | Input::Respond { .. }
-                | Input::Cancel { .. }
-                | _) => panic!("no transcript has this input yet: {other:?}"),
+                    tls,
+                } => {
+                    let mut facts: TlsFacts = mem::zeroed();
+                    facts.struct_size = u32::try_from(size_of::<TlsFacts>()).unwrap();
+                    if let Some(tls) = tls {
+                        facts.tls_version = optional(tls.version.as_deref());
+                        facts.server_certificate_sha256 =
+                            tls.server_certificate_sha256.as_ref().map_or(absent(), slice);
+                        facts.client_certificate_requested = known(tls.client_certificate_requested);
+                    }
+                    let facts = if tls.is_some() { &raw const facts } else { null() };
+                    let (status, body) = (u32::from(*status), slice(body));
+                    epode_responded(client, now, link.0, request.0, status, body, facts)
+                }
+                Input::Failed { link, request, reason } => {
+                    let (code, alert, reason) = failure_code(reason);
+                    let request = request.map_or(0, |request| request.0);
+                    epode_failed(client, now, link.0, request, code, alert, reason)
+                }
+                Input::Ended { link } => epode_ended(client, now, link.0),
+                Input::Reading { link, reading } => epode_reading(client, now, link.0, *reading),
+                Input::Network(Network::Up) => epode_network(client, now, EPODE_NETWORK_UP),
+                Input::Network(Network::Down) => epode_network(client, now, EPODE_NETWORK_DOWN),
+                Input::Network(Network::Changed) => epode_network(client, now, EPODE_NETWORK_CHANGED),
+                Input::Foreground(foreground) => epode_foreground(client, now, *foreground),
+                Input::Pause { seconds } => epode_pause(client, now, *seconds),
+                Input::Handled { token } => epode_handled(client, now, token.0),
+                Input::Send { stanza } => epode_send(client, now, slice(stanza.to_xml()), &raw mut token),
+                Input::Request { iq, timeout } => {
+                    let timeout = timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap());
+                    epode_request(client, now, slice(iq.to_xml()), timeout, &raw mut token)
+                }
+                Input::Respond { token, result } => match result {
+                    Ok(None) => epode_respond(client, now, token.0, absent()),
+                    Ok(Some(payload)) => epode_respond(client, now, token.0, slice(payload.to_xml())),
+                    Err(error) => {
+                        let (kind, text) = (error_code(error.kind), optional(error.text.as_deref()));
+                        epode_respond_error(client, now, token.0, kind, slice(&error.condition), text)
+                    }
+                },
+                Input::Cancel { token } => epode_cancel(client, now, token.0),
+                other @ (Input::Network(_) | _) => panic!("{other:?}"),
             }
         };
-        assert_eq!(code, EPODE_OK, "{input:?}");
+        (code, token)
     }
 
     fn next(client: *mut Client) -> Output {
@@ -111,11 +341,20 @@ mod tests {
         }
     }
 
+    fn transport_code(transport: TransportKind) -> u32 {
+        match transport {
+            TransportKind::Bosh => EPODE_ENDPOINT_BOSH,
+            TransportKind::Tcp => EPODE_ENDPOINT_TCP,
+            TransportKind::WebSocket => EPODE_ENDPOINT_WEBSOCKET,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn same_stanza(shown: Stanza, stanza: &epode::Element) {
-        let expected = if stanza.name() == "message" {
-            EPODE_MESSAGE
-        } else {
-            EPODE_PRESENCE
+        let expected = match stanza.name() {
+            "message" => EPODE_MESSAGE,
+            "presence" => EPODE_PRESENCE,
+            _ => EPODE_IQ,
         };
         assert_eq!(shown.kind, expected);
         assert_eq!(text(shown.id), stanza.attribute("id"));
@@ -133,18 +372,80 @@ mod tests {
             match expected {
                 epode::Output::Connect {
                     link,
-                    endpoint: Endpoint::Bosh { url },
+                    endpoint,
                     server_name,
                     identity,
                     max_message,
                 } => {
                     assert_eq!(shown.kind, EPODE_CONNECT);
                     let connect = shown.data.connect;
-                    assert_eq!((connect.link, connect.endpoint), (link.0, EPODE_ENDPOINT_BOSH));
-                    assert_eq!(text(connect.url).unwrap(), url);
+                    assert_eq!(
+                        (connect.link, connect.endpoint),
+                        (link.0, transport_code(endpoint.kind()))
+                    );
+                    let place = (text(connect.url), text(connect.host), connect.port, connect.tls);
+                    match endpoint {
+                        Endpoint::Bosh { url } | Endpoint::WebSocket { url } => {
+                            assert_eq!(place, (Some(url.as_str()), None, 0, 0));
+                        }
+                        Endpoint::Tcp { host, port, tls } => {
+                            let tls = if *tls == TcpTls::Direct {
+                                EPODE_TCP_DIRECT_TLS
+                            } else {
+                                EPODE_TCP_STARTTLS
+                            };
+                            assert_eq!(place, (None, Some(host.as_str()), u32::from(*port), tls));
+                        }
+                        other => panic!("{other:?}"),
+                    }
                     assert_eq!(text(connect.server_name).unwrap(), server_name);
                     assert_eq!(text(connect.identity), identity.as_deref());
                     assert_eq!(connect.max_message, *max_message as u64);
+                }
+                epode::Output::Resolve {
+                    query,
+                    question,
+                    deadline,
+                } => {
+                    assert_eq!(shown.kind, EPODE_RESOLVE);
+                    let resolve = shown.data.resolve;
+                    assert_eq!((resolve.query, resolve.deadline_ms), (query.0, deadline.as_millis()));
+                    let asked = (
+                        resolve.question,
+                        text(resolve.name),
+                        text(resolve.url),
+                        resolve.max_bytes,
+                    );
+                    match question {
+                        Question::Srv { name } => assert_eq!(asked, (EPODE_QUESTION_SRV, Some(name.as_str()), None, 0)),
+                        Question::Document { url, max_bytes } => {
+                            let max_bytes = *max_bytes as u64;
+                            assert_eq!(asked, (EPODE_QUESTION_DOCUMENT, None, Some(url.as_str()), max_bytes));
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                epode::Output::Store {
+                    slot,
+                    append,
+                    bytes: stored,
+                } => {
+                    assert_eq!(shown.kind, EPODE_STORE);
+                    let store = shown.data.store;
+                    assert_eq!((store.slot, store.append), (slot_code(*slot), *append));
+                    assert_eq!(bytes(store.bytes).unwrap(), stored.expose());
+                }
+                epode::Output::Write { link, bytes: sent } => {
+                    assert_eq!((shown.kind, shown.data.write.link), (EPODE_WRITE, link.0));
+                    assert_eq!(bytes(shown.data.write.bytes).unwrap(), sent);
+                }
+                epode::Output::Frame { link, text: sent } => {
+                    assert_eq!((shown.kind, shown.data.frame.link), (EPODE_FRAME, link.0));
+                    assert_eq!(text(shown.data.frame.text).unwrap(), sent);
+                }
+                epode::Output::StartTls { link, server_name } => {
+                    assert_eq!((shown.kind, shown.data.start_tls.link), (EPODE_START_TLS, link.0));
+                    assert_eq!(text(shown.data.start_tls.server_name).unwrap(), server_name);
                 }
                 epode::Output::Post {
                     link,
@@ -164,51 +465,136 @@ mod tests {
                     assert_eq!((abandon.link, abandon.request), (link.0, request.0));
                 }
                 epode::Output::Close { link } => {
-                    assert_eq!(shown.kind, EPODE_CLOSE);
-                    assert_eq!(shown.data.close.link, link.0);
+                    assert_eq!((shown.kind, shown.data.close.link), (EPODE_CLOSE, link.0));
                 }
-                epode::Output::Event(Event::Online {
+                epode::Output::Event(event) => same_event(shown, event),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// What is shown is valid.
+    unsafe fn same_event(shown: &Output, expected: &Event) {
+        // SAFETY: which member of the union is read, the kind says, which is compared first.
+        unsafe {
+            match expected {
+                Event::Online {
                     jid,
                     mechanism,
+                    server_proof,
+                    resumed,
+                    client_certificate_requested,
                     round_trips,
-                    ..
-                }) => {
+                    transport,
+                } => {
                     assert_eq!(shown.kind, EPODE_ONLINE);
                     let online = shown.data.online;
                     assert_eq!(text(online.jid).unwrap(), jid.as_str());
                     assert_eq!(text(online.mechanism).unwrap(), mechanism);
                     assert_eq!(online.round_trips, *round_trips);
-                    assert!(!online.server_proof && !online.resumed);
+                    assert_eq!(online.server_proof, *server_proof == ServerProof::Verified);
+                    assert_eq!(online.resumed, *resumed);
+                    assert_eq!(
+                        online.client_certificate_requested,
+                        known(*client_certificate_requested)
+                    );
+                    assert_eq!(online.transport, transport_code(*transport));
                 }
-                epode::Output::Event(Event::Stanza { stanza, .. }) => {
+                Event::Interrupted {
+                    reason,
+                    retry_at,
+                    resumable,
+                } => {
+                    assert_eq!(shown.kind, EPODE_INTERRUPTED);
+                    let interrupted = shown.data.interrupted;
+                    assert_eq!(text(interrupted.sentence).unwrap(), reason.to_string());
+                    let retry_at = retry_at.map_or(u64::MAX, epode::Instant::as_millis);
+                    assert_eq!((interrupted.retry_at_ms, interrupted.resumable), (retry_at, *resumable));
+                }
+                Event::Offered {
+                    features,
+                    transport,
+                    encrypted,
+                } => {
+                    assert_eq!(shown.kind, EPODE_OFFERED);
+                    let offered = shown.data.offered;
+                    assert_eq!(text(offered.features).unwrap(), features.to_xml());
+                    let how = (offered.transport, offered.encrypted);
+                    assert_eq!(how, (transport_code(*transport), *encrypted));
+                }
+                Event::Stanza { stanza, token } => {
                     assert_eq!(shown.kind, EPODE_STANZA);
                     same_stanza(shown.data.stanza, stanza);
+                    assert_eq!(shown.data.stanza.token, token.map_or(0, |token| token.0));
                 }
-                epode::Output::Event(Event::Offline { reason }) => {
+                Event::Request { token, iq } => {
+                    assert_eq!((shown.kind, shown.data.request.token), (EPODE_REQUEST, token.0));
+                    same_stanza(shown.data.request.iq, iq);
+                }
+                Event::IqDone { token, result } => {
+                    assert_eq!((shown.kind, shown.data.iq_done.token), (EPODE_IQ_DONE, token.0));
+                    let done = shown.data.iq_done;
+                    match result {
+                        Ok(iq) => {
+                            assert_eq!(done.outcome, EPODE_IQ_RESULT);
+                            same_stanza(done.iq, iq);
+                        }
+                        Err(error) => {
+                            assert_eq!(text(done.sentence).unwrap(), error.to_string());
+                            if let IqError::Error(error) = error {
+                                assert_eq!(done.error_type, error_code(error.kind));
+                                assert_eq!(text(done.condition), Some(error.condition.as_str()));
+                                assert_eq!(text(done.text), error.text.as_deref());
+                            }
+                        }
+                    }
+                }
+                Event::Delivery { token, stage } => {
+                    assert_eq!((shown.kind, shown.data.delivery.token), (EPODE_DELIVERY, token.0));
+                    let stage = match stage {
+                        Stage::Queued => EPODE_QUEUED,
+                        Stage::Sent => EPODE_SENT,
+                        Stage::Acked => EPODE_ACKED,
+                        Stage::Failed => EPODE_FAILED,
+                    };
+                    assert_eq!(shown.data.delivery.stage, stage);
+                }
+                Event::Writable => assert_eq!(shown.kind, EPODE_WRITABLE),
+                Event::Warning(warning) => {
+                    assert_eq!(shown.kind, EPODE_WARNING);
+                    assert_ne!(shown.data.warning.code, EPODE_WARNING_OTHER);
+                    assert_eq!(text(shown.data.warning.sentence).unwrap(), warning.to_string());
+                }
+                Event::Offline { reason } => {
                     assert_eq!(shown.kind, EPODE_OFFLINE);
-                    assert_eq!(shown.data.offline.group, EPODE_OFFLINE_STOPPED);
+                    assert_ne!(shown.data.offline.group, EPODE_OFFLINE_OTHER);
                     assert_eq!(text(shown.data.offline.sentence).unwrap(), reason.to_string());
                 }
-                other @ (epode::Output::Connect { .. } | epode::Output::Event(_) | _) => {
-                    panic!("no transcript has this output yet: {other:?}")
-                }
+                other => panic!("{other:?}"),
             }
         }
     }
 
-    #[test]
-    fn the_known_login_goes_the_same_through_c() {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/transcripts/bosh-external.jsonl");
-        let log = std::fs::read_to_string(path).unwrap();
-        let header = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-        let log = Log::read(&log).unwrap();
-        let client = client(&header, &log.header.seed().unwrap());
+    /// Plays a log; gives how many outputs were compared.
+    fn play(log: &Log) -> usize {
+        let header: Value = serde_json::from_str(&log.header.to_line()).unwrap();
+        let seed = log.header.seed().unwrap();
+        let client = client(&header["config"], &seed);
+        // Says which inputs are refused, which the log does not.
+        let mut core = epode::Client::new(log.header.config.clone(), seed);
         let mut outputs = 0;
         for entry in &log.entries {
             match entry {
                 Entry::In { now, r#in } => {
                     assert_eq!(next(client).kind, EPODE_NONE, "before {}", r#in.name());
-                    input(client, now.as_millis(), r#in);
+                    let (code, token) = input(client, now.as_millis(), r#in);
+                    match core.handle(*now, r#in.clone()) {
+                        Ok(given) => assert_eq!((code, token), (EPODE_OK, given.map_or(0, |token| token.0))),
+                        Err(_) => assert_ne!(code, EPODE_OK),
+                    }
+                    while core.next().is_some() {}
                 }
                 Entry::Out { out } => {
                     same(&next(client), out);
@@ -217,14 +603,35 @@ mod tests {
             }
         }
         assert_eq!(next(client).kind, EPODE_NONE);
-        assert!(outputs > 10);
         let (mut at, mut timer) = (0, absent());
+        let deadline = core.deadline();
         // SAFETY: the handle lives until the last of these.
         unsafe {
             assert_eq!(epode_deadline(client, &raw mut at, &raw mut timer), EPODE_OK);
-            assert!(epode_wants_read(client));
+            let expected = (
+                deadline.map_or(u64::MAX, |(at, _)| at.as_millis()),
+                deadline.map(|(_, timer)| timer.name()),
+            );
+            assert_eq!((at, text(timer)), expected);
+            assert_eq!(epode_wants_read(client), core.wants_read());
             epode_client_free(client);
         }
-        assert_eq!((at, text(timer)), (u64::MAX, None));
+        outputs
+    }
+
+    #[test]
+    fn the_known_lives_go_the_same_through_c() {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/transcripts");
+        let mut played = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                let log = Log::read(&std::fs::read_to_string(&path).unwrap());
+                let outputs = play(&log.unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+                assert!(outputs > 10, "{}: {outputs}", path.display());
+                played += 1;
+            }
+        }
+        assert!(played > 0);
     }
 }

@@ -1,28 +1,64 @@
 //! What a host tells the client, as records and enums that cross.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use epode::xml::XmlLimits;
-use epode::{Element, LinkId, RequestId, Token};
+use epode::{Element, LinkId, QueryId, RequestId, Secret, Token};
 
 use crate::Refused;
 
 const NS_CLIENT: &str = "jabber:client";
 
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+/// What happened. Its `Debug` shows its name only: a session, which is as good as a login, is in some of them.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum Input {
     /// The user wants to be online.
     Start,
     /// The user wants to be offline. The client says goodbye first; `Offline` is the end.
     Stop,
-    /// A link is ready. For BOSH: the HTTP client is ready, and `info` states what holds for each of its requests.
+    /// Before the first `Start`: what an earlier client stored (`Store`), one slot at a time. The client goes on where that one was.
+    Restore {
+        /// The slot.
+        slot: Slot,
+        /// All that was stored in it, in order.
+        bytes: Vec<u8>,
+    },
+    /// What the wall clock shows: used for the time stamps of stanzas that are sent late (XEP-0203), and for nothing else.
+    Clock {
+        /// Milliseconds since 1970-01-01T00:00:00Z.
+        unix_ms: u64,
+    },
+    /// A `Resolve` is answered.
+    Resolved {
+        /// The query of the `Resolve`.
+        query: u64,
+        /// The answer.
+        resolution: Resolution,
+    },
+    /// A link is ready: TCP is up, and TLS where it was asked for; after `StartTls`, TLS is up; the WebSocket is open. For BOSH: the
+    /// HTTP client is ready, and `info` states what holds for each of its requests.
     Connected {
         /// The link of the `Connect` that this answers.
         link: u64,
         /// What the host knows of it.
         info: LinkInfo,
+    },
+    /// Bytes from TCP, cut anywhere; or one whole WebSocket text message. [`Client::received`](crate::Client::received) does the same
+    /// without a copy.
+    Received {
+        /// The link.
+        link: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// So many more bytes of what `Write` and `Frame` gave have left the host's buffer (of a frame: of its text).
+    Written {
+        /// The link.
+        link: u64,
+        /// How many more.
+        bytes: u64,
     },
     /// One HTTP answer, whole. [`Client::responded`](crate::Client::responded) does the same without a copy.
     Responded {
@@ -58,6 +94,27 @@ pub enum Input {
         /// Whether the host reads.
         reading: bool,
     },
+    /// The network came, went, or became another one.
+    Network {
+        /// What became of it.
+        network: Network,
+    },
+    /// Whether somebody looks at the application: a server holds back what can wait while nobody does (XEP-0352).
+    Foreground {
+        /// Somebody does.
+        foreground: bool,
+    },
+    /// The device is about to sleep for at most so long: on BOSH the server is told (XEP-0124 §10); elsewhere everything is
+    /// acknowledged that can be.
+    Pause {
+        /// For how many seconds.
+        seconds: u32,
+    },
+    /// With `Acknowledge::Manual`: the application has dealt with a received stanza.
+    Handled {
+        /// The token of its event.
+        token: u64,
+    },
     /// The deadline passed. Early or twice is harmless.
     Tick,
     /// Send a message or a presence. The token follows its delivery.
@@ -84,6 +141,61 @@ pub enum Input {
         /// What the `Step` gave for it.
         token: u64,
     },
+}
+
+/// The answer to a `Resolve`.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Resolution {
+    /// The SRV records of the name; none, where it has none or does not exist.
+    Records {
+        /// The records, in any order.
+        records: Vec<SrvRecord>,
+    },
+    /// The document, answered with HTTP status 200.
+    Document {
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// There is no answer.
+    Failed {
+        /// Why.
+        reason: Failure,
+    },
+}
+
+/// One SRV record (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct SrvRecord {
+    /// Lower is tried first.
+    pub priority: u16,
+    /// Among equals, the share of the attempts.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host; `.` says that the service is not offered.
+    pub target: String,
+}
+
+/// What became of the device's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Network {
+    /// There is one: what waits for a retry is tried now.
+    Up,
+    /// There is none: nothing is tried until there is.
+    Down,
+    /// It is another one: the present link is checked, or replaced.
+    Changed,
+}
+
+/// One of the places that a host keeps for a client between processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Slot {
+    /// The session: as good as a login while it lasts.
+    Session,
+    /// A login token.
+    Token,
+    /// What is known of the account's server.
+    Pins,
 }
 
 /// The answer to an `iq` request.
@@ -117,6 +229,12 @@ pub struct LinkInfo {
     /// The client certificate that is presented (DER), if the host can show it.
     #[uniffi(default = None)]
     pub client_certificate: Option<Vec<u8>>,
+    /// The application protocol that TLS settled on (ALPN), if any.
+    #[uniffi(default = None)]
+    pub alpn: Option<String>,
+    /// The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 §3.1).
+    #[uniffi(default = None)]
+    pub subprotocol: Option<String>,
 }
 
 /// Who verified the server's certificate.
@@ -215,9 +333,30 @@ impl Input {
         Ok(match self {
             Self::Start => epode::Input::Start,
             Self::Stop => epode::Input::Stop,
+            Self::Restore { slot, bytes } => epode::Input::Restore {
+                slot: match slot {
+                    Slot::Session => epode::Slot::Session,
+                    Slot::Token => epode::Slot::Token,
+                    Slot::Pins => epode::Slot::Pins,
+                },
+                bytes: Secret::new(bytes),
+            },
+            Self::Clock { unix_ms } => epode::Input::Clock { unix_ms },
+            Self::Resolved { query, resolution } => epode::Input::Resolved {
+                query: QueryId(query),
+                answer: resolution.into_core(),
+            },
             Self::Connected { link, info } => epode::Input::Connected {
                 link: LinkId(link),
                 info: info.into_core(),
+            },
+            Self::Received { link, bytes } => epode::Input::Received {
+                link: LinkId(link),
+                bytes: Cow::Owned(bytes),
+            },
+            Self::Written { link, bytes } => epode::Input::Written {
+                link: LinkId(link),
+                bytes,
             },
             Self::Responded {
                 link,
@@ -242,6 +381,14 @@ impl Input {
                 link: LinkId(link),
                 reading,
             },
+            Self::Network { network } => epode::Input::Network(match network {
+                Network::Up => epode::Network::Up,
+                Network::Down => epode::Network::Down,
+                Network::Changed => epode::Network::Changed,
+            }),
+            Self::Foreground { foreground } => epode::Input::Foreground(foreground),
+            Self::Pause { seconds } => epode::Input::Pause { seconds },
+            Self::Handled { token } => epode::Input::Handled { token: Token(token) },
             Self::Tick => epode::Input::Tick,
             Self::Send { xml } => epode::Input::Send { stanza: stanza(&xml)? },
             Self::Request { xml, timeout_ms } => epode::Input::Request {
@@ -253,6 +400,35 @@ impl Input {
                 result: reply.into_core()?,
             },
             Self::Cancel { token } => epode::Input::Cancel { token: Token(token) },
+        })
+    }
+}
+
+/// Names the input, and nothing that is in it: that is what a log needs, and all that it may have.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "Start",
+            Self::Stop => "Stop",
+            Self::Restore { .. } => "Restore",
+            Self::Clock { .. } => "Clock",
+            Self::Resolved { .. } => "Resolved",
+            Self::Connected { .. } => "Connected",
+            Self::Received { .. } => "Received",
+            Self::Written { .. } => "Written",
+            Self::Responded { .. } => "Responded",
+            Self::Failed { .. } => "Failed",
+            Self::Ended { .. } => "Ended",
+            Self::Reading { .. } => "Reading",
+            Self::Network { .. } => "Network",
+            Self::Foreground { .. } => "Foreground",
+            Self::Pause { .. } => "Pause",
+            Self::Handled { .. } => "Handled",
+            Self::Tick => "Tick",
+            Self::Send { .. } => "Send",
+            Self::Request { .. } => "Request",
+            Self::Respond { .. } => "Respond",
+            Self::Cancel { .. } => "Cancel",
         })
     }
 }
@@ -272,6 +448,24 @@ fn stanza(xml: &[u8]) -> Result<Element, Refused> {
     Ok(stanza)
 }
 
+impl Resolution {
+    fn into_core(self) -> epode::Answer<'static> {
+        match self {
+            Self::Records { records } => {
+                let records = records.into_iter().map(|record| epode::SrvRecord {
+                    priority: record.priority,
+                    weight: record.weight,
+                    port: record.port,
+                    target: record.target,
+                });
+                epode::Answer::Records(records.collect())
+            }
+            Self::Document { bytes } => epode::Answer::Document(Cow::Owned(bytes)),
+            Self::Failed { reason } => epode::Answer::Failed(reason.into_core()),
+        }
+    }
+}
+
 impl Reply {
     fn into_core(self) -> Result<Result<Option<Element>, epode::StanzaError>, Refused> {
         Ok(match self {
@@ -284,8 +478,8 @@ impl Reply {
 impl LinkInfo {
     fn into_core(self) -> epode::LinkInfo {
         epode::LinkInfo {
-            alpn: None,
-            subprotocol: None,
+            alpn: self.alpn,
+            subprotocol: self.subprotocol,
             encrypted: self.encrypted,
             verified: match self.verified {
                 Verified::No => epode::Verified::No,

@@ -1,7 +1,7 @@
 //! epode's client for Swift, Kotlin and Python: the contract of the crate `epode`, through UniFFI.
 //!
-//! One turn of a host's loop is one crossing. Something happened: [`Client::handle`] it, or [`Client::responded`] for an HTTP answer,
-//! whose body is borrowed rather than copied. The [`Step`] that comes back holds all that there is to do, in order, and the one deadline.
+//! One turn of a host's loop is one crossing. Something happened: [`Client::handle`] it, or [`Client::received`] for bytes and
+//! [`Client::responded`] for an HTTP answer, which are borrowed rather than copied. The [`Step`] that comes back holds all that there is to do, in order, and the one deadline.
 //!
 //! How it differs from the Rust contract, and why:
 //!
@@ -11,10 +11,12 @@
 //! - A client may be called from any thread, one at a time: it is behind a lock. After a panic, which would be a fault of epode's, it is
 //!   [`Refused::Closed`] for ever.
 //!
-//! How the files fit: `config`, `input` and `output` mirror the modules of those names in the core; `refused` is what may be thrown.
+//! How the files fit: `config`, `input` and `output` mirror the modules of those names in the core; `event` is what an output may have
+//! for the application; `refused` is what may be thrown.
 #![forbid(unsafe_code)]
 
 mod config;
+mod event;
 mod input;
 mod output;
 mod refused;
@@ -22,13 +24,18 @@ mod refused;
 use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use config::{Authzid, Bosh, Config, Credentials, Limits, Mechanisms, Timeouts};
-use epode::Instant;
-pub use input::{Failure, Input, LinkInfo, Reply, StanzaError, StanzaErrorType, TlsFacts, Verified};
-pub use output::{
-    Blame, Deadline, Endpoint, Event, IqResult, OfflineReason, Output, ServerProof, Stage, Stanza, StanzaKind, Step,
+pub use config::{
+    Acknowledge, Attach, AttachKeys, Authzid, Bosh, Config, Credentials, Limits, Liveness, Mechanisms, Persist,
+    Reconnect, ReconnectWhen, StreamManagement, Timeouts, Transport,
 };
-pub use refused::Refused;
+use epode::Instant;
+pub use event::{Blame, Event, IqResult, OfflineReason, ServerProof, Stage, Stanza, StanzaKind, TransportKind};
+pub use input::{
+    Failure, Input, LinkInfo, Network, Reply, Resolution, Slot, SrvRecord, StanzaError, StanzaErrorType, TlsFacts,
+    Verified,
+};
+pub use output::{Deadline, Endpoint, Output, Question, Step, TcpTls};
+pub use refused::{Refused, SnapshotError};
 
 uniffi::setup_scaffolding!("epode");
 
@@ -70,6 +77,17 @@ impl Client {
     pub fn handle(&self, now: u64, input: Input) -> Result<Step, Refused> {
         let mut engine = self.lock()?;
         let token = engine.handle(Instant::from_millis(now), input.into_core()?)?;
+        Ok(Step::drain(&mut engine, token))
+    }
+
+    /// Takes bytes from TCP, or one WebSocket message, as [`Input::Received`] would, without a copy.
+    pub fn received(&self, now: u64, link: u64, bytes: &[u8]) -> Result<Step, Refused> {
+        let mut engine = self.lock()?;
+        let input = epode::Input::Received {
+            link: epode::LinkId(link),
+            bytes: Cow::Borrowed(bytes),
+        };
+        let token = engine.handle(Instant::from_millis(now), input)?;
         Ok(Step::drain(&mut engine, token))
     }
 
@@ -119,8 +137,12 @@ mod tests {
             Credentials::Password {
                 password: b"pencil".to_vec(),
             },
-            Bosh::new("https://localhost/http-bind"),
+            vec![bosh("https://localhost/http-bind")],
         )
+    }
+
+    fn bosh(url: &str) -> Transport {
+        Transport::Bosh { bosh: Bosh::new(url) }
     }
 
     #[test]
@@ -132,11 +154,11 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_a_sentence() {
         let mut config = config();
-        config.bosh.url = "http://localhost/".to_owned();
+        config.transports.push(bosh("http://localhost/"));
         let refused = Client::new(config, &[0; 32]).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "the address is http: credentials travel over https only"
+            "the address is http or ws: credentials travel over https and wss only"
         );
     }
 
@@ -178,6 +200,102 @@ mod tests {
             }
         );
         assert!(matches!(send("<message>"), Err(Refused::Xml { .. })));
+    }
+
+    #[test]
+    fn an_input_of_another_transport_is_refused() {
+        let client = Client::new(config(), &[0; 32]).unwrap();
+        let outputs = client.handle(0, Input::Start).unwrap().outputs;
+        let [Output::Connect { link, server_name, .. }] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        let info = LinkInfo {
+            encrypted: true,
+            verified: Verified::Host {
+                name: server_name.clone(),
+            },
+            tls_version: None,
+            client_certificate_requested: None,
+            client_certificate: None,
+            alpn: None,
+            subprotocol: None,
+        };
+        client.handle(0, Input::Connected { link: *link, info }).unwrap();
+        let refused = client.received(0, *link, b"x").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "this input does not exist on this link's transport"
+        );
+        // A link that never was is nobody's mistake: it may be gone already.
+        assert_eq!(client.received(0, link + 1, b"x").unwrap().outputs, []);
+    }
+
+    #[test]
+    fn what_was_stored_is_restored_or_refused() {
+        let client = Client::new(config(), &[0; 32]).unwrap();
+        let restore = |slot| {
+            let bytes = b"no snapshot at all".to_vec();
+            client.handle(0, Input::Restore { slot, bytes }).unwrap_err()
+        };
+        let refused = restore(Slot::Session);
+        assert!(
+            matches!(
+                &refused,
+                Refused::Snapshot {
+                    error: SnapshotError::Corrupt,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains("damaged"));
+        client.handle(0, Input::Start).unwrap();
+        assert!(matches!(restore(Slot::Pins), Refused::Misuse { .. }));
+    }
+
+    #[test]
+    fn what_is_sent_and_stored_is_not_shown() {
+        let bytes = b"pencil".to_vec();
+        let (slot, append, link) = (Slot::Session, false, 1);
+        let shown = [
+            format!(
+                "{:?}",
+                Input::Restore {
+                    slot,
+                    bytes: bytes.clone()
+                }
+            ),
+            format!(
+                "{:?}",
+                Input::Received {
+                    link,
+                    bytes: bytes.clone()
+                }
+            ),
+            format!(
+                "{:?}",
+                Output::Store {
+                    slot,
+                    append,
+                    bytes: bytes.clone()
+                }
+            ),
+            format!("{:?}", Output::Write { link, bytes }),
+            format!(
+                "{:?}",
+                Output::Frame {
+                    link,
+                    text: "pencil".to_owned()
+                }
+            ),
+        ];
+        // Neither as text nor as numbers.
+        assert!(
+            shown
+                .iter()
+                .all(|shown| !shown.contains("pencil") && !shown.contains("112, 101")),
+            "{shown:?}"
+        );
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the client asks of its host, as records and enums that cross.
 
-use epode::error::{ConnectionError, IqError, LoginError, PeerIncompatible, PeerMisbehaved, TlsError};
-use epode::{Element, Warning};
+use std::fmt;
 
-use crate::input::StanzaError;
+use crate::event::Event;
+use crate::input::Slot;
 
 /// The answer to every input: all that there is to do, in order, and when to be woken.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
@@ -27,9 +27,27 @@ pub struct Deadline {
     pub name: String,
 }
 
-/// What the host has to do.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+/// What the host has to do. Its `Debug` shows the size of what is sent or stored instead: logins are in it.
+#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
 pub enum Output {
+    /// Find this out, then say `Resolved`.
+    Resolve {
+        /// What `Resolved` has to name.
+        query: u64,
+        /// What is asked.
+        question: Question,
+        /// The client goes on without an answer then: a library's own timeout must not be shorter.
+        deadline_ms: u64,
+    },
+    /// Make these bytes durable before acting on the outputs that follow. They are a secret as a whole.
+    Store {
+        /// Where.
+        slot: Slot,
+        /// Put them behind what is in the slot already; otherwise they replace it. Nothing, not appended, empties the slot.
+        append: bool,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// Open a link, then say `Connected` or `Failed`.
     Connect {
         /// The id of the new link.
@@ -42,6 +60,28 @@ pub enum Output {
         identity: Option<String>,
         /// Never buffer more than so many bytes of one answer: fail the request instead.
         max_message: u64,
+    },
+    /// Send these bytes over TCP, in order; say `Written` as they leave.
+    Write {
+        /// The link.
+        link: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Send this as one WebSocket text message, in order; say `Written` as it leaves.
+    Frame {
+        /// The link.
+        link: u64,
+        /// The text.
+        text: String,
+    },
+    /// Stop reading. Bytes that were read already go into `Received`, never into TLS. Then shake hands, with the `identity` of the
+    /// `Connect`, and say `Connected` or `Failed`.
+    StartTls {
+        /// The link.
+        link: u64,
+        /// The name that the server's certificate must be valid for.
+        server_name: String,
     },
     /// POST `body` as `text/xml; charset=utf-8`. Do not retry, follow redirects or decompress.
     Post {
@@ -76,6 +116,20 @@ pub enum Output {
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum Endpoint {
+    /// A TCP connection, to the host at any of its addresses.
+    Tcp {
+        /// A host name, or an address: of IPv6 without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+        /// When TLS begins.
+        tls: TcpTls,
+    },
+    /// A WebSocket (RFC 7395): ask for the subprotocol `xmpp`, and say in `LinkInfo` what was selected.
+    WebSocket {
+        /// The URL.
+        url: String,
+    },
     /// An HTTP client for a BOSH connection manager (XEP-0124).
     Bosh {
         /// The URL that every request is posted to.
@@ -83,171 +137,30 @@ pub enum Endpoint {
     },
 }
 
-/// News for the application.
+/// When TLS begins on a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum TcpTls {
+    /// At once (XEP-0368): offer the protocol `xmpp-client` by ALPN.
+    Direct,
+    /// When the client says `StartTls` (RFC 6120 §5).
+    StartTls,
+}
+
+/// What the host has to find out.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum Event {
-    /// Logged in, and a resource is bound.
-    Online {
-        /// The full JID that the server bound.
-        jid: String,
-        /// The SASL mechanism, as `EXTERNAL`.
-        mechanism: String,
-        /// The server proved that it knows the password too.
-        server_proof: ServerProof,
-        /// An earlier session goes on; nothing was lost.
-        resumed: bool,
-        /// Whether the server asked for a client certificate, where the host could tell.
-        client_certificate_requested: Option<bool>,
-        /// How many times the client had to wait for the server since `Connected`.
-        round_trips: u32,
+pub enum Question {
+    /// The SRV records of a name such as `_xmpp-client._tcp.example.org` (RFC 2782).
+    Srv {
+        /// The name, in ASCII.
+        name: String,
     },
-    /// The client will not try any more: exactly once for each `Start`, and the last event.
-    Offline {
-        /// Why.
-        reason: OfflineReason,
+    /// A document, by GET over verified HTTPS, without following redirects (XEP-0156).
+    Document {
+        /// The URL.
+        url: String,
+        /// Never read more than so many bytes: fail instead.
+        max_bytes: u64,
     },
-    /// A message or a presence. What it carries comes from others: not to be trusted.
-    Stanza {
-        /// The stanza.
-        stanza: Stanza,
-    },
-    /// An `iq` request in a namespace that the configuration names. Answer it with `Respond`.
-    Request {
-        /// What `Respond` has to name.
-        token: u64,
-        /// The `iq`.
-        iq: Stanza,
-    },
-    /// A request of the application's is over: exactly once for each.
-    IqDone {
-        /// What the `Step` gave for it.
-        token: u64,
-        /// How it ended.
-        result: IqResult,
-    },
-    /// How far a stanza of the application's has come. `Acked` and `Failed` are final; one of them always comes.
-    Delivery {
-        /// What the `Step` gave for it.
-        token: u64,
-        /// How far.
-        stage: Stage,
-    },
-    /// The outbound queue was full and has room again.
-    Writable,
-    /// Something that does not stop the client, but that a person should know.
-    Warning {
-        /// Its name, for programs.
-        code: String,
-        /// For a person.
-        sentence: String,
-    },
-}
-
-/// Why a client is offline.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct OfflineReason {
-    /// Who is to blame.
-    pub blame: Blame,
-    /// What it was, as the variant of the Rust error: `refused`, `no_mechanism`, `certificate_changed`.
-    pub code: String,
-    /// For a person: what happened, and what to do about it.
-    pub sentence: String,
-    /// The condition that the server gave, as `not-authorized`.
-    pub condition: Option<String>,
-    /// The server's text: not to be trusted.
-    pub text: Option<String>,
-}
-
-/// Who is to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum Blame {
-    /// Nobody: the application said `Stop`.
-    Stopped,
-    /// The server could not be reached, or the connection broke.
-    Connection,
-    /// TLS, or the lack of it.
-    Tls,
-    /// The server refused the login, or it cannot be done with what the application gave.
-    Login,
-    /// The server lacks something that is needed.
-    Incompatible,
-    /// The server broke the protocol.
-    Misbehaved,
-    /// The server ended the session and said why.
-    Ended,
-}
-
-/// A stanza, flat.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct Stanza {
-    /// Which of the three.
-    pub kind: StanzaKind,
-    /// The attribute `id`.
-    pub id: Option<String>,
-    /// The attribute `from`; the server vouches for it.
-    pub from: Option<String>,
-    /// The attribute `to`.
-    pub to: Option<String>,
-    /// The attribute `type`.
-    pub r#type: Option<String>,
-    /// The text of a message's `<body/>`.
-    pub body: Option<String>,
-    /// The whole stanza as a document of its own, in UTF-8.
-    pub xml: Vec<u8>,
-}
-
-/// The kinds of stanza (RFC 6120 §8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum StanzaKind {
-    /// `<message/>`
-    Message,
-    /// `<presence/>`
-    Presence,
-    /// `<iq/>`
-    Iq,
-}
-
-/// How a request of the application's ended.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum IqResult {
-    /// The `iq` of type `result`.
-    Answer {
-        /// The `iq`.
-        iq: Stanza,
-    },
-    /// The entity answered with an error.
-    Error {
-        /// The error.
-        error: StanzaError,
-    },
-    /// No answer in time.
-    Timeout,
-    /// The session ended first. Whether the request was handled is not known.
-    Disconnected,
-    /// The application cancelled it.
-    Cancelled,
-}
-
-/// Whether the server proved its knowledge of the credential (RFC 5802 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum ServerProof {
-    /// It did, and the proof was verified.
-    Verified,
-    /// The mechanism has no such proof: TLS alone vouches for the server.
-    None,
-}
-
-/// How far a stanza has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
-pub enum Stage {
-    /// It waits in the client.
-    Queued,
-    /// The host has written it. On BOSH that is known only with the acknowledgement.
-    Sent,
-    /// The server has acknowledged it.
-    Acked,
-    /// It is not known to have arrived, and will not be sent again.
-    Failed,
 }
 
 impl Step {
@@ -275,6 +188,38 @@ impl Output {
     #[must_use]
     pub fn from_core(output: epode::Output) -> Option<Self> {
         Some(match output {
+            epode::Output::Resolve {
+                query,
+                question,
+                deadline,
+            } => Self::Resolve {
+                query: query.0,
+                question: match question {
+                    epode::Question::Srv { name } => Question::Srv { name },
+                    epode::Question::Document { url, max_bytes } => Question::Document {
+                        url,
+                        max_bytes: max_bytes as u64,
+                    },
+                    _ => return None,
+                },
+                deadline_ms: deadline.as_millis(),
+            },
+            epode::Output::Store { slot, append, bytes } => Self::Store {
+                slot: match slot {
+                    epode::Slot::Session => Slot::Session,
+                    epode::Slot::Token => Slot::Token,
+                    epode::Slot::Pins => Slot::Pins,
+                    _ => return None,
+                },
+                append,
+                bytes: bytes.expose().to_vec(),
+            },
+            epode::Output::Write { link, bytes } => Self::Write { link: link.0, bytes },
+            epode::Output::Frame { link, text } => Self::Frame { link: link.0, text },
+            epode::Output::StartTls { link, server_name } => Self::StartTls {
+                link: link.0,
+                server_name,
+            },
             epode::Output::Connect {
                 link,
                 endpoint,
@@ -284,6 +229,16 @@ impl Output {
             } => Self::Connect {
                 link: link.0,
                 endpoint: match endpoint {
+                    epode::Endpoint::Tcp { host, port, tls } => Endpoint::Tcp {
+                        host,
+                        port,
+                        tls: match tls {
+                            epode::TcpTls::Direct => TcpTls::Direct,
+                            epode::TcpTls::StartTls => TcpTls::StartTls,
+                            _ => return None,
+                        },
+                    },
+                    epode::Endpoint::WebSocket { url } => Endpoint::WebSocket { url },
                     epode::Endpoint::Bosh { url } => Endpoint::Bosh { url },
                     _ => return None,
                 },
@@ -315,208 +270,28 @@ impl Output {
     }
 }
 
-impl Event {
-    fn from_core(event: epode::Event) -> Option<Self> {
-        Some(match event {
-            epode::Event::Online {
-                jid,
-                mechanism,
-                server_proof,
-                resumed,
-                client_certificate_requested,
-                round_trips,
-                ..
-            } => Self::Online {
-                jid: jid.to_string(),
-                mechanism,
-                server_proof: if server_proof == epode::ServerProof::Verified {
-                    ServerProof::Verified
-                } else {
-                    ServerProof::None
-                },
-                resumed,
-                client_certificate_requested,
-                round_trips,
-            },
-            epode::Event::Offline { reason } => Self::Offline {
-                reason: OfflineReason::new(&reason),
-            },
-            epode::Event::Stanza { stanza, .. } => Self::Stanza {
-                stanza: Stanza::new(&stanza),
-            },
-            epode::Event::Request { token, iq } => Self::Request {
-                token: token.0,
-                iq: Stanza::new(&iq),
-            },
-            epode::Event::IqDone { token, result } => Self::IqDone {
-                token: token.0,
-                result: match result {
-                    Ok(iq) => IqResult::Answer { iq: Stanza::new(&iq) },
-                    Err(IqError::Error(error)) => IqResult::Error { error: error.into() },
-                    Err(IqError::Timeout) => IqResult::Timeout,
-                    Err(IqError::Cancelled) => IqResult::Cancelled,
-                    Err(IqError::Disconnected | _) => IqResult::Disconnected,
-                },
-            },
-            epode::Event::Delivery { token, stage } => Self::Delivery {
-                token: token.0,
-                stage: match stage {
-                    epode::Stage::Queued => Stage::Queued,
-                    epode::Stage::Sent => Stage::Sent,
-                    epode::Stage::Acked => Stage::Acked,
-                    epode::Stage::Failed => Stage::Failed,
-                },
-            },
-            epode::Event::Writable => Self::Writable,
-            epode::Event::Warning(warning) => Self::Warning {
-                code: warning_code(&warning).to_owned(),
-                sentence: warning.to_string(),
-            },
-            _ => return None,
-        })
-    }
-}
-
-impl Stanza {
-    fn new(stanza: &Element) -> Self {
-        let attribute = |name| stanza.attribute(name).map(str::to_owned);
-        let kind = match stanza.name() {
-            "message" => StanzaKind::Message,
-            "presence" => StanzaKind::Presence,
-            _ => StanzaKind::Iq,
-        };
-        let body = match kind {
-            StanzaKind::Message => stanza
-                .child(stanza.namespace(), "body")
-                .map(|body| body.text().into_owned()),
-            StanzaKind::Presence | StanzaKind::Iq => None,
-        };
-        Self {
-            kind,
-            id: attribute("id"),
-            from: attribute("from"),
-            to: attribute("to"),
-            r#type: attribute("type"),
-            body,
-            xml: stanza.to_xml().into_bytes(),
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = |len: usize| format!("{len} bytes");
+        match self {
+            Self::Resolve { query, question, .. } => f.debug_tuple("Resolve").field(query).field(question).finish(),
+            Self::Store { slot, append, bytes } => {
+                let size = size(bytes.len());
+                f.debug_tuple("Store").field(slot).field(append).field(&size).finish()
+            }
+            Self::Connect { link, endpoint, .. } => f.debug_tuple("Connect").field(link).field(endpoint).finish(),
+            Self::Write { link, bytes } => f.debug_tuple("Write").field(link).field(&size(bytes.len())).finish(),
+            Self::Frame { link, text } => f.debug_tuple("Frame").field(link).field(&size(text.len())).finish(),
+            Self::StartTls { link, server_name } => f.debug_tuple("StartTls").field(link).field(server_name).finish(),
+            Self::Post {
+                link, request, body, ..
+            } => {
+                let size = size(body.len());
+                f.debug_tuple("Post").field(link).field(request).field(&size).finish()
+            }
+            Self::Abandon { link, request } => f.debug_tuple("Abandon").field(link).field(request).finish(),
+            Self::Close { link } => f.debug_tuple("Close").field(link).finish(),
+            Self::Event { event } => f.debug_tuple("Event").field(event).finish(),
         }
-    }
-}
-
-impl OfflineReason {
-    fn new(reason: &epode::Offline) -> Self {
-        let (mut condition, mut text) = (None, None);
-        let (blame, code) = match reason {
-            epode::Offline::Stopped => (Blame::Stopped, "stopped"),
-            epode::Offline::Connection(error) => (Blame::Connection, connection_code(error)),
-            epode::Offline::Tls(error) => (Blame::Tls, tls_code(error)),
-            epode::Offline::Login(error) => {
-                if let LoginError::Refused {
-                    condition: why,
-                    text: says,
-                    ..
-                } = error
-                {
-                    condition = Some(why.clone());
-                    text.clone_from(says);
-                } else if let LoginError::BindRefused { error } = error {
-                    condition = Some(error.condition.clone());
-                    text.clone_from(&error.text);
-                }
-                (Blame::Login, login_code(error))
-            }
-            epode::Offline::Incompatible(error) => (Blame::Incompatible, incompatible_code(error)),
-            epode::Offline::Misbehaved(error) => {
-                condition = Some(error.condition().to_owned());
-                (Blame::Misbehaved, misbehaved_code(error))
-            }
-            epode::Offline::Ended(end) => {
-                condition.clone_from(&end.condition);
-                text.clone_from(&end.text);
-                (Blame::Ended, "ended")
-            }
-            // Not an enum of this crate.
-            _ => (Blame::Connection, "other"),
-        };
-        Self {
-            blame,
-            code: code.to_owned(),
-            sentence: reason.to_string(),
-            condition,
-            text,
-        }
-    }
-}
-
-// The codes are the names of the variants, as the record format writes them. The enums are not of this crate: hence a last arm in each.
-
-fn connection_code(error: &ConnectionError) -> &'static str {
-    match error {
-        ConnectionError::Failed(_) => "failed",
-        ConnectionError::Closed => "closed",
-        ConnectionError::Timeout { .. } => "timeout",
-        ConnectionError::HttpStatus(_) => "http_status",
-        ConnectionError::NotBosh { .. } => "not_bosh",
-        ConnectionError::GaveUp { .. } => "gave_up",
-        ConnectionError::RequestIdsExhausted => "request_ids_exhausted",
-        _ => "other",
-    }
-}
-
-fn tls_code(error: &TlsError) -> &'static str {
-    match error {
-        TlsError::Required => "required",
-        TlsError::WrongName { .. } => "wrong_name",
-        TlsError::CertificateRejected { .. } => "certificate_rejected",
-        TlsError::Alert { .. } => "alert",
-        TlsError::CertificateChanged => "certificate_changed",
-        TlsError::CertificateProbablyRefused => "certificate_probably_refused",
-        _ => "other",
-    }
-}
-
-fn login_code(error: &LoginError) -> &'static str {
-    match error {
-        LoginError::Refused { .. } => "refused",
-        LoginError::UnknownAnswer { .. } => "unknown_answer",
-        LoginError::NoMechanism { .. } => "no_mechanism",
-        LoginError::Mechanism { .. } => "mechanism",
-        LoginError::UnexpectedIdentity { .. } => "unexpected_identity",
-        LoginError::BindRefused { .. } => "bind_refused",
-        _ => "other",
-    }
-}
-
-fn incompatible_code(error: &PeerIncompatible) -> &'static str {
-    match error {
-        PeerIncompatible::NoSasl => "no_sasl",
-        PeerIncompatible::NoBind => "no_bind",
-        PeerIncompatible::SessionParameters => "session_parameters",
-        _ => "other",
-    }
-}
-
-fn misbehaved_code(error: &PeerMisbehaved) -> &'static str {
-    match error {
-        PeerMisbehaved::Xml(_) => "xml",
-        PeerMisbehaved::Unexpected { .. } => "unexpected",
-        PeerMisbehaved::BoshPayload { .. } => "bosh_payload",
-        PeerMisbehaved::BoundJid => "bound_jid",
-        PeerMisbehaved::TooManyRequests => "too_many_requests",
-        _ => "other",
-    }
-}
-
-fn warning_code(warning: &Warning) -> &'static str {
-    match warning {
-        Warning::CertificateWithoutName => "certificate_without_name",
-        Warning::CertificateNamesOthers { .. } => "certificate_names_others",
-        Warning::CertificateNameType => "certificate_name_type",
-        Warning::CertificateNamesSeveral => "certificate_names_several",
-        Warning::CertificateUnreadable => "certificate_unreadable",
-        Warning::Resent { .. } => "resent",
-        Warning::Hurried => "hurried",
-        Warning::Dropped { .. } => "dropped",
-        _ => "other",
     }
 }

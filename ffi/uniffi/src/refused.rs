@@ -27,6 +27,13 @@ pub enum Refused {
     },
     /// There is no session to send on: `Start` first, or wait for `Online` in the case of a presence.
     NotStarted,
+    /// What was stored cannot be restored; the client starts afresh.
+    Snapshot {
+        /// Why.
+        error: SnapshotError,
+        /// Why, for a person.
+        why: String,
+    },
     /// The bytes are not one XML element.
     Xml {
         /// Why, for a person.
@@ -44,6 +51,21 @@ pub enum Refused {
     },
     /// An earlier call panicked: a fault of epode's. The client is dead; make a new one.
     Closed,
+}
+
+/// Why what was stored cannot be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// It is damaged, or no snapshot at all.
+    Corrupt,
+    /// It is of another account, or of another slot.
+    Foreign,
+    /// A later version of the library wrote it.
+    Newer {
+        /// The version of its format.
+        version: u16,
+    },
 }
 
 impl Refused {
@@ -64,6 +86,15 @@ impl From<epode::Refused> for Refused {
             epode::Refused::Invalid { .. } => Self::Invalid { why },
             epode::Refused::NotStarted => Self::NotStarted,
             epode::Refused::Misuse(_) => Self::Misuse { why },
+            epode::Refused::Snapshot(error) => Self::Snapshot {
+                error: match error {
+                    epode::error::SnapshotError::Foreign => SnapshotError::Foreign,
+                    epode::error::SnapshotError::Newer { version } => SnapshotError::Newer { version },
+                    // Not an enum of this crate.
+                    epode::error::SnapshotError::Corrupt | _ => SnapshotError::Corrupt,
+                },
+                why,
+            },
             // Not an enum of this crate.
             _ => Self::Misuse { why },
         }
@@ -73,7 +104,9 @@ impl From<epode::Refused> for Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Misuse { why } | Self::Invalid { why } | Self::Configuration { why } => f.write_str(why),
+            Self::Misuse { why } | Self::Invalid { why } | Self::Configuration { why } | Self::Snapshot { why, .. } => {
+                f.write_str(why)
+            }
             Self::Full => epode::Refused::Full.fmt(f),
             Self::TooLarge { bytes, maximum } => {
                 write!(f, "the stanza has {bytes} bytes; at most {maximum} are sent")

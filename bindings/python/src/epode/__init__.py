@@ -32,7 +32,21 @@ from epode.errors import (
     TlsFailed,
     WentOffline,
 )
-from epode.events import Answer, Delivery, Event, Message, Notice, Offline, Online, Presence, Request, Stage
+from epode.events import (
+    Answer,
+    Delivery,
+    Event,
+    Interrupted,
+    Message,
+    Notice,
+    Offered,
+    Offline,
+    Online,
+    Presence,
+    Request,
+    Stage,
+    Transport,
+)
 
 __all__ = [
     "Answer",
@@ -42,11 +56,13 @@ __all__ = [
     "Delivery",
     "EpodeError",
     "Event",
+    "Interrupted",
     "InvalidStanza",
     "LoginFailed",
     "Message",
     "Notice",
     "NotOnline",
+    "Offered",
     "Offline",
     "Online",
     "Presence",
@@ -59,6 +75,7 @@ __all__ = [
     "Stage",
     "StanzaTooLarge",
     "TlsFailed",
+    "Transport",
     "WentOffline",
     "connect",
 ]

@@ -6,7 +6,22 @@ from typing import Final
 
 from epode import _native
 from epode.errors import ConfigurationError, EpodeError, InvalidStanza, NotOnline, StanzaTooLarge
-from epode.events import Answer, Blame, Delivery, Event, Message, Notice, Offline, Online, Presence, Request, Stage
+from epode.events import (
+    Answer,
+    Blame,
+    Delivery,
+    Event,
+    Interrupted,
+    Message,
+    Notice,
+    Offered,
+    Offline,
+    Online,
+    Presence,
+    Request,
+    Stage,
+    Transport,
+)
 
 _BLAMES: Final[dict[_native.Blame, Blame]] = {
     _native.Blame.STOPPED: "stopped",
@@ -23,6 +38,11 @@ _STAGES: Final[dict[_native.Stage, Stage]] = {
     _native.Stage.ACKED: "acked",
     _native.Stage.FAILED: "failed",
 }
+_TRANSPORTS: Final[dict[_native.TransportKind, Transport]] = {
+    _native.TransportKind.TCP: "tcp",
+    _native.TransportKind.WEB_SOCKET: "websocket",
+    _native.TransportKind.BOSH: "bosh",
+}
 ERROR_TYPES: Final = {
     "auth": _native.StanzaErrorType.AUTH,
     "cancel": _native.StanzaErrorType.CANCEL,
@@ -33,7 +53,7 @@ ERROR_TYPES: Final = {
 ERROR_TYPE_NAMES: Final = {kind: name for name, kind in ERROR_TYPES.items()}
 
 
-def event(native: _native.Event) -> Event | None:
+def event(native: _native.Event, now: int) -> Event | None:
     """The façade's event; ``None`` for those that the driver itself deals with."""
     if isinstance(native, _native.Event.ONLINE):
         return Online(
@@ -43,10 +63,15 @@ def event(native: _native.Event) -> Event | None:
             resumed=native.resumed,
             client_certificate_requested=native.client_certificate_requested,
             round_trips=native.round_trips,
+            transport=_TRANSPORTS[native.transport],
         )
+    if isinstance(native, _native.Event.INTERRUPTED):
+        retry_in = None if native.retry_at_ms is None else max(0, native.retry_at_ms - now) / 1000
+        return Interrupted(_offline(native.reason), retry_in, native.resumable)
+    if isinstance(native, _native.Event.OFFERED):
+        return Offered(native.features, _TRANSPORTS[native.transport], native.encrypted)
     if isinstance(native, _native.Event.OFFLINE):
-        reason = native.reason
-        return Offline(_BLAMES[reason.blame], reason.code, reason.sentence, reason.condition, reason.text)
+        return _offline(native.reason)
     if isinstance(native, _native.Event.STANZA):
         stanza = native.stanza
         if stanza.kind == _native.StanzaKind.MESSAGE:
@@ -62,6 +87,10 @@ def event(native: _native.Event) -> Event | None:
     return None
 
 
+def _offline(reason: _native.OfflineReason) -> Offline:
+    return Offline(_BLAMES[reason.blame], reason.code, reason.sentence, reason.condition, reason.text)
+
+
 def answer(iq: _native.Stanza) -> Answer:
     """The answer to a request."""
     return Answer(iq._from, iq.to, iq.type, iq.id, iq.xml)
@@ -70,7 +99,7 @@ def answer(iq: _native.Stanza) -> Answer:
 def refused(error: _native.Refused) -> EpodeError:
     """The exception for a call that was refused, but for ``Full``, which the driver waits out."""
     if isinstance(error, _native.Refused.NotStarted):
-        return NotOnline("not online: the session has not begun, or is over")
+        return NotOnline("not online: the session has not begun, is interrupted, or is over")
     if isinstance(error, _native.Refused.TooLarge):
         return StanzaTooLarge(f"the stanza has {error.bytes} bytes; at most {error.maximum} are sent")
     if isinstance(error, _native.Refused.Invalid):
@@ -81,6 +110,6 @@ def refused(error: _native.Refused) -> EpodeError:
         return ConfigurationError(f"this is no JID: {error.why}")
     if isinstance(error, _native.Refused.Configuration):
         return ConfigurationError(error.why)
-    if isinstance(error, _native.Refused.Misuse):
+    if isinstance(error, _native.Refused.Misuse | _native.Refused.Snapshot):
         return EpodeError(error.why)
     return EpodeError("the client is dead after a fault of epode's own: make a new one, and report the fault")

@@ -1,4 +1,7 @@
-"""The asyncio driver: it owns the connections and the clock, feeds the engine, and carries out what it asks for."""
+"""The asyncio driver: it owns the connections and the clock, feeds the engine, and carries out what it asks for.
+
+It carries BOSH. Of the engine's other transports it says that it has none, and it asks nothing of DNS.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from epode import _convert, _native
 from epode._http import Answer as HttpAnswer
 from epode._http import Link
 from epode.errors import ConfigurationError, EpodeError, NotOnline, RequestFailed, RequestTimedOut, went_offline
-from epode.events import Answer, Delivery, Event, Message, Offline, Online, Presence, Request
+from epode.events import Answer, Delivery, Event, Interrupted, Message, Offline, Online, Presence, Request
 
 _IDENTITY: Final = "certificate"
 
@@ -42,6 +45,7 @@ def connect(
     allow_plain: bool = False,
     answers: Iterable[str] = (),
     available: bool = True,
+    reconnect: bool = True,
 ) -> Client:
     """A client for the account ``jid``, to be used with ``async with``, which logs in and at the end says goodbye.
 
@@ -51,6 +55,8 @@ def connect(
 
     ``allow_plain`` also allows SASL PLAIN, which shows the server the password. ``answers`` are the namespaces of requests that the
     application answers. ``available`` sends initial presence, without which servers route no messages to the account.
+    ``reconnect`` connects again when the link is gone after a login (:class:`Interrupted`), unless trying again cannot help; without it, that
+    is the end.
 
     Raises :class:`ConfigurationError` for what cannot work. Nothing is sent yet.
     """
@@ -73,8 +79,11 @@ def connect(
     config = _native.Config(
         jid=jid,
         credentials=credentials,
-        bosh=_native.Bosh(url=bosh),
+        transports=[_native.Transport.BOSH(_native.Bosh(url=bosh))],
         mechanisms=_native.Mechanisms(allow_plain=allow_plain),
+        reconnect=_native.Reconnect(
+            when=_native.ReconnectWhen.AFTER_ONLINE if reconnect else _native.ReconnectWhen.NEVER
+        ),
         answers=list(answers),
     )
     try:
@@ -85,9 +94,10 @@ def connect(
 
 
 class Client:
-    """One session with a server. Made by :func:`connect`; it belongs to the event loop that enters it.
+    """One account, online until the application leaves. Made by :func:`connect`; it belongs to the event loop that enters it.
 
-    Iterate over it for events: :class:`Online` is the first, :class:`Offline` the last.
+    Iterate over it for events: :class:`Online` is the first, :class:`Offline` the last. After each :class:`Interrupted` there is another
+    :class:`Online`, or the end.
     """
 
     def __init__(self, engine: _native.Client, context: ssl.SSLContext, *, available: bool) -> None:
@@ -108,7 +118,9 @@ class Client:
         self._own: set[int] = set()
         self._answers: dict[int, asyncio.Future[_native.IqResult]] = {}
         self._started = False
-        self._online: Online | None = None
+        self._jid: str | None = None
+        self._was_online = False
+        self._unannounced = False
         self._offline: Offline | None = None
         self._changed = asyncio.Event()
 
@@ -121,7 +133,7 @@ class Client:
         self._started = True
         try:
             self._feed(_native.Input.START())
-            while self._online is None and self._offline is None:
+            while not self._was_online and self._offline is None:
                 await self._wait(self._changed)
         except BaseException:
             # Cancelled in the middle of a login: the server may hold half a session.
@@ -161,8 +173,8 @@ class Client:
 
     @property
     def jid(self) -> str | None:
-        """The full JID, while online."""
-        return self._online.jid if self._online is not None and self._offline is None else None
+        """The full JID, while online: after an interruption it may be another one."""
+        return self._jid
 
     @property
     def offline(self) -> Offline | None:
@@ -317,20 +329,34 @@ class Client:
             if link := self._links.get(output.link):
                 link.abandon(output.request)
         elif isinstance(output, _native.Output.CONNECT):
-            self._open(output.link, output.endpoint.url, output.server_name, output.max_message)
+            self._open(output)
+        elif isinstance(output, _native.Output.RESOLVE):
+            why = "the asyncio driver asks neither DNS nor the server's host-meta: give connect() the URL"
+            self._feed(_native.Input.RESOLVED(output.query, _native.Resolution.FAILED(_native.Failure.OTHER(why))))
         elif isinstance(output, _native.Output.CLOSE) and (link := self._links.pop(output.link, None)):
             closing = asyncio.get_running_loop().create_task(link.close(_GOODBYE / 2))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
-    def _open(self, link: int, url: str, server_name: str, max_message: int) -> None:
+    def _open(self, connect: _native.Output) -> None:
+        link: int = connect.link
+        endpoint = connect.endpoint
+        if not isinstance(endpoint, _native.Endpoint.BOSH):
+            kind = "TCP" if isinstance(endpoint, _native.Endpoint.TCP) else "WebSocket"
+            why = f"the asyncio driver connects by BOSH only, not by {kind}: give connect() the URL of the server's BOSH service"
+            self._feed(_native.Input.FAILED(link, None, _native.Failure.OTHER(why)))
+            return
+
         def deliver(request: int, outcome: HttpAnswer | _native.Failure) -> None:
             self._answered(link, request, outcome)
 
-        self._links[link] = Link(url, self._context, max_message, self._may_read, deliver)
+        self._links[link] = Link(endpoint.url, self._context, connect.max_message, self._may_read, deliver)
         # The context verifies the server's certificate for the URL's host on every connection, or the request fails.
-        info = _native.LinkInfo(encrypted=True, verified=_native.Verified.HOST(server_name))
+        info = _native.LinkInfo(encrypted=True, verified=_native.Verified.HOST(connect.server_name))
         self._feed(_native.Input.CONNECTED(link, info))
+        if not self._may_read.is_set():
+            # A slow application is slow on the next link too.
+            self._feed(_native.Input.READING(link, False))
 
     def _happened(self, native: _native.Event) -> None:
         if isinstance(native, _native.Event.IQ_DONE):
@@ -340,9 +366,15 @@ class Client:
             return
         if isinstance(native, _native.Event.WRITABLE):
             self._writable.set()
+            if self._unannounced:
+                self._announce()
             return
-        event = _convert.event(native)
-        if event is None or (isinstance(event, Delivery) and event.token in self._own):
+        event = _convert.event(native, _now())
+        if event is None:
+            return
+        if isinstance(event, Delivery) and event.token in self._own:
+            if event.stage in ("acked", "failed"):
+                self._own.discard(event.token)
             return
         if isinstance(event, Offline):
             self._end(event)
@@ -350,16 +382,29 @@ class Client:
         self._events.append(event)
         self._news.set()
         if isinstance(event, Online):
-            self._online = event
+            self._jid = event.jid
+            self._was_online = True
             self._changed.set()
-            if self._available:
+            # A session that goes on has its presence already.
+            if self._available and not event.resumed:
                 self._announce()
+        elif isinstance(event, Interrupted):
+            self._jid = None
         elif isinstance(event, Message | Presence | Request):
             self._stanzas_waiting += 1
             self._judge_reading()
 
     def _announce(self) -> None:
-        token = self._feed(_native.Input.SEND(b"<presence xmlns='jabber:client'/>"))
+        self._unannounced = False
+        try:
+            token = self._feed(_native.Input.SEND(b"<presence xmlns='jabber:client'/>"))
+        except _Full:
+            # What the application sent while there was no session goes first.
+            self._unannounced = True
+            return
+        except NotOnline:
+            # Interrupted meanwhile: it is announced after the next login.
+            return
         if token is not None:
             # Its delivery is nobody's business; the events of it that wait already are among the outputs still to come.
             self._own.add(token)
@@ -390,6 +435,7 @@ class Client:
         if self._offline is not None:
             return
         self._offline = reason
+        self._jid = None
         self._events.append(reason)
         for answer in self._answers.values():
             if not answer.done():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Stage: TypeAlias = Literal["queued", "sent", "acked", "failed"]
+Transport: TypeAlias = Literal["tcp", "websocket", "bosh"]
 Blame: TypeAlias = Literal["stopped", "connection", "tls", "login", "incompatible", "misbehaved", "ended"]
 
 
@@ -51,7 +52,7 @@ class Request(_Stanza):
 
 @dataclass(frozen=True, slots=True)
 class Online:
-    """Logged in, and a resource is bound."""
+    """Logged in, and a resource is bound: once, and again after each :class:`Interrupted`."""
 
     jid: str
     """The full JID that the server bound."""
@@ -60,9 +61,27 @@ class Online:
     server_proved: bool
     """The server proved that it knows the password too; without, TLS alone vouches for the server."""
     resumed: bool
+    """An earlier session goes on; nothing was lost."""
     client_certificate_requested: bool | None
     """Whether the server asked for a client certificate. Python's ``ssl`` cannot tell: ``None``."""
     round_trips: int
+    transport: Transport = "bosh"
+    """How it travels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What the server offers before the login, where the client only looks."""
+
+    features: bytes = field(repr=False)
+    """``<stream:features/>``, as a document of its own in UTF-8."""
+    transport: Transport
+    encrypted: bool
+    """TLS protects the connection."""
+
+    def element(self) -> ElementTree.Element:
+        """The features as a tree, parsed now. The engine has bounded their size and depth."""
+        return ElementTree.fromstring(self.features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +118,19 @@ class Offline:
         return self.sentence
 
 
-Event: TypeAlias = Online | Message | Presence | Request | Delivery | Notice | Offline
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The link is gone, and the client will connect again by itself: then there is another :class:`Online`."""
+
+    reason: Offline
+    """Why it is gone, in the words of an end."""
+    retry_in: float | None
+    """In how many seconds the next attempt is made; ``None``: when there is a network again."""
+    resumable: bool
+    """The session can probably be resumed: nothing is lost so far."""
+
+    def __str__(self) -> str:
+        return self.reason.sentence
+
+
+Event: TypeAlias = Online | Interrupted | Offered | Message | Presence | Request | Delivery | Notice | Offline
