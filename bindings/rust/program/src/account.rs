@@ -173,7 +173,7 @@ impl ProofArgs {
 }
 
 /// Plain HTTP is for a server on this very machine: nothing leaves it.
-fn on_this_machine(url: &str) -> bool {
+pub(crate) fn on_this_machine(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://").or_else(|| url.strip_prefix("ws://")) else {
         return false;
     };

@@ -230,7 +230,7 @@ pub struct SendArgs {
 }
 
 /// Options of `probe`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 It asks DNS (SRV records of _xmpps-client and _xmpp-client) and the server's host-meta (XEP-0156) for the ways to the server, in the order in \
 which a client would take them. Where neither names any, it tries the ports that servers usually have, and marks them as guesses. On each it \
