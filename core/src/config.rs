@@ -1,5 +1,6 @@
 //! What an application decides before it starts: the account, how to prove it, where to connect, and the bounds.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -600,7 +601,7 @@ pub struct Bosh {
     pub key_sequence: bool,
     /// Go on with a session that somebody else created, and logged in to the account, instead of creating one.
     #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub attach: Option<Attach>,
+    pub attach: Option<Box<Attach>>,
 }
 
 impl Bosh {

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod transports;
 
 #[cfg(test)]
 mod tests {

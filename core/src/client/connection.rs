@@ -1,5 +1,6 @@
 //! One link: how it comes up, what it reports, how it is lost, and what follows.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -25,7 +26,8 @@ use crate::xml::Element;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) link: Link,
-    negotiation: Negotiation,
+    /// Until it is done.
+    negotiation: Option<Box<Negotiation>>,
     /// The name that the server's certificate must be valid for.
     server_name: String,
     encrypted: bool,
@@ -103,7 +105,10 @@ impl Client {
                     limits,
                     tls: *tls,
                 };
-                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+                (
+                    Link::Tcp(Box::new(tcp::Tcp::new(parameters))),
+                    self.config.limits.element,
+                )
             }
             (Endpoint::WebSocket { .. }, _) => {
                 let parameters = websocket::Parameters {
@@ -113,19 +118,22 @@ impl Client {
                     limits,
                 };
                 let link = websocket::WebSocket::new(parameters);
-                (Link::WebSocket(link), self.config.limits.element)
+                (Link::WebSocket(Box::new(link)), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
                     id,
-                    settings: settings.unwrap_or_else(|| crate::config::Bosh::new(url)),
+                    settings: settings.map_or_else(|| crate::config::Bosh::new(url), |settings| *settings),
                     domain,
                     language,
                     limits,
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (Link::Bosh(bosh::Bosh::new(parameters)), self.config.limits.bosh_body)
+                (
+                    Link::Bosh(Box::new(bosh::Bosh::new(parameters))),
+                    self.config.limits.bosh_body,
+                )
             }
         };
         let timeout = if attempt.last {
@@ -142,7 +150,7 @@ impl Client {
         });
         self.connection = Some(Connection {
             link,
-            negotiation: Negotiation::new(),
+            negotiation: Some(Box::default()),
             server_name: attempt.server_name,
             encrypted: false,
             verified_tls: false,
@@ -406,8 +414,11 @@ impl Client {
         };
         connection.timer = Some((close_by, Timer::Close));
         // RFC 6121 §4.5.2: contacts learn that we are gone.
-        let last = connection.online.then(unavailable).flatten();
+        let mut last = connection.online.then(unavailable).flatten();
         if connection.online && connection.link.traits().stream_management {
+            if let Some(written) = last.take().and_then(|last| connection.link.send(last)) {
+                session.stream.sent(cx.now, &written, None);
+            }
             // The last word on what was received, and a question for what was sent (XEP-0198 §4, §8).
             let words = session.stream.goodbye(cx.now, || cx.random.id());
             for word in words.answer.into_iter().chain(words.question) {
@@ -446,7 +457,7 @@ impl Client {
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
         };
-        if !connection.negotiation.is_online() {
+        if connection.negotiation.is_some() {
             // While leaving, what was under way does not matter any more.
             if !session.leaving {
                 self.negotiate(negotiation::Event::of(element));
@@ -468,7 +479,11 @@ impl Client {
             return;
         };
         let traits = connection.link.traits();
-        let result = connection.negotiation.handle(
+        let certificate_requested = connection.asked_for_certificate();
+        let Some(negotiation) = &mut connection.negotiation else {
+            return;
+        };
+        let result = negotiation.handle(
             event,
             &mut Facts {
                 config: &self.config,
@@ -476,7 +491,7 @@ impl Client {
                 verified_tls: connection.verified_tls,
                 can_resume: traits.stream_management && session.stream.can_resume(self.now),
                 certificate: connection.certificate.as_ref(),
-                certificate_requested: connection.asked_for_certificate(),
+                certificate_requested,
                 traits,
                 random: &mut self.random,
                 steps: &mut steps,
@@ -495,8 +510,15 @@ impl Client {
                 let Some((session, Some(connection), _)) = self.parts() else {
                     return;
                 };
+                let done = connection
+                    .negotiation
+                    .as_ref()
+                    .is_none_or(|negotiation| negotiation.is_online());
+                if done {
+                    connection.negotiation = None;
+                }
                 if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
+                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
                 }
             }
             Err(reason) => self.lose(reason),
@@ -622,7 +644,7 @@ impl Client {
     fn restored(&mut self) {
         let limits = self.config.limits.after_login();
         if let Some(connection) = &mut self.connection {
-            connection.negotiation = Negotiation::done();
+            connection.negotiation = None;
             connection.timer = None;
             connection.link.set_limits(limits);
         }

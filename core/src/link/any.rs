@@ -1,6 +1,7 @@
 //! One of the transports: passes each call on to it. What a transport has not got is nothing here, never a question of
 //! the caller's.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -16,11 +17,11 @@ use crate::xml::XmlLimits;
 #[derive(Debug)]
 pub(crate) enum Link {
     /// TCP.
-    Tcp(tcp::Tcp),
+    Tcp(Box<tcp::Tcp>),
     /// WebSocket.
-    WebSocket(websocket::WebSocket),
+    WebSocket(Box<websocket::WebSocket>),
     /// HTTP.
-    Bosh(bosh::Bosh),
+    Bosh(Box<bosh::Bosh>),
 }
 
 /// How a link ends at once.

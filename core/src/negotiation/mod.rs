@@ -224,20 +224,15 @@ pub(crate) struct Facts<'a> {
     pub(crate) steps: &'a mut Vec<Step>,
 }
 
-impl Negotiation {
-    pub(crate) fn new() -> Self {
+impl Default for Negotiation {
+    fn default() -> Self {
         Self {
             phase: Ok(Phase::Opening),
         }
     }
+}
 
-    /// There is nothing to negotiate: somebody else did.
-    pub(crate) fn done() -> Self {
-        Self {
-            phase: Ok(Phase::Online),
-        }
-    }
-
+impl Negotiation {
     pub(crate) fn is_online(&self) -> bool {
         matches!(self.phase, Ok(Phase::Online))
     }
@@ -269,6 +264,8 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
         (Phase::Opening, Event::Opened) => Ok(Phase::Features(None)),
 
         (Phase::Features(None), Event::Features(element)) => before_login(element, facts),
+        // The stream after the login has a header of its own, but for BOSH, where the session is the stream.
+        (Phase::Features(Some(login)), Event::Opened) => Ok(Phase::Features(Some(login))),
         (Phase::Features(Some(login)), Event::Features(element)) => {
             after_login(login, &Features::read(element.root()), facts)
         }

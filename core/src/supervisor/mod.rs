@@ -58,7 +58,7 @@ pub(crate) struct Attempt {
     /// The name that the server's certificate must be valid for: the account's domain on TCP, the URL's host elsewhere.
     pub(crate) server_name: String,
     /// How to use BOSH, where it is BOSH.
-    pub(crate) bosh: Option<Bosh>,
+    pub(crate) bosh: Option<Box<Bosh>>,
     /// There is no other place to try: `Timeouts::connect` holds, else `Timeouts::fallback`.
     pub(crate) last: bool,
 }
@@ -117,7 +117,7 @@ pub(crate) struct Loss<'a> {
 struct Candidate {
     endpoint: Endpoint,
     server_name: String,
-    bosh: Option<Bosh>,
+    bosh: Option<Box<Bosh>>,
 }
 
 impl Candidate {
@@ -144,7 +144,7 @@ impl Candidate {
         Self {
             server_name: bosh.server_name().to_string(),
             endpoint: Endpoint::Bosh { url },
-            bosh: Some(bosh),
+            bosh: Some(Box::new(bosh)),
         }
     }
 

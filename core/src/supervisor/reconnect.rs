@@ -203,7 +203,10 @@ pub(super) fn redirect(config: &Config, lost: &Candidate, loss: &Loss<'_>) -> Op
             check_url(to, "https", "http", policy).ok()?;
             let url = to.to_string();
             Candidate::bosh(match &lost.bosh {
-                Some(bosh) => Bosh { url, ..bosh.clone() },
+                Some(bosh) => Bosh {
+                    url,
+                    ..(**bosh).clone()
+                },
                 None => Bosh::new(url),
             })
         }

@@ -1,7 +1,7 @@
 //! A client in the hands of a test that plays its server: answers are strings, and every output is looked at.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -9,33 +9,40 @@ use epode::config::{ConfigBuilder, Limits};
 use epode::record::{Entry, Header, Log, Recorder};
 use epode::xml::XmlLimits;
 use epode::{
-    Client, Config, Credentials, Element, Event, Input, Instant, LinkId, LinkInfo, Offline, Output, Refused, RequestId,
-    Timer, Token,
+    Client, Config, Credentials, Element, Endpoint, Event, Input, Instant, LinkId, LinkInfo, Offline, Output, Refused,
+    RequestId, Timer, Token,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+
+use crate::wire::{self, Cut, Wire, split};
 
 /// A password that is found again wherever it leaks.
 pub(crate) const PASSWORD: &str = "canary-Zq7-password";
 pub(crate) const SALT: &str = "c2FsdHNhbHRzYWx0";
 pub(crate) const NS_SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const SEED: [u8; 32] = *b"a seed for tests of bad servers.";
-const LINK: LinkId = LinkId(1);
 const BODY: &str = "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:stream='http://etherx.jabber.org/streams'";
 const CREATED: &str = " sid='s1d' wait='60' requests='2' hold='1' inactivity='30' ver='1.6' from='example.org'";
 
+/// The account, by the transport of the test, once.
+pub(crate) fn of(jid: &str) -> ConfigBuilder {
+    let config = Config::builder(jid.parse().unwrap()).reconnect(epode::config::Reconnect::never());
+    match wire::now().0 {
+        Wire::Bosh => config.bosh("https://example.org/http-bind"),
+        Wire::WebSocket => config.websocket("wss://example.org/ws"),
+        tcp @ (Wire::StartTls | Wire::Direct) => config.tcp("xmpp.example.net", 5222, tcp.tls()),
+    }
+}
+
 pub(crate) fn with_password() -> ConfigBuilder {
-    Config::builder("user@example.org".parse().unwrap())
-        .reconnect(epode::config::Reconnect::never())
-        .bosh("https://example.org/http-bind")
-        .credentials(Credentials::password(PASSWORD))
+    of("user@example.org").credentials(Credentials::password(PASSWORD))
 }
 
 pub(crate) fn with_certificate() -> ConfigBuilder {
-    Config::builder("user@example.org".parse().unwrap())
-        .reconnect(epode::config::Reconnect::never())
-        .bosh("https://example.org/http-bind")
-        .credentials(Credentials::certificate("user", None))
+    let certificate = Credentials::certificate("user", None);
+    of("user@example.org")
+        .credentials(certificate)
         .answers("urn:example:served")
 }
 
@@ -78,16 +85,37 @@ pub(crate) fn bound(id: &str, content: &str) -> String {
     )
 }
 
+/// `<stream:features/>` before TLS.
+pub(crate) const STARTTLS: &str =
+    "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>";
+pub(crate) const PROCEED: &str = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+
 /// A client, and all that was seen of it.
 pub(crate) struct Play {
     client: Recorder,
     header: Header,
-    now: u64,
-    connects: usize,
+    pub(crate) wire: Wire,
+    pub(crate) cut: Cut,
+    pub(crate) now: u64,
+    /// The last link.
+    pub(crate) link: LinkId,
+    /// Every place that was connected to.
+    pub(crate) connects: Vec<(Endpoint, String)>,
+    /// The links that are open.
+    pub(crate) links: BTreeSet<LinkId>,
     over: bool,
     open: VecDeque<RequestId>,
-    /// Every body that was posted.
+    /// Streams that the client has begun, and those that the server has answered with a header.
+    pub(crate) streams: usize,
+    pub(crate) greeted: usize,
+    /// Bytes that the host has not written yet.
+    unwritten: u64,
+    /// Every body, frame or piece of TCP that was sent.
     pub(crate) posts: Vec<String>,
+    /// The same, joined, for each link, with the beginnings of TLS and the end in between.
+    pub(crate) wires: BTreeMap<LinkId, String>,
+    /// Everything else that is asked of the host.
+    pub(crate) others: Vec<Output>,
     /// Every event.
     pub(crate) events: Vec<Event>,
     /// `Debug` of the client and of every output, `Display` of the end.
@@ -95,26 +123,70 @@ pub(crate) struct Play {
 }
 
 impl Play {
+    /// A client that has not started.
+    pub(crate) fn idle(config: Config, seed: [u8; 32]) -> Self {
+        let (wire, cut) = wire::now();
+        Self {
+            header: Header::new(&config, &seed),
+            client: Recorder::new(Client::new(config, seed)),
+            wire,
+            cut,
+            now: 1_000,
+            link: LinkId(1),
+            connects: Vec::new(),
+            links: BTreeSet::new(),
+            over: false,
+            open: VecDeque::new(),
+            streams: 0,
+            greeted: 0,
+            unwritten: 0,
+            posts: Vec::new(),
+            wires: BTreeMap::new(),
+            others: Vec::new(),
+            events: Vec::new(),
+            shown: String::new(),
+        }
+    }
+
+    /// A client that has asked for a link.
+    pub(crate) fn started(config: Config) -> Self {
+        let mut play = Self::idle(config, SEED);
+        play.input(Input::Start).unwrap();
+        play
+    }
+
     /// A client that is told `info` of its link.
     pub(crate) fn linked(config: Config, info: LinkInfo) -> Self {
         Self::seeded(config, info, SEED)
     }
 
     pub(crate) fn seeded(config: Config, info: LinkInfo, seed: [u8; 32]) -> Self {
-        let mut play = Self {
-            header: Header::new(&config, &seed),
-            client: Recorder::new(Client::new(config, seed)),
-            now: 1_000,
-            connects: 0,
-            over: false,
-            open: VecDeque::new(),
-            posts: Vec::new(),
-            events: Vec::new(),
-            shown: String::new(),
-        };
+        let mut play = Self::idle(config, seed);
         play.input(Input::Start).unwrap();
-        play.input(Input::Connected { link: LINK, info }).unwrap();
+        play.connect(info);
         play
+    }
+
+    /// The last link is up, with TLS if `info` says so; STARTTLS has been gone through.
+    pub(crate) fn connect(&mut self, info: LinkInfo) {
+        let mut info = info;
+        if self.wire == Wire::WebSocket {
+            info.subprotocol.get_or_insert_with(|| "xmpp".to_owned());
+        }
+        if self.wire == Wire::StartTls && info.encrypted {
+            self.up(LinkInfo::default());
+            self.answer(STARTTLS);
+            self.answer(PROCEED);
+            // What the server has said in the clear counts for nothing.
+            self.greeted = self.streams;
+        }
+        self.up(info);
+    }
+
+    /// The host says of the last link that it is up.
+    pub(crate) fn up(&mut self, info: LinkInfo) {
+        let link = self.link;
+        self.input(Input::Connected { link, info }).unwrap();
     }
 
     /// The request for a session is posted.
@@ -134,7 +206,7 @@ impl Play {
         let mut play = Self::offered(config, &["EXTERNAL"]);
         play.answer(&sasl("success", ""));
         play.answer(BIND);
-        assert_eq!(play.sent("iq").len(), 1);
+        assert_eq!(play.sent("iq").len(), 1, "{:?} {:?}", play.wires, play.events);
         play
     }
 
@@ -153,50 +225,119 @@ impl Play {
 
     /// Gives the client an input, and takes all that it puts out.
     pub(crate) fn input(&mut self, input: Input<'static>) -> Result<Option<Token>, Refused> {
-        let result = self.client.handle(Instant::from_millis(self.now), input);
-        while let Some(output) = self.client.next() {
-            assert!(!self.over, "after Offline: {output:?}");
-            let _ = writeln!(self.shown, "{output:?}");
-            match output {
-                Output::Connect { .. } => self.connects += 1,
-                Output::Post { request, body, .. } => {
-                    self.open.push_back(request);
-                    self.posts.push(String::from_utf8(body).unwrap());
-                }
-                Output::Abandon { request, .. } => self.open.retain(|open| *open != request),
-                Output::Event(event) => {
-                    if let Event::Offline { reason } = &event {
-                        self.over = true;
-                        let _ = writeln!(self.shown, "{reason}");
-                    }
-                    self.events.push(event);
-                }
-                Output::Close { .. } | _ => {}
-            }
-        }
-        let _ = writeln!(self.shown, "{:?} {result:?}", self.client.client());
+        let result = self.quietly(input);
+        self.write();
         result
     }
 
-    /// Answers the request that has been open for longest, with a body around `payload`.
+    /// The host has written all that it was given.
+    fn write(&mut self) {
+        while self.unwritten > 0 && self.links.contains(&self.link) {
+            let bytes = std::mem::take(&mut self.unwritten);
+            let link = self.link;
+            self.quietly(Input::Written { link, bytes }).unwrap();
+        }
+    }
+
+    /// As `input`, of a host that has not written yet what it was given.
+    pub(crate) fn quietly(&mut self, input: Input<'static>) -> Result<Option<Token>, Refused> {
+        let result = self.client.handle(Instant::from_millis(self.now), input);
+        let before = self.shown.len();
+        while let Some(output) = self.client.next() {
+            assert!(!self.over, "after Offline: {output:?}");
+            let _ = writeln!(self.shown, "{output:?}");
+            self.output(output);
+        }
+        if self.shown.len() > before || result.is_err() {
+            let _ = writeln!(self.shown, "{:?} {result:?}", self.client.client());
+        }
+        result
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Connect {
+                link,
+                endpoint,
+                server_name,
+                ..
+            } => {
+                self.link = link;
+                self.links.insert(link);
+                self.unwritten = 0;
+                self.greeted = self.streams;
+                self.wires.insert(link, String::new());
+                self.connects.push((endpoint, server_name));
+            }
+            Output::Post { request, body, .. } => {
+                self.open.push_back(request);
+                self.posts.push(String::from_utf8(body).unwrap());
+            }
+            Output::Write { link, bytes } => self.said(link, String::from_utf8(bytes).unwrap()),
+            Output::Frame { link, text } => {
+                self.said(link, text);
+                self.wires.get_mut(&link).unwrap().push('\n');
+            }
+            Output::StartTls { link, server_name } => {
+                self.unwritten = 0;
+                let wire = self.wires.get_mut(&link).unwrap();
+                let _ = write!(wire, "[TLS for {server_name}]");
+            }
+            Output::Abandon { request, .. } => self.open.retain(|open| *open != request),
+            Output::Event(event) => {
+                if let Event::Offline { reason } = &event {
+                    self.over = true;
+                    assert!(self.links.is_empty(), "{:?} are open", self.links);
+                    let _ = writeln!(self.shown, "{reason}");
+                }
+                self.events.push(event);
+            }
+            Output::Close { link } => {
+                assert!(self.links.remove(&link), "{link} is not open");
+                self.wires.get_mut(&link).unwrap().push_str("[closed]");
+            }
+            other => self.others.push(other),
+        }
+    }
+
+    fn said(&mut self, link: LinkId, text: String) {
+        assert!(self.links.contains(&link), "{link} is dead: {text}");
+        self.unwritten += text.len() as u64;
+        self.streams += usize::from(self.wire.begins_stream(&text));
+        self.wires.get_mut(&link).unwrap().push_str(&text);
+        self.posts.push(text);
+    }
+
+    /// Answers the request that has been open for longest, with a body around `payload`; on a stream just says it, after
+    /// the header that is due.
     pub(crate) fn answer(&mut self, payload: &str) {
         self.answer_nth(0, payload);
     }
 
     pub(crate) fn answer_nth(&mut self, nth: usize, payload: &str) {
-        self.answer_bytes(nth, format!("{BODY}>{payload}</body>").into_bytes());
+        if self.wire == Wire::Bosh {
+            self.answer_bytes(nth, format!("{BODY}>{payload}</body>").into_bytes());
+        } else {
+            self.now += 20;
+            self.say(payload);
+        }
     }
 
     /// As [`Self::answer`], with the attributes of a new session.
     pub(crate) fn create(&mut self, payload: &str) {
-        self.answer_bytes(0, format!("{BODY}{CREATED}>{payload}</body>").into_bytes());
+        if self.wire == Wire::Bosh {
+            self.answer_bytes(0, format!("{BODY}{CREATED}>{payload}</body>").into_bytes());
+        } else {
+            self.answer(payload);
+        }
     }
 
     pub(crate) fn answer_bytes(&mut self, nth: usize, body: Vec<u8>) {
+        assert_eq!(self.wire, Wire::Bosh);
         self.now += 20;
         let request = self.open.remove(nth).unwrap();
         let input = Input::Responded {
-            link: LINK,
+            link: self.link,
             request,
             status: 200,
             body: Cow::Owned(body),
@@ -205,20 +346,83 @@ impl Play {
         self.input(input).unwrap();
     }
 
+    /// The server of a stream says these elements, after its header, if the client waits for that.
+    pub(crate) fn say(&mut self, elements: &str) {
+        let mut text = String::new();
+        if self.greeted < self.streams {
+            self.greeted = self.streams;
+            text = self.wire.header("version='1.0' id='s1' from='example.org'");
+        }
+        text.push_str(elements);
+        self.raw(&text);
+    }
+
+    /// The server of a stream says that, cut as the test wants it.
+    pub(crate) fn raw(&mut self, text: &str) {
+        match (self.wire, self.cut) {
+            (Wire::WebSocket, _) => {
+                for piece in split(text).into_iter().filter(|piece| !piece.trim().is_empty()) {
+                    self.received(Wire::message(piece).into_bytes());
+                }
+            }
+            (_, Cut::Elements) => split(text).into_iter().for_each(|piece| self.received(piece.into())),
+            (_, Cut::Bytes) => text.bytes().for_each(|byte| self.received(vec![byte])),
+            (_, Cut::Together) => self.received(text.into()),
+        }
+        self.write();
+    }
+
+    /// These bytes arrive.
+    pub(crate) fn received(&mut self, bytes: Vec<u8>) {
+        let (link, bytes) = (self.link, Cow::Owned(bytes));
+        self.quietly(Input::Received { link, bytes }).unwrap();
+    }
+
     pub(crate) fn has_open_request(&self) -> bool {
-        !self.open.is_empty()
+        !self.open.is_empty() || self.wire != Wire::Bosh
     }
 
     /// An answer to a request that is not open (any more).
     pub(crate) fn answer_stray(&mut self, payload: &str) {
         let input = Input::Responded {
-            link: LINK,
+            link: self.link,
             request: RequestId(1),
             status: 200,
             body: Cow::Owned(format!("{BODY}>{payload}</body>").into_bytes()),
             tls: None,
         };
         self.input(input).unwrap();
+    }
+
+    /// How often the client has begun anew after a login.
+    pub(crate) fn has_restarted(&self) -> bool {
+        match self.wire {
+            Wire::Bosh => self.posts.iter().any(|post| post.contains("restart")),
+            Wire::StartTls => self.streams > 2,
+            Wire::Direct | Wire::WebSocket => self.streams > 1,
+        }
+    }
+
+    /// The client has told the server nothing since then.
+    pub(crate) fn assert_silent_since(&self, before: usize) {
+        let since = &self.posts[before..];
+        // On BOSH there are empty requests, which keep the session alive.
+        let silent = since.iter().all(|post| self.wire == Wire::Bosh && post.ends_with("/>"));
+        assert!(silent, "{since:?}");
+    }
+
+    /// The client has said goodbye, last of all.
+    pub(crate) fn assert_goodbye(&self) {
+        let last = self.posts.last().unwrap();
+        let is_goodbye = match self.wire {
+            Wire::Bosh => last.contains("type='terminate'"),
+            Wire::StartTls | Wire::Direct | Wire::WebSocket => last.ends_with(self.wire.close()),
+        };
+        assert!(is_goodbye, "{:?}", self.posts);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<(Instant, Timer)> {
+        self.client.client().deadline()
     }
 
     pub(crate) fn pass(&mut self, millis: u64) {
@@ -270,6 +474,10 @@ impl Play {
 
     /// Every element of that name that was posted, in order; a request that was posted again counts once.
     pub(crate) fn sent(&self, name: &str) -> Vec<Element> {
+        if self.wire != Wire::Bosh {
+            let elements = self.posts.iter().flat_map(|post| self.wire.elements(post));
+            return elements.filter(|element| element.name() == name).collect();
+        }
         let mut seen = BTreeSet::new();
         let posts = self.posts.iter().filter(|post| seen.insert(*post));
         let bodies = posts.map(|post| Element::parse(post, &XmlLimits::default()).unwrap());
@@ -310,7 +518,7 @@ impl Play {
     pub(crate) fn assert_refused(&self, case: &str) {
         assert!(self.over, "{case}: {:?}", self.events);
         assert!(!self.is_online(), "{case}");
-        assert_eq!(self.connects, 1, "{case}: no new try by itself");
+        assert_eq!(self.connects.len(), 1, "{case}: no new try by itself");
         assert!(
             self.client.client().deadline().is_none(),
             "{case}: nothing is waited for"

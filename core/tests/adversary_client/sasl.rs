@@ -7,6 +7,7 @@ use epode::{Config, Event, LinkInfo, Offline, ServerProof, TlsPolicy};
 use crate::harness::{
     BIND, NS_SASL, PASSWORD, Play, SALT, Scram, base64, bound, build, mechanisms, sasl, with_certificate, with_password,
 };
+use crate::wire::Cut;
 
 fn policy(allow_plain: bool, only: Option<&[&str]>) -> MechanismPolicy {
     MechanismPolicy {
@@ -317,7 +318,7 @@ fn success_without_the_servers_proof_is_no_login() {
             matches!(play.reason(), Offline::Login(LoginError::Mechanism { .. })),
             "{success}"
         );
-        assert!(!play.posts.iter().any(|post| post.contains("restart")), "{success}");
+        assert!(!play.has_restarted(), "{success}");
     }
 }
 
@@ -408,7 +409,13 @@ fn sasl_after_success_or_before_auth_breaks_the_protocol() {
         let mut play = Play::offered(build(with_certificate()), &["EXTERNAL"]);
         play.answer(&format!("{}{element}", sasl("success", "")));
         play.assert_refused(element);
-        assert!(is_unexpected(&play), "{element}");
+        // On a stream it is where a new header belongs (RFC 6120 §6.4.6).
+        let breach = play.reason();
+        let is_no_header = matches!(
+            breach,
+            Offline::Misbehaved(PeerMisbehaved::AfterLogin | PeerMisbehaved::StreamHeader { .. })
+        );
+        assert!(is_unexpected(&play) || is_no_header, "{element}: {breach:?}");
         // Where features belong.
         let mut play = Play::connected(build(with_password()));
         play.create(element);
@@ -564,16 +571,28 @@ fn a_login_is_not_sent_to_a_server_that_has_already_misbehaved() {
         "<x xmlns='http://jabber.org/protocol/httpbind'/>",
         &mechanisms(&["PLAIN"]),
     ] {
-        let mut play = Play::connected(plain());
-        play.create(&format!("{}{after}", mechanisms(&["PLAIN"])));
+        // One after the other the features are answered before anything else is known.
+        let credentials = if crate::WIRE.1 == Cut::Together {
+            plain()
+        } else {
+            build(with_password())
+        };
+        let mut play = Play::connected(credentials);
+        play.create(&format!("{}{after}", mechanisms(&["PLAIN", "SCRAM-SHA-256"])));
         play.assert_refused_without_proof(after);
-        assert!(play.sent("auth").is_empty(), "{after}: {:?}", play.posts);
-        assert!(!play.posts.concat().contains(NS_SASL), "{after}");
+        if play.cut == Cut::Together {
+            assert!(play.sent("auth").is_empty(), "{after}: {:?}", play.posts);
+            assert!(!play.posts.concat().contains(NS_SASL), "{after}");
+        }
     }
     let mut play = Play::offered(build(with_password()), &["SCRAM-SHA-256"]);
     let first = Scram::answering(&play).first;
     play.answer(&format!("{}{fake}", sasl("challenge", &base64(first))));
-    play.assert_refused_without_proof("after the challenge");
+    if play.cut == Cut::Together {
+        play.assert_refused_without_proof("after the challenge");
+    } else {
+        play.assert_refused("after the challenge");
+    }
 }
 
 #[test]
@@ -595,7 +614,9 @@ fn nothing_is_left_over_for_the_stream_after_the_login() {
     // A success that does not wait for the answer to its own challenge.
     play.answer(&format!("{}{}", sasl("challenge", ""), sasl("success", "")));
     play.answer(BIND);
-    assert!(play.sent("response").is_empty(), "{:?}", play.posts);
+    // Where the two come one after the other, the answer is on its way before the success is known.
+    let one_by_one = usize::from(play.cut != Cut::Together);
+    assert_eq!(play.sent("response").len(), one_by_one, "{:?}", play.posts);
     play.answer(&bound(&play.iq_id(), "<jid>user@example.org/r</jid>"));
     assert!(play.is_online());
 }

@@ -86,7 +86,7 @@ fn no_log_holds_a_password_or_a_proof() {
             matches!(
                 entry,
                 Entry::Out {
-                    out: Output::Post { .. }
+                    out: Output::Post { .. } | Output::Write { .. } | Output::Frame { .. }
                 }
             )
         });

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use epode::{Config, Credentials, Element, Event, Input, Jid, Offline, Output};
+use epode::config::Transport;
+use epode::{Config, ConfigBuilder, Credentials, Element, Event, Input, Jid, Offline, Output};
 use epode_devserver::{Server, Settings, TlsIdentity, User};
 use epode_tokio::{Builder, Client, ClientIdentity, Trace};
 use rcgen::{
@@ -106,6 +107,24 @@ impl Authority {
     pub(crate) fn by_relay(&self, relay: &Relay, name: &str) -> Builder {
         let credentials = Credentials::password(format!("{name}'s password"));
         self.builder_at(relay.url.clone(), &format!("{name}@localhost"), credentials)
+    }
+
+    /// By that transport, with a certificate.
+    pub(crate) fn by(
+        &self,
+        transport: Transport,
+        name: &str,
+        change: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
+    ) -> Builder {
+        let jid = format!("{name}@localhost");
+        let (leaf, identity) = self.client(&jid, Validity::Now);
+        let config = Config::builder(jid.parse().unwrap())
+            .transport(transport)
+            .credentials(Credentials::certificate("mine", Some(leaf.to_vec())));
+        Client::builder(change(config).build().unwrap())
+            .add_root(self.certificate.clone())
+            .unwrap()
+            .identity("mine", identity)
     }
 
     fn builder(&self, server: &Server, jid: &str, credentials: Credentials) -> Builder {

@@ -30,6 +30,7 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -69,7 +70,7 @@ pub(crate) struct Bosh {
     session: Session,
     next_rid: u64,
     next_to_process: u64,
-    flights: BTreeMap<u64, Flight>,
+    flights: BTreeMap<u64, Box<Flight>>,
     outgoing: VecDeque<Outgoing>,
     outgoing_bytes: usize,
     restart: Option<Restart>,

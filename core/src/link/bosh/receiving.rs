@@ -1,5 +1,6 @@
 //! Answers: each is processed once, in the order of the requests, and what is not one is told apart.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::body::{Answer, NS_HTTPBIND, Read, number, read_body};
@@ -103,7 +104,7 @@ impl Bosh {
     pub(super) fn process(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let rid = self.next_to_process;
-            match self.flights.remove(&rid) {
+            match self.flights.remove(&rid).map(|flight| *flight) {
                 Some(Flight {
                     state: State::Answered(answer),
                     kind,
@@ -121,7 +122,7 @@ impl Bosh {
                     self.changed(|| Change::Answered { rid });
                 }
                 Some(flight) => {
-                    self.flights.insert(rid, flight);
+                    self.flights.insert(rid, Box::new(flight));
                     return;
                 }
                 None => return,

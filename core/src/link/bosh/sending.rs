@@ -1,5 +1,6 @@
 //! What is posted, and when: never more requests at once than are allowed, and never an empty one too soon.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -74,7 +75,7 @@ impl Bosh {
     }
 
     fn unanswered(&self) -> usize {
-        let unanswered = |flight: &&Flight| !matches!(flight.state, State::Answered(_)) && !flight.is_lost_pause();
+        let unanswered = |flight: &&Box<Flight>| !matches!(flight.state, State::Answered(_)) && !flight.is_lost_pause();
         self.flights.values().filter(unanswered).count()
     }
 
@@ -119,7 +120,7 @@ impl Bosh {
         let state = State::Waiting { request, deadline };
         self.flights.insert(
             rid,
-            Flight {
+            Box::new(Flight {
                 body,
                 kind,
                 tokens,
@@ -127,7 +128,7 @@ impl Bosh {
                 strangers: 0,
                 posted: cx.now,
                 state,
-            },
+            }),
         );
     }
 

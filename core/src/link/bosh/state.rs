@@ -4,6 +4,7 @@
 //! tell what it has already (XEP-0124 §14.3), and no number is ever used again with other bytes: provided that each change is
 //! kept before the request that it covers leaves.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -183,7 +184,7 @@ impl Bosh {
                 posted: Instant::default(),
                 state: FlightState::Over,
             };
-            (posted.rid, flight)
+            (posted.rid, Box::new(flight))
         });
         bosh.flights = flights.collect::<BTreeMap<_, _>>();
         bosh.said_goodbye = bosh.flights.values().any(|flight| flight.kind == Kind::Terminate);

@@ -1,0 +1,21 @@
+//! The logins and sessions of `adversary_client` again, over TCP with STARTTLS, where all that a server says at once comes at once.
+
+/// The transport, and where its data is cut.
+#[cfg(test)]
+const WIRE: (wire::Wire, wire::Cut) = (wire::Wire::StartTls, wire::Cut::Together);
+#[cfg(test)]
+#[path = "../adversary_client/harness.rs"]
+#[allow(dead_code, reason = "it is shared; what is about BOSH alone is not used here")]
+mod harness;
+#[cfg(test)]
+#[path = "../adversary_client/sasl.rs"]
+mod sasl;
+#[cfg(test)]
+#[path = "../adversary_client/secrets.rs"]
+mod secrets;
+#[cfg(test)]
+#[path = "../adversary_client/session.rs"]
+mod session;
+#[cfg(test)]
+#[path = "../adversary_client/wire.rs"]
+mod wire;
