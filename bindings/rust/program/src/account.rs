@@ -16,30 +16,32 @@ use crate::{
     prompt::{self, SecretText},
 };
 
+/// What stands above these options in the help.
+const PLACE: &str = "Where the server is (if not given: DNS and host-meta say it)";
+
 /// Where the server is. Without any of the first three, DNS and the server's host-meta say it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Where the server is (if not given: DNS and host-meta say it)")]
 pub struct PlaceArgs {
     /// BOSH at this URL, such as https://example.org:7443/http-bind
-    #[arg(long, value_name = "URL", value_parser = parse_bosh_url, conflicts_with_all = ["ws", "host"])]
+    #[arg(long, help_heading = PLACE, value_name = "URL", value_parser = parse_bosh_url, conflicts_with_all = ["ws", "host"])]
     pub bosh: Option<String>,
     /// WebSocket at this URL, such as wss://example.org:7443/ws
-    #[arg(long, value_name = "URL", value_parser = parse_websocket_url, conflicts_with = "host")]
+    #[arg(long, help_heading = PLACE, value_name = "URL", value_parser = parse_websocket_url, conflicts_with = "host")]
     pub ws: Option<String>,
     /// TCP to this host, a name or an address
-    #[arg(long, value_name = "HOST", value_parser = parse_host)]
+    #[arg(long, help_heading = PLACE, value_name = "HOST", value_parser = parse_host)]
     pub host: Option<String>,
     /// The port on it (if not given: 5222, or 5223 with --direct-tls)
-    #[arg(long, value_name = "PORT", requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, help_heading = PLACE, value_name = "PORT", requires = "host", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
     /// TLS from the first byte (XEP-0368) instead of STARTTLS
-    #[arg(long, requires = "host")]
+    #[arg(long, help_heading = PLACE, requires = "host")]
     pub direct_tls: bool,
     /// Connect there for HOST, whatever DNS says of it; may be given several times
-    #[arg(long, value_name = "HOST=ADDRESS[:PORT]", value_parser = parse_address_of)]
+    #[arg(long, help_heading = PLACE, value_name = "HOST=ADDRESS[:PORT]", value_parser = parse_address_of)]
     pub resolve: Vec<AddressOf>,
     /// Ask this name server for SRV records instead of the system's
-    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse_name_server)]
+    #[arg(long, help_heading = PLACE, value_name = "ADDRESS[:PORT]", value_parser = parse_name_server)]
     pub dns: Option<SocketAddr>,
 }
 
@@ -212,7 +214,9 @@ fn parse_url(text: &str, secure: &str, plain: &str, example: &str) -> Result<Str
     match rest {
         Some(rest) if !rest.is_empty() && !rest.starts_with('/') => parse_authority(rest).map(|()| text.into()),
         Some(_) => Err(format!("there is no host in it; it looks like {example}")),
-        None => Err(format!("it must begin with {secure} (or {plain} for a server on this machine)")),
+        None => Err(format!(
+            "it must begin with {secure} (or {plain} for a server on this machine)"
+        )),
     }
 }
 
@@ -299,7 +303,11 @@ mod tests {
 
     #[test]
     fn a_host_says_what_is_wrong_with_it() {
-        for (text, expected) in [("xmpp.example.org", "xmpp.example.org"), ("192.0.2.1", "192.0.2.1"), ("[::1]", "::1")] {
+        for (text, expected) in [
+            ("xmpp.example.org", "xmpp.example.org"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("[::1]", "::1"),
+        ] {
             assert_eq!(parse_host(text), Ok(expected.to_owned()));
         }
         assert!(parse_host("example.org:5222").unwrap_err().contains("--port"));
@@ -310,8 +318,14 @@ mod tests {
     #[test]
     fn names_and_name_servers() {
         let known = parse_address_of("xmpp.example.org=192.0.2.1").unwrap();
-        assert_eq!((known.host.as_str(), known.address.to_string().as_str()), ("xmpp.example.org", "192.0.2.1:0"));
-        assert_eq!(parse_address_of("h=[::1]:5222").unwrap().address.to_string(), "[::1]:5222");
+        assert_eq!(
+            (known.host.as_str(), known.address.to_string().as_str()),
+            ("xmpp.example.org", "192.0.2.1:0")
+        );
+        assert_eq!(
+            parse_address_of("h=[::1]:5222").unwrap().address.to_string(),
+            "[::1]:5222"
+        );
         assert!(parse_address_of("h").is_err() && parse_address_of("h=x").is_err());
         assert_eq!(parse_name_server("192.0.2.53").unwrap().port(), 53);
         assert_eq!(parse_name_server("192.0.2.53:5353").unwrap().port(), 5353);

@@ -31,7 +31,9 @@ pub fn run(args: &ReplayArgs) -> Result<Exit, Failure> {
     let mut log = Log::read(&text).map_err(|error| wrong(&error.to_string()))?;
     let password = prompt::password_from_environment()?;
     if let Some(password) = &password {
-        log.header.config.set_password(Secret::new(password.as_bytes().to_vec()));
+        log.header
+            .config
+            .set_password(Secret::new(password.as_bytes().to_vec()));
     }
     let comparison = log.compare().map_err(|error| wrong(&error.to_string()))?;
     let report = Report {
@@ -127,7 +129,11 @@ impl Report {
 
 /// What became of one kind of placeholder.
 fn sentence(label: Label, count: usize, treatment: Treatment) -> String {
-    let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+    let times = if count == 1 {
+        "once".to_owned()
+    } else {
+        format!("{count} times")
+    };
     // Not enums of this crate.
     let what = match label {
         Label::Password => "the password",
@@ -141,7 +147,10 @@ fn sentence(label: Label, count: usize, treatment: Treatment) -> String {
     match treatment {
         Treatment::Computed => format!("computed from {}: {what}, {times}", prompt::PASSWORD_VARIABLE),
         _ if matches!(label, Label::Password | Label::ClientProof | Label::ServerProof) => {
-            format!("left out: {what}, {times} ({} would give it)", prompt::PASSWORD_VARIABLE)
+            format!(
+                "left out: {what}, {times} ({} would give it)",
+                prompt::PASSWORD_VARIABLE
+            )
         }
         _ => format!("left out: {what}, {times}"),
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use epode::config::Reconnect;
 use epode::certificate::{ClientCertificate, XmppAddress};
+use epode::config::Reconnect;
 use epode::{Element, Event, Jid, Offline, Stage, Token};
 use epode_tokio::Client;
 

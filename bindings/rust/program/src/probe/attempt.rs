@@ -87,7 +87,9 @@ impl Facts {
         let mut names = Vec::new();
         let Some(features) = &self.features else { return names };
         for (list, namespace) in [("mechanisms", SASL), ("authentication", SASL2)] {
-            let Some(list) = features.child(namespace, list) else { continue };
+            let Some(list) = features.child(namespace, list) else {
+                continue;
+            };
             for mechanism in list.children().filter(|child| child.is(namespace, "mechanism")) {
                 let name = mechanism.text().into_owned();
                 if !names.contains(&name) {

@@ -143,7 +143,9 @@ impl Walk {
             if self.on() {
                 continue;
             }
-            let Some((deadline, _)) = self.engine.deadline().filter(|_| !self.over) else { return };
+            let Some((deadline, _)) = self.engine.deadline().filter(|_| !self.over) else {
+                return;
+            };
             self.now = deadline.max(self.now + Duration::from_millis(1));
             self.handle(Input::Tick);
         }

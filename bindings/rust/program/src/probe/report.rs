@@ -124,7 +124,7 @@ fn details(facts: &Facts) -> Vec<(&'static str, String)> {
     if let Some(failure) = facts.failure() {
         // A guess that nobody answers at needs no reason.
         if facts.reached() || facts.place.source != Source::Guess {
-            lines.push(("", visible(&failure)));
+            lines.push(("why", visible(&failure)));
         }
     }
     if facts.features.is_some() {
@@ -148,7 +148,11 @@ fn name(endpoint: &Endpoint) -> String {
             } else {
                 host.clone()
             };
-            let how = if *tls == TcpTls::Direct { "direct TLS" } else { "STARTTLS" };
+            let how = if *tls == TcpTls::Direct {
+                "direct TLS"
+            } else {
+                "STARTTLS"
+            };
             format!("{host}:{port} {how}")
         }
         Endpoint::WebSocket { url } | Endpoint::Bosh { url } => url.clone(),
@@ -259,9 +263,15 @@ mod tests {
         let facts = facts(FEATURES);
         assert!(facts.works() && facts.failure().is_none());
         let object = object(&facts);
-        assert_eq!(object["mechanisms"], json!(["EXTERNAL", "SCRAM-SHA-1-PLUS", "HT-SHA-256-EXPR"]));
+        assert_eq!(
+            object["mechanisms"],
+            json!(["EXTERNAL", "SCRAM-SHA-1-PLUS", "HT-SHA-256-EXPR"])
+        );
         assert_eq!(object["channel_bindings"], json!(["tls-exporter"]));
-        assert_eq!(object["features"], json!(["SASL2 (XEP-0388)", "other (urn:example:1\u{9b})"]));
+        assert_eq!(
+            object["features"],
+            json!(["SASL2 (XEP-0388)", "other (urn:example:1\u{9b})"])
+        );
         assert_eq!(object["certificate"]["name"], "example.org");
         assert_eq!(
             cells(&facts).join("|"),
