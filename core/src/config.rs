@@ -246,6 +246,8 @@ impl ConfigBuilder {
         for transport in &transports {
             transport.check(self.tls)?;
         }
+        // A client keeps it for life.
+        transports.shrink_to_fit();
         Ok(Config {
             jid: self.jid,
             credentials,

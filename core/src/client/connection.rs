@@ -17,7 +17,7 @@ use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::session::stream_management::{Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -130,10 +130,12 @@ impl Client {
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (
-                    Link::Bosh(Box::new(bosh::Bosh::new(parameters))),
-                    self.config.limits.bosh_body,
-                )
+                let dormant = self.session.as_ref().and_then(|session| session.dormant.as_ref());
+                let bosh = match dormant.filter(|state| state.url == *url) {
+                    Some(state) => bosh::Bosh::restore(parameters, (**state).clone()),
+                    None => bosh::Bosh::new(parameters),
+                };
+                (Link::Bosh(Box::new(bosh)), self.config.limits.bosh_body)
             }
         };
         let timeout = if attempt.last {
@@ -426,6 +428,7 @@ impl Client {
             }
         }
         connection.link.leave(&mut cx, last);
+        self.keeper.whole();
         self.drain();
     }
 
@@ -466,7 +469,7 @@ impl Client {
             self.finish(Offline::Ended(link::stream_error(element.root())));
         } else if element.namespace() == NS_CLIENT {
             self.stanza(element);
-        } else if element.namespace() == negotiation::NS_SM {
+        } else if StreamManagement::is_nonza(&element) {
             self.stream_management(&element);
         }
         // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
@@ -570,6 +573,8 @@ impl Client {
                         session.stream.use_pings(cx.now);
                     }
                 }
+                self.keeper.begun();
+                self.give_up_dormant();
                 self.online(mechanism, proof, offers, false);
             }
             Step::Resume => {
@@ -587,6 +592,9 @@ impl Client {
                     for outgoing in resumed.resend {
                         connection.link.send(outgoing);
                     }
+                    let h = session.stream.acked_count();
+                    self.keeper.acked(h);
+                    self.keeper.whole();
                     for token in resumed.acked {
                         self.delivery(token, Stage::Acked);
                     }
@@ -648,13 +656,21 @@ impl Client {
             connection.timer = None;
             connection.link.set_limits(limits);
         }
+        if let Some(session) = &mut self.session {
+            // From now on the link has it.
+            session.dormant = None;
+        }
+        self.keeper.whole();
         self.online("", ServerProof::None, Offers::default(), true);
     }
 
     fn not_resumed(&mut self, element: Option<&Element>) {
         let Some(session) = &mut self.session else { return };
         let (condition, settled) = match element.map(|element| session.stream.resume_failed(element)) {
-            Some(Ok(not_resumed)) => (not_resumed.condition, not_resumed.settled),
+            Some(Ok(not_resumed)) => {
+                self.keeper.acked(not_resumed.handled);
+                (not_resumed.condition, not_resumed.settled)
+            }
             Some(Err(error)) => return self.finish(Offline::Misbehaved(error)),
             None => (None, session.stream.reset()),
         };
@@ -707,6 +723,7 @@ impl Client {
         }
         // What the link says of its own end is what it is being told.
         self.link_events.clear();
+        self.keep_link();
         let Some(mut connection) = self.connection.take() else {
             return;
         };
@@ -730,14 +747,14 @@ impl Client {
             supervisor.lost(&mut cx, loss)
         };
         let Some(session) = &mut self.session else { return };
-        // What BOSH had not posted yet was never the old session's.
-        let unsent = connection.link.take_unsent();
-        let failed = connection.link.take_unacknowledged();
-        session.wait_first(unsent.into_iter());
-        for token in failed {
-            self.delivery(token, Stage::Failed);
-        }
         if connection.online {
+            // What BOSH had not posted yet was never the old session's.
+            let unsent = connection.link.take_unsent();
+            let failed = connection.link.take_unacknowledged();
+            session.wait_first(unsent.into_iter());
+            for token in failed {
+                self.delivery(token, Stage::Failed);
+            }
             self.link_lost();
         }
         let link = connection.link.id();
@@ -788,7 +805,8 @@ impl Client {
     }
 
     /// The server has forgotten the session: what was on its way in it has come as far as it will.
-    fn session_gone(&mut self, lost: Settled) {
+    pub(super) fn session_gone(&mut self, lost: Settled) {
+        self.keeper.whole();
         for token in lost.acked {
             self.delivery(token, Stage::Acked);
         }

@@ -112,6 +112,7 @@ impl Client {
                 result: Err(IqError::Cancelled),
             });
         } else if unwritten {
+            session.stream.cancelled(token);
             self.outputs.event(Event::Delivery {
                 token,
                 stage: Stage::Failed,
@@ -142,6 +143,8 @@ impl Client {
             .and_then(|me| session.stream.answered(now, &stanza, me));
         let event = match pinged {
             Some(acked) => {
+                let h = session.stream.acked_count();
+                self.keeper.acked(h);
                 for token in acked {
                     self.delivery(token, Stage::Acked);
                 }
@@ -256,6 +259,7 @@ impl Client {
             // Nothing follows a goodbye (RFC 6120 §4.4).
             return;
         }
+        self.keeper.queued(&outgoing, &session.stream);
         session.wait(outgoing);
         self.send_waiting();
     }
@@ -264,7 +268,7 @@ impl Client {
     pub(super) fn send_waiting(&mut self) {
         let unix_ms = self.unix_ms();
         let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else {
+        let (Some(session), Some(connection)) = (&mut self.session, &mut self.connection) else {
             return;
         };
         if !connection.online {
@@ -277,6 +281,7 @@ impl Client {
             session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
             if let Some(written) = connection.link.send(outgoing) {
                 session.stream.sent(now, &written, unix_ms);
+                self.keeper.sent(unix_ms);
             }
         }
         if session.waiting.is_empty() {
@@ -302,14 +307,18 @@ impl Client {
             return;
         }
         match session.stream.handle(now, element) {
-            Ok(Reaction::Nothing | Reaction::Enabled { .. }) => {}
+            Ok(Reaction::Nothing) => {}
+            Ok(Reaction::Enabled { .. }) => self.keeper.whole(),
             Ok(Reaction::Acked(tokens)) => {
+                let h = session.stream.acked_count();
+                self.keeper.acked(h);
                 for token in tokens {
                     self.delivery(token, Stage::Acked);
                 }
                 self.send_waiting();
             }
             Ok(Reaction::Refused { condition }) => {
+                self.keeper.whole();
                 self.outputs
                     .event(Event::Warning(Warning::NoStreamManagement { condition }));
             }

@@ -331,6 +331,38 @@ impl Link {
         }
     }
 
+    /// What has not left yet, where the link keeps it.
+    pub(crate) fn queued(&self) -> Option<impl Iterator<Item = &Outgoing>> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+            Self::Bosh(bosh) => Some(bosh.queued()),
+        }
+    }
+
+    /// The session, where the link has one that outlives it.
+    pub(crate) fn state(&self) -> Option<bosh::state::State> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+            Self::Bosh(bosh) => bosh.state(),
+        }
+    }
+
+    /// Whether changes of it are collected from now on.
+    pub(crate) fn record_changes(&mut self, record: bool) {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => {}
+            Self::Bosh(bosh) => bosh.record_changes(record),
+        }
+    }
+
+    /// What has changed of it since the last call, and how many of those that waited each change took.
+    pub(crate) fn take_changes(&mut self) -> Vec<(bosh::state::Change, u32)> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => Vec::new(),
+            Self::Bosh(bosh) => bosh.take_changes(),
+        }
+    }
+
     /// What never left, where the link keeps it.
     pub(crate) fn take_unsent(&mut self) -> VecDeque<Outgoing> {
         match self {

@@ -190,7 +190,7 @@ enum Phase {
     /// A round begins then; `None`: with the network.
     Waiting {
         at: Option<Instant>,
-        location: Option<Candidate>,
+        location: Option<Box<Candidate>>,
     },
     Trying(Box<Round>),
 }
@@ -230,6 +230,26 @@ impl Supervisor {
         self.current = None;
     }
 
+    /// After `start`: there is a session to go on with, so that what fails now is a session that was lost.
+    pub(crate) fn goes_on(&mut self) {
+        self.ever_online = true;
+    }
+
+    /// Before `start`: the server named this place for a session that was restored (XEP-0198 §5).
+    pub(crate) fn prefer_location(&mut self, config: &Config, location: &str) {
+        let lost = config.transports.iter().find_map(|transport| match transport {
+            Transport::Tcp(_) => Candidate::configured(config, transport),
+            Transport::Discover(_) => {
+                let domain = config.jid.domain_for_dns();
+                Some(Candidate::tcp(config, domain, 5222, TcpTls::StartTls))
+            }
+            Transport::WebSocket(_) | Transport::Bosh(_) => None,
+        });
+        if let Some(candidate) = lost.and_then(|lost| reconnect::place(config, &lost, location)) {
+            self.last_good = Some(candidate);
+        }
+    }
+
     /// Before `start`: a session that was restored is looked for there first.
     pub(crate) fn prefer(&mut self, config: &Config, endpoint: Endpoint) {
         let candidate = match endpoint {
@@ -259,7 +279,7 @@ impl Supervisor {
                 return Next::Wait;
             }
             let location = location.take();
-            self.phase = Phase::Trying(self.round(location));
+            self.phase = Phase::Trying(self.round(location.map(|place| *place)));
         }
         let Phase::Trying(round) = &mut self.phase else {
             return Next::Wait;
@@ -433,7 +453,10 @@ impl Supervisor {
                 None => return self.give_up(reason),
             }
         };
-        self.phase = Phase::Waiting { at, location };
+        self.phase = Phase::Waiting {
+            at,
+            location: location.map(Box::new),
+        };
         Verdict::Retry { at, reason }
     }
 

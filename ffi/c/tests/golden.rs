@@ -637,24 +637,26 @@ mod tests {
             now += 10;
             let _ = client.handle(epode::Instant::from_millis(now), input);
             while let Some(output) = client.next() {
-                let (link, sent) = match output {
-                    epode::Output::Connect { link, .. } | epode::Output::StartTls { link, .. } => {
-                        // TCP is in the clear at first.
-                        let in_the_clear = subprotocol.is_none() && matches!(output, epode::Output::Connect { .. });
-                        let info = epode::LinkInfo {
-                            subprotocol: subprotocol.map(str::to_owned),
-                            ..if in_the_clear {
-                                epode::LinkInfo::default()
-                            } else {
-                                epode::LinkInfo::verified(name)
-                            }
-                        };
-                        inputs.push_back(Input::Connected { link, info });
-                        continue;
-                    }
-                    epode::Output::Write { link, bytes } => (link, String::from_utf8(bytes).unwrap()),
-                    epode::Output::Frame { link, text } => (link, text),
-                    _ => continue,
+                if let epode::Output::Connect { link, .. } | epode::Output::StartTls { link, .. } = output {
+                    // TCP is in the clear at first.
+                    let in_the_clear = subprotocol.is_none() && matches!(output, epode::Output::Connect { .. });
+                    let info = epode::LinkInfo {
+                        subprotocol: subprotocol.map(str::to_owned),
+                        ..if in_the_clear {
+                            epode::LinkInfo::default()
+                        } else {
+                            epode::LinkInfo::verified(name)
+                        }
+                    };
+                    inputs.push_back(Input::Connected { link, info });
+                    continue;
+                }
+                let (link, sent) = if let epode::Output::Write { link, bytes } = output {
+                    (link, String::from_utf8(bytes).unwrap())
+                } else if let epode::Output::Frame { link, text } = output {
+                    (link, text)
+                } else {
+                    continue;
                 };
                 let bytes = sent.len() as u64;
                 inputs.push_back(Input::Written { link, bytes });

@@ -19,13 +19,11 @@
 mod body;
 pub(crate) mod keys;
 mod pace;
-#[cfg_attr(not(test), allow(dead_code, reason = "the client does not pause yet"))]
 mod pause;
 mod receiving;
 mod recovery;
 mod sending;
 mod session;
-#[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
@@ -88,8 +86,8 @@ pub(crate) struct Bosh {
     max_bytes: Option<usize>,
     /// Another client had this session.
     restored: bool,
-    /// What has changed since it was last asked for, if anybody will ask.
-    changes: Option<Vec<Change>>,
+    /// What has changed since it was last asked for, if anybody will ask; and how many of those that waited were taken.
+    changes: Option<Vec<(Change, u32)>>,
     not_reading_since: Option<Instant>,
     round_trips: u32,
     /// `Closed` was reported: nothing may follow it.
@@ -236,13 +234,11 @@ impl Bosh {
     }
 
     /// The server takes no more bytes at once than so many: stanzas are put together up to that.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not read stream limits yet"))]
     pub(crate) fn set_max_bytes(&mut self, max_bytes: Option<usize>) {
         self.max_bytes = max_bytes;
     }
 
     /// What waits to be posted, in order.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
     pub(crate) fn queued(&self) -> impl Iterator<Item = &Outgoing> {
         self.outgoing.iter()
     }
@@ -270,7 +266,7 @@ impl Bosh {
             newkey
         });
         let body = body::creation(&self.settings, &self.domain, &self.language, rid, newkey.as_deref());
-        self.post(cx, body, Kind::Create, Vec::new());
+        self.post(cx, body, Kind::Create, Vec::new(), 0);
     }
 
     /// Queues an element; `pump` sends it.
@@ -334,14 +330,8 @@ impl Bosh {
                 body.push_str(&last.xml);
             }
             body.push_str("</body>");
-            let request = cx.request_id();
-            let deadline = cx.now + self.session.response_time();
-            cx.outputs.push(Output::Post {
-                link: self.id,
-                request,
-                body: body.into_bytes(),
-                deadline,
-            });
+            // Whoever restores the session must not use the number for anything else.
+            self.post(cx, body, Kind::Terminate, Vec::new(), 0);
         }
         self.phase = Phase::Closed;
         self.end();

@@ -80,7 +80,7 @@ impl Bosh {
         body.push_str(" pause='");
         body.push_str(&said.to_string());
         body.push_str("'/>");
-        self.post(cx, body, Kind::Pause, Vec::new());
+        self.post(cx, body, Kind::Pause, Vec::new(), 0);
         let said = Duration::from_secs(u64::from(said));
         let safe = said - MARGIN.min(said / 4);
         let at = cx.now + safe.min(Duration::from_secs(u64::from(seconds)));

@@ -105,6 +105,7 @@ impl StreamManagement {
                     xml: kept.xml.clone(),
                     token: kept.token,
                     request: kept.request,
+                    stored: false,
                 }
             })
             .collect();
@@ -126,8 +127,10 @@ impl StreamManagement {
             None => (Vec::new(), false),
             Some(_) => (self.acknowledge(count(element)?)?, true),
         };
+        let handled = self.acked;
         Ok(NotResumed {
             condition: condition(element),
+            handled,
             settled: Settled {
                 acked,
                 ..self.settle(certain)
@@ -169,6 +172,7 @@ impl StreamManagement {
                 xml: stamped.unwrap_or(kept.xml),
                 token: kept.token,
                 request: kept.request,
+                stored: false,
             });
         }
         self.begin(self.quiet_since, Phase::Off);
