@@ -19,6 +19,9 @@ use crate::terminal::{Terminal, Tone, visible};
 /// How long a session that is left without a goodbye would like to be kept; the server decides.
 const ABSENCE: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long the server may take to answer before it is left.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -138,16 +141,27 @@ impl Retry {
 async fn announce(client: &Client) -> Result<(), Failure> {
     let presence = Element::builder("jabber:client", "presence").build();
     let presence = presence.map_err(|error| Failure::other(error.to_string()))?;
-    client
-        .send(presence)
-        .await
-        .map(drop)
-        .map_err(|error| Failure::other(error.to_string()))
+    // If the connection is gone already, the next event says so.
+    let _ = client.send(presence).await;
+    Ok(())
+}
+
+/// Waits until the server has answered once more: only then is it certain that it keeps the session (XEP-0198 §3).
+async fn hear(client: &mut Client, domain: &str) {
+    let ping = Element::builder("jabber:client", "iq")
+        .attr("type", "get")
+        .attr("to", domain)
+        .child(Element::builder("urn:xmpp:ping", "ping"));
+    if let Ok(ping) = ping.build() {
+        // Without an answer, the next run finds out what became of the session.
+        let _ = client.request_within(ping, Some(ANSWER)).await;
+    }
 }
 
 /// Says goodbye, or, where the session is kept, leaves without a word.
 async fn leave(mut client: Client, printer: &Printer, args: &LoginArgs, place: &str) -> Result<Exit, Failure> {
     if args.keep.is_some() {
+        hear(&mut client, args.jid.domain()).await;
         client
             .pause(ABSENCE)
             .await
