@@ -547,12 +547,17 @@ impl Play {
         assert!(self.posts.iter().all(|post| !post.contains(PASSWORD)), "{case}");
     }
 
-    /// The recording, as text.
-    pub(crate) fn log(self) -> (String, Vec<Entry>) {
-        let log = Log {
+    /// The recording.
+    pub(crate) fn into_log(self) -> Log {
+        Log {
             header: self.header,
             entries: self.client.into_entries(),
-        };
+        }
+    }
+
+    /// The recording, as text.
+    pub(crate) fn log(self) -> (String, Vec<Entry>) {
+        let log = self.into_log();
         (log.to_text() + &format!("{log:?}"), log.entries)
     }
 }
@@ -566,7 +571,12 @@ pub(crate) struct Scram {
 impl Scram {
     /// An answer to what the client has said first, with 4,096 iterations.
     pub(crate) fn answering(play: &Play) -> Self {
-        let client_first_bare = play.sasl_messages()[0].strip_prefix("n,,").unwrap().to_owned();
+        Self::answering_to(&play.sasl_messages()[0])
+    }
+
+    /// The same, to this first message.
+    pub(crate) fn answering_to(client_first: &str) -> Self {
+        let client_first_bare = client_first.strip_prefix("n,,").unwrap().to_owned();
         let nonce = client_first_bare.split("r=").nth(1).unwrap();
         Self {
             first: format!("r={nonce}server,s={SALT},i=4096"),

@@ -6,6 +6,7 @@
 //! - `xml.rs`: forbidden XML, bombs, elements in the wrong place.
 //! - `management.rs`: XEP-0198.
 //! - `life.rs`: silence, goodbyes, networks, retries.
+//! - `transcripts.rs`: golden transcripts of streams, and any transcript cut anywhere.
 //! - `walk.rs`: random inputs, and what must hold for all of them.
 //!
 //! The table in `tests/adversary/README.md` names these tests; the harness is that of `adversary_client`.
@@ -27,6 +28,8 @@ mod link;
 mod management;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod transcripts;
 #[cfg(test)]
 mod walk;
 #[cfg(test)]
