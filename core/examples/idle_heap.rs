@@ -113,7 +113,9 @@ impl Server {
                 self.hear(client, link, &String::from_utf8_lossy(&bytes), written)
             }
             Output::Frame { link, text } => self.hear(client, link, &text, text.len() as u64),
-            Output::Post { link, request, body, .. } => {
+            Output::Post {
+                link, request, body, ..
+            } => {
                 let body = String::from_utf8_lossy(&body).into_owned();
                 self.post(client, link, request, &body)
             }
@@ -189,7 +191,7 @@ impl Server {
 }
 
 fn bound(request: &str) -> String {
-    let id = request.split("id='").nth(1).and_then(|rest| rest.split('\'').next());
+    let id = request.split(" id='").nth(1).and_then(|rest| rest.split('\'').next());
     format!(
         "<iq xmlns='jabber:client' type='result' id='{}'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
          <jid>user01@example.org/balcony</jid></bind></iq>",

@@ -1,5 +1,6 @@
 //! What an application decides before it starts: the account, how to prove it, where to connect, and the bounds.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -245,6 +246,8 @@ impl ConfigBuilder {
         for transport in &transports {
             transport.check(self.tls)?;
         }
+        // A client keeps it for life.
+        transports.shrink_to_fit();
         Ok(Config {
             jid: self.jid,
             credentials,
@@ -551,7 +554,8 @@ pub enum Persist {
     /// Nothing is stored.
     #[default]
     Off,
-    /// When the application says [`Input::Pause`](crate::Input::Pause), or goes to the background.
+    /// From when the application says [`Input::Pause`](crate::Input::Pause) or goes to the background, until it says that it
+    /// is in the foreground again. What is in the slot then is removed as soon as it is not true any more.
     OnSuspend,
     /// In each turn that changed something: a process may be killed at any moment.
     EveryTurn,
@@ -600,7 +604,7 @@ pub struct Bosh {
     pub key_sequence: bool,
     /// Go on with a session that somebody else created, and logged in to the account, instead of creating one.
     #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub attach: Option<Attach>,
+    pub attach: Option<Box<Attach>>,
 }
 
 impl Bosh {

@@ -439,6 +439,21 @@ impl Outputs {
         Some(output)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Those from that position on.
+    pub(crate) fn since(&self, position: usize) -> impl DoubleEndedIterator<Item = &Output> + ExactSizeIterator {
+        self.queue.range(position.min(self.queue.len())..)
+    }
+
+    /// Puts one before the one at that position.
+    pub(crate) fn insert(&mut self, position: usize, output: Output) {
+        self.bytes = self.bytes.saturating_add(weight(&output));
+        self.queue.insert(position.min(self.queue.len()), output);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -337,7 +337,7 @@ mod tests {
         let build = |change: fn(&mut Attach)| {
             let mut session = attach();
             change(&mut session);
-            config(|bosh| bosh.attach = Some(session)).build()
+            config(|bosh| bosh.attach = Some(session.into())).build()
         };
         let shown = format!("{:?}", build(|_| {}).unwrap());
         assert!(!shown.contains("s1"), "{shown}");

@@ -1,5 +1,6 @@
 //! One link: how it comes up, what it reports, how it is lost, and what follows.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -9,14 +10,14 @@ use crate::config::{Credentials, TlsPolicy};
 use crate::error::{
     ConnectionError, IqError, Misuse, Offline, PeerIncompatible, PeerMisbehaved, Refused, TlsError, WaitingFor, Warning,
 };
-use crate::input::{Failure, LinkId, LinkInfo, Network, Verified};
+use crate::input::{Failure, LinkId, LinkInfo, Network, Token, Verified};
 use crate::jid::Jid;
 use crate::link::{self, Context, Goodbye, Link, Outgoing, StreamErrorOut, bosh, tcp, websocket};
 use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, handled_count_too_high};
+use crate::session::stream_management::{NS_SM, Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -25,7 +26,8 @@ use crate::xml::Element;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) link: Link,
-    negotiation: Negotiation,
+    /// Until it is done.
+    negotiation: Option<Box<Negotiation>>,
     /// The name that the server's certificate must be valid for.
     server_name: String,
     encrypted: bool,
@@ -47,7 +49,7 @@ impl Connection {
     pub(super) fn deadline(&self, leaving: bool, earliest: &mut Earliest) {
         match self.timer {
             // The server's part stands still while nobody reads.
-            Some((_, Timer::Negotiation)) if self.not_reading_since.is_some() => {}
+            Some((_, Timer::Connect | Timer::Negotiation)) if self.not_reading_since.is_some() => {}
             Some((at, timer)) => earliest.offer(Some(at), timer),
             None => {}
         }
@@ -104,7 +106,10 @@ impl Client {
                     limits,
                     tls: *tls,
                 };
-                (Link::Tcp(tcp::Tcp::new(parameters)), self.config.limits.element)
+                (
+                    Link::Tcp(Box::new(tcp::Tcp::new(parameters))),
+                    self.config.limits.element,
+                )
             }
             (Endpoint::WebSocket { .. }, _) => {
                 let parameters = websocket::Parameters {
@@ -114,19 +119,24 @@ impl Client {
                     limits,
                 };
                 let link = websocket::WebSocket::new(parameters);
-                (Link::WebSocket(link), self.config.limits.element)
+                (Link::WebSocket(Box::new(link)), self.config.limits.element)
             }
             (Endpoint::Bosh { url }, settings) => {
                 let parameters = bosh::Parameters {
                     id,
-                    settings: settings.unwrap_or_else(|| crate::config::Bosh::new(url)),
+                    settings: settings.map_or_else(|| crate::config::Bosh::new(url), |settings| *settings),
                     domain,
                     language,
                     limits,
                     connect_timeout: self.config.timeouts.connect,
                     presents_certificate: identity.is_some(),
                 };
-                (Link::Bosh(bosh::Bosh::new(parameters)), self.config.limits.bosh_body)
+                let dormant = self.session.as_ref().and_then(|session| session.dormant.as_ref());
+                let bosh = match dormant.filter(|state| state.url == *url) {
+                    Some(state) => bosh::Bosh::restore(parameters, (**state).clone()),
+                    None => bosh::Bosh::new(parameters),
+                };
+                (Link::Bosh(Box::new(bosh)), self.config.limits.bosh_body)
             }
         };
         let timeout = if attempt.last {
@@ -143,7 +153,7 @@ impl Client {
         });
         self.connection = Some(Connection {
             link,
-            negotiation: Negotiation::new(),
+            negotiation: Some(Box::default()),
             server_name: attempt.server_name,
             encrypted: false,
             verified_tls: false,
@@ -321,7 +331,7 @@ impl Client {
             (false, None) => connection.not_reading_since = Some(now),
             (true, Some(since)) => {
                 connection.not_reading_since = None;
-                if let Some((at, Timer::Negotiation)) = &mut connection.timer {
+                if let Some((at, Timer::Connect | Timer::Negotiation)) = &mut connection.timer {
                     *at = *at + now.since(since);
                 }
                 session.iq.resumed(since, now);
@@ -340,6 +350,13 @@ impl Client {
             return;
         };
         match network {
+            // Requests come and go; the session is not bound to a connection (XEP-0124 §14.3).
+            _ if connection.online && !connection.link.traits().stream_management => {
+                if let (Network::Up | Network::Changed, Some((_, Some(connection), mut cx))) = (network, self.parts()) {
+                    connection.link.network_changed(&mut cx);
+                }
+                self.drain();
+            }
             Network::Down => self.finish(Offline::Connection(ConnectionError::NetworkChanged)),
             // What is bound to the old address may go on for minutes as if nothing were wrong.
             Network::Changed if connection.online => {
@@ -357,7 +374,7 @@ impl Client {
         let now = self.now;
         let Some(connection) = &mut self.connection else { return };
         match connection.timer {
-            Some((at, Timer::Connect)) if at <= now => {
+            Some((at, Timer::Connect)) if at <= now && connection.not_reading_since.is_none() => {
                 self.finish(Offline::Connection(ConnectionError::Timeout {
                     waiting_for: WaitingFor::Link,
                 }));
@@ -419,6 +436,7 @@ impl Client {
             }
         }
         connection.link.leave(&mut cx, last);
+        self.keeper.whole();
         self.drain();
     }
 
@@ -447,19 +465,26 @@ impl Client {
     }
 
     fn element(&mut self, element: Element) {
+        let now = self.now;
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
         };
-        if !connection.negotiation.is_online() {
-            // While leaving, what was under way does not matter any more.
+        if connection.negotiation.is_some() {
             if !session.leaving {
                 self.negotiate(negotiation::Event::of(element));
+            } else if element.is(NS_SM, "resumed") {
+                // While leaving, what was under way does not matter any more, but for what the server says that it has.
+                if let Ok(resumed) = session.stream.resumed(now, &element) {
+                    for token in resumed.acked {
+                        self.delivery(token, Stage::Acked);
+                    }
+                }
             }
         } else if element.is(link::NS_STREAM, "error") {
             self.finish(Offline::Ended(link::stream_error(element.root())));
         } else if element.namespace() == NS_CLIENT {
             self.stanza(element);
-        } else if element.namespace() == negotiation::NS_SM {
+        } else if StreamManagement::is_nonza(&element) {
             self.stream_management(&element);
         }
         // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
@@ -472,7 +497,11 @@ impl Client {
             return;
         };
         let traits = connection.link.traits();
-        let result = connection.negotiation.handle(
+        let certificate_requested = connection.asked_for_certificate();
+        let Some(negotiation) = &mut connection.negotiation else {
+            return;
+        };
+        let result = negotiation.handle(
             event,
             &mut Facts {
                 config: &self.config,
@@ -480,7 +509,7 @@ impl Client {
                 verified_tls: connection.verified_tls,
                 can_resume: traits.stream_management && session.stream.can_resume(self.now),
                 certificate: connection.certificate.as_ref(),
-                certificate_requested: connection.asked_for_certificate(),
+                certificate_requested,
                 traits,
                 random: &mut self.random,
                 steps: &mut steps,
@@ -499,8 +528,15 @@ impl Client {
                 let Some((session, Some(connection), _)) = self.parts() else {
                     return;
                 };
+                let done = connection
+                    .negotiation
+                    .as_ref()
+                    .is_none_or(|negotiation| negotiation.is_online());
+                if done {
+                    connection.negotiation = None;
+                }
                 if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!connection.negotiation.is_online()).then_some((step_by, Timer::Negotiation));
+                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
                 }
             }
             Err(reason) => self.lose(reason),
@@ -557,6 +593,8 @@ impl Client {
                         session.stream.use_pings(cx.now);
                     }
                 }
+                self.keeper.begun();
+                self.give_up_dormant();
                 self.online(mechanism, proof, offers, false);
             }
             Step::Resume => {
@@ -571,14 +609,24 @@ impl Client {
                 offers,
             } => match session.stream.resumed(cx.now, &element) {
                 Ok(resumed) => {
+                    // The server sends these again, with tokens of their own: each is answered once (RFC 6120 §8.2.3).
+                    for token in resumed.repeated {
+                        session.iq.answered_theirs(token);
+                    }
                     for outgoing in resumed.resend {
                         connection.link.send(outgoing);
                     }
+                    let h = session.stream.acked_count();
+                    self.keeper.acked(h);
+                    self.keeper.whole();
                     for token in resumed.acked {
                         self.delivery(token, Stage::Acked);
                     }
                     for token in resumed.failed {
                         self.delivery(token, Stage::Failed);
+                    }
+                    for token in resumed.unanswered {
+                        self.unanswered(token);
                     }
                     self.online(mechanism, proof, offers, true);
                 }
@@ -615,6 +663,7 @@ impl Client {
             transport: connection.link.kind(),
         };
         self.outputs.event(event);
+        self.drop_too_large();
         self.send_waiting();
     }
 
@@ -631,17 +680,35 @@ impl Client {
     fn restored(&mut self) {
         let limits = self.config.limits.after_login();
         if let Some(connection) = &mut self.connection {
-            connection.negotiation = Negotiation::done();
+            connection.negotiation = None;
             connection.timer = None;
             connection.link.set_limits(limits);
         }
+        if let Some(session) = &mut self.session {
+            // From now on the link has it.
+            session.dormant = None;
+        }
+        self.keeper.whole();
         self.online("", ServerProof::None, Offers::default(), true);
+    }
+
+    /// A request of the application's was given up.
+    pub(super) fn unanswered(&mut self, token: Token) {
+        if self.session.as_mut().is_some_and(|session| session.iq.cancel(token)) {
+            self.outputs.event(Event::IqDone {
+                token,
+                result: Err(IqError::Disconnected),
+            });
+        }
     }
 
     fn not_resumed(&mut self, element: Option<&Element>) {
         let Some(session) = &mut self.session else { return };
         let (condition, settled) = match element.map(|element| session.stream.resume_failed(element)) {
-            Some(Ok(not_resumed)) => (not_resumed.condition, not_resumed.settled),
+            Some(Ok(not_resumed)) => {
+                self.keeper.acked(not_resumed.handled);
+                (not_resumed.condition, not_resumed.settled)
+            }
             Some(Err(error)) => return self.finish(Offline::Misbehaved(error)),
             None => (None, session.stream.reset()),
         };
@@ -678,7 +745,7 @@ impl Client {
         let error = stream_error(&reason);
         if let Some((session, Some(connection), mut cx)) = self.parts() {
             // A goodbye would end what is to be resumed (XEP-0198 §5).
-            let resumable = connection.online && session.stream.is_resumable() && !session.leaving;
+            let resumable = session.stream.is_resumable() && !session.leaving;
             let tell = match &reason {
                 Offline::Connection(_) if resumable => false,
                 // RFC 6120 §4.9.1.1: a stream error is answered by closing the stream; BOSH has nothing more to say then.
@@ -694,14 +761,22 @@ impl Client {
         }
         // What the link says of its own end is what it is being told.
         self.link_events.clear();
+        self.keep_link();
         let Some(mut connection) = self.connection.take() else {
             return;
         };
         let Some(leaving) = self.session.as_ref().map(|session| session.leaving) else {
             return;
         };
+        let misbehaved = matches!(reason, Offline::Misbehaved(_));
         let verdict = if leaving {
-            Verdict::GiveUp(reason.clone())
+            // Whatever else broke on the way out: the application wanted to be offline, and is.
+            Verdict::GiveUp(match reason {
+                Offline::Connection(_) | Offline::Tls(_) | Offline::Ended(_) => Offline::Stopped,
+                Offline::Stopped | Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) => {
+                    reason.clone()
+                }
+            })
         } else {
             let location = self.session.as_ref().and_then(|session| session.stream.location());
             let location = location.map(ToString::to_string);
@@ -722,15 +797,17 @@ impl Client {
             // Nobody could read an answer meanwhile: that time does not count.
             session.iq.resumed(since, now);
         }
-        // What BOSH had not posted yet was never the old session's.
-        let unsent = connection.link.take_unsent();
-        let failed = connection.link.take_unacknowledged();
-        session.wait_first(unsent.into_iter());
-        for token in failed {
-            self.delivery(token, Stage::Failed);
+        if connection.online {
+            // What BOSH had not posted yet was never the old session's.
+            let unsent = connection.link.take_unsent();
+            let failed = connection.link.take_unacknowledged();
+            session.wait_first(unsent.into_iter());
+            for token in failed {
+                self.delivery(token, Stage::Failed);
+            }
         }
         // Also of a link that did not get so far: it may have asked for the earlier session.
-        self.link_lost();
+        self.link_lost(misbehaved);
         let link = connection.link.id();
         match verdict {
             Verdict::GiveUp(reason) => {
@@ -757,11 +834,13 @@ impl Client {
     }
 
     /// What was on its way waits for the session to be resumed, or has come as far as it will.
-    fn link_lost(&mut self) {
+    fn link_lost(&mut self, misbehaved: bool) {
         let now = self.now;
         let Some(session) = &mut self.session else { return };
         session.stream.link_lost(now);
-        if !session.stream.can_resume(now) {
+        // A BOSH session that was stored waits for its link; and nobody is asked again for what broke the protocol.
+        let lasts = session.dormant.is_some() || (session.stream.can_resume(now) && !misbehaved);
+        if session.jid.is_some() && !lasts {
             let settled = session.stream.reset();
             self.session_gone(settled);
         }
@@ -779,7 +858,8 @@ impl Client {
     }
 
     /// The server has forgotten the session: what was on its way in it has come as far as it will.
-    fn session_gone(&mut self, lost: Settled) {
+    pub(super) fn session_gone(&mut self, lost: Settled) {
+        self.keeper.whole();
         for token in lost.acked {
             self.delivery(token, Stage::Acked);
         }
@@ -788,6 +868,17 @@ impl Client {
         }
         let Some(session) = &mut self.session else { return };
         session.jid = None;
+        // What was said about the old session, and answers to what was asked in it, have no place in the next one.
+        let mut stale = Vec::new();
+        session.waiting.retain(|outgoing| {
+            let presence = outgoing.xml.starts_with("<presence");
+            let lasts = !presence && (outgoing.token.is_some() || outgoing.request.is_some());
+            if !lasts {
+                session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
+                stale.extend(outgoing.token);
+            }
+            lasts
+        });
         session.wait_first(lost.again.into_iter());
         let waiting: Vec<_> = session.waiting.iter().filter_map(|outgoing| outgoing.request).collect();
         for token in session.iq.forget(&waiting) {
@@ -795,6 +886,9 @@ impl Client {
                 token,
                 result: Err(IqError::Disconnected),
             });
+        }
+        for token in stale {
+            self.delivery(token, Stage::Failed);
         }
     }
 

@@ -9,6 +9,7 @@ mod connection;
 mod keeper;
 mod stanzas;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::fmt;
 
@@ -16,7 +17,7 @@ use crate::config::Config;
 use crate::error::{IqError, Misuse, Offline, Refused};
 use crate::input::{Input, LinkId, Network, Token};
 use crate::jid::Jid;
-use crate::link::{self, Context, Outgoing};
+use crate::link::{self, Context, Outgoing, bosh};
 use crate::output::{Event, Output, Outputs, Stage};
 use crate::random::Random;
 use crate::session::iq::IqTable;
@@ -87,6 +88,8 @@ struct Session {
     /// The application was told that the queue is full.
     full: bool,
     leaving: bool,
+    /// A BOSH session that was restored, and not gone on with yet.
+    dormant: Option<Box<bosh::state::State>>,
 }
 
 impl Client {
@@ -226,13 +229,10 @@ impl Client {
         if self.session.is_some() {
             return Err(Refused::Misuse(Misuse::AlreadyStarted));
         }
-        let mut supervisor = Supervisor::new();
-        supervisor.start();
-        supervisor.network(self.now, self.network);
         let mut client_state = ClientState::default();
         client_state.foreground(self.foreground);
         self.session = Some(Session {
-            supervisor,
+            supervisor: Supervisor::new(),
             stream: StreamManagement::new(self.config.stream_management, self.config.limits.unacknowledged),
             client_state,
             jid: None,
@@ -242,8 +242,16 @@ impl Client {
             max_bytes: None,
             full: false,
             leaving: false,
+            dormant: None,
         });
-        self.revive();
+        let was_online = self.revive();
+        if let Some(session) = &mut self.session {
+            session.supervisor.start();
+            if was_online {
+                session.supervisor.set_was_online();
+            }
+            session.supervisor.network(self.now, self.network);
+        }
         Ok(())
     }
 
@@ -252,7 +260,9 @@ impl Client {
         if let Some(session) = &mut self.session {
             session.client_state.foreground(foreground);
         }
-        if !foreground {
+        if foreground {
+            self.keeper.awake();
+        } else {
             self.keeper.suspend();
         }
     }
@@ -336,10 +346,10 @@ impl Client {
         self.advance();
         self.acknowledge();
         if let Some((_, Some(connection), mut cx)) = self.parts() {
-            let before = cx.outputs.bytes();
+            let before = cx.outputs.len();
             connection.link.flush(&mut cx);
             // Whatever is said keeps the connection from being forgotten.
-            if let Some(liveness) = connection.liveness.as_mut().filter(|_| cx.outputs.bytes() > before) {
+            if let Some(liveness) = connection.liveness.as_mut().filter(|_| cx.outputs.len() > before) {
                 liveness.spoke(cx.now);
             }
         }
@@ -351,7 +361,8 @@ impl Client {
         let pending = self.config.limits.pending_requests / 2;
         let bytes = self.outbound_bytes();
         let Some(session) = &mut self.session else { return };
-        let room = bytes <= half && session.iq.ours() <= pending && !session.stream.is_full();
+        let stanzas = session.stream.unacknowledged().saturating_add(session.waiting.len());
+        let room = bytes <= half && session.iq.ours() <= pending && stanzas <= self.config.limits.unacknowledged / 2;
         if session.full && room {
             session.full = false;
             self.outputs.event(Event::Writable);
@@ -382,16 +393,21 @@ impl Client {
     fn take_back(&mut self, token: Token) -> bool {
         let Some(session) = &mut self.session else { return false };
         let waiting = session.waiting.iter().position(|outgoing| outgoing.is(token));
-        match waiting.and_then(|index| session.waiting.remove(index)) {
+        let unwritten = match waiting.and_then(|index| session.waiting.remove(index)) {
             Some(outgoing) => {
                 session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
+                session.stream.cancelled(token);
                 true
             }
             None => self
                 .connection
                 .as_mut()
                 .is_some_and(|connection| connection.link.cancel(token)),
+        };
+        if unwritten {
+            self.keeper.dropped(token);
         }
+        unwritten
     }
 
     /// Bytes that wait for a session, for the host, or for the server's word that it has them.
@@ -426,6 +442,7 @@ impl Client {
     fn settle_all(&mut self) {
         let Some(session) = &mut self.session else { return };
         let lost = session.stream.reset();
+        let dormant = session.dormant_tokens();
         let waiting = core::mem::take(&mut session.waiting);
         let unanswered = session.iq.clear();
         for token in lost.acked {
@@ -433,7 +450,7 @@ impl Client {
         }
         // There is no next session to send them again in.
         let again = lost.again.into_iter().filter_map(|outgoing| outgoing.token);
-        for token in lost.failed.into_iter().chain(again) {
+        for token in lost.failed.into_iter().chain(again).chain(dormant) {
             self.delivery(token, Stage::Failed);
         }
         for token in waiting.into_iter().filter_map(|outgoing| outgoing.token) {
@@ -449,14 +466,16 @@ impl Client {
 }
 
 impl Session {
-    fn wait(&mut self, outgoing: Outgoing) {
+    fn wait(&mut self, mut outgoing: Outgoing) {
+        outgoing.stored = true;
         self.waiting_bytes = self.waiting_bytes.saturating_add(outgoing.xml.len());
         self.waiting.push_back(outgoing);
     }
 
     /// What comes before all that waits.
     fn wait_first(&mut self, several: impl DoubleEndedIterator<Item = Outgoing>) {
-        for outgoing in several.rev() {
+        for mut outgoing in several.rev() {
+            outgoing.stored = true;
             self.waiting_bytes = self.waiting_bytes.saturating_add(outgoing.xml.len());
             self.waiting.push_front(outgoing);
         }

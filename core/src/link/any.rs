@@ -1,6 +1,7 @@
 //! One of the transports: passes each call on to it. What a transport has not got is nothing here, never a question of
 //! the caller's.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -16,11 +17,11 @@ use crate::xml::XmlLimits;
 #[derive(Debug)]
 pub(crate) enum Link {
     /// TCP.
-    Tcp(tcp::Tcp),
+    Tcp(Box<tcp::Tcp>),
     /// WebSocket.
-    WebSocket(websocket::WebSocket),
+    WebSocket(Box<websocket::WebSocket>),
     /// HTTP.
-    Bosh(bosh::Bosh),
+    Bosh(Box<bosh::Bosh>),
 }
 
 /// How a link ends at once.
@@ -280,6 +281,14 @@ impl Link {
         true
     }
 
+    /// The network is another one: what is under way on the old one may never be answered.
+    pub(crate) fn network_changed(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => {}
+            Self::Bosh(bosh) => bosh.network_changed(cx),
+        }
+    }
+
     /// The device sleeps for so many seconds.
     pub(crate) fn pause(&mut self, seconds: u32) {
         match self {
@@ -336,6 +345,38 @@ impl Link {
         match self {
             Self::Tcp(_) | Self::WebSocket(_) => Vec::new(),
             Self::Bosh(bosh) => bosh.take_unacknowledged(),
+        }
+    }
+
+    /// What has not left yet, where the link keeps it.
+    pub(crate) fn queued(&self) -> Option<impl Iterator<Item = &Outgoing>> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+            Self::Bosh(bosh) => Some(bosh.queued()),
+        }
+    }
+
+    /// The session, where the link has one that outlives it.
+    pub(crate) fn state(&self) -> Option<bosh::state::State> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+            Self::Bosh(bosh) => bosh.state(),
+        }
+    }
+
+    /// Whether changes of it are collected from now on.
+    pub(crate) fn record_changes(&mut self, record: bool) {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => {}
+            Self::Bosh(bosh) => bosh.record_changes(record),
+        }
+    }
+
+    /// What has changed of it since the last call, and how many of those that waited each change took.
+    pub(crate) fn take_changes(&mut self) -> Vec<(bosh::state::Change, u32)> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => Vec::new(),
+            Self::Bosh(bosh) => bosh.take_changes(),
         }
     }
 

@@ -123,6 +123,8 @@ pub(crate) struct Outgoing {
     pub(crate) token: Option<Token>,
     /// The request's, if it is one: it is over only with its answer.
     pub(crate) request: Option<Token>,
+    /// What survives the process counts it among those that wait.
+    pub(crate) stored: bool,
 }
 
 impl Outgoing {
@@ -132,6 +134,7 @@ impl Outgoing {
             xml: element.to_xml(),
             token,
             request: None,
+            stored: false,
         }
     }
 
@@ -141,6 +144,7 @@ impl Outgoing {
             xml: xml.into(),
             token: None,
             request: None,
+            stored: false,
         }
     }
 

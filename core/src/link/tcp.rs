@@ -23,7 +23,6 @@ pub(crate) struct Tcp {
     id: LinkId,
     domain: String,
     language: String,
-    limits: XmlLimits,
     tls: TcpTls,
     phase: Phase,
     starttls: StartTls,
@@ -84,8 +83,7 @@ impl Tcp {
             id: parameters.id,
             domain: parameters.domain,
             language: parameters.language,
-            reader: Reader::new(Framing::Stream, parameters.limits.clone()),
-            limits: parameters.limits,
+            reader: Reader::new(Framing::Stream, parameters.limits),
             tls: parameters.tls,
             phase: Phase::Connecting,
             starttls: StartTls::No,
@@ -131,11 +129,10 @@ impl Tcp {
 
     /// Login is over: larger elements are let in, and the stream may go on for ever.
     pub(crate) fn set_limits(&mut self, limits: XmlLimits) {
-        self.limits = XmlLimits {
+        self.reader.set_limits(XmlLimits {
             document_bytes: None,
             ..limits
-        };
-        self.reader.set_limits(self.limits.clone());
+        });
     }
 
     /// The host has connected, or done the handshake of TLS: a stream begins. `from`, the bare JID, only under TLS (RFC 6120 §4.7.1).
@@ -164,7 +161,7 @@ impl Tcp {
 
     /// Nothing of the old stream is known on the new one (RFC 6120 §5.4.3.3, §6.4.6).
     fn forget_stream(&mut self) {
-        self.reader = Reader::new(Framing::Stream, self.limits.clone());
+        self.reader = Reader::new(Framing::Stream, self.reader.limits().clone());
         self.header = Said::No;
     }
 

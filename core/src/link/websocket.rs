@@ -159,8 +159,6 @@ impl WebSocket {
         }
     }
 
-    /// Nothing: white space is no message here (RFC 7395 §3.8). The host's pings keep the connection alive.
-
     /// Gives the host what was queued in this turn, each element as a message.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
         for (text, token) in core::mem::take(&mut self.frames) {

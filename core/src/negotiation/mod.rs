@@ -224,20 +224,15 @@ pub(crate) struct Facts<'a> {
     pub(crate) steps: &'a mut Vec<Step>,
 }
 
-impl Negotiation {
-    pub(crate) fn new() -> Self {
+impl Default for Negotiation {
+    fn default() -> Self {
         Self {
             phase: Ok(Phase::Opening),
         }
     }
+}
 
-    /// There is nothing to negotiate: somebody else did.
-    pub(crate) fn done() -> Self {
-        Self {
-            phase: Ok(Phase::Online),
-        }
-    }
-
+impl Negotiation {
     pub(crate) fn is_online(&self) -> bool {
         matches!(self.phase, Ok(Phase::Online))
     }

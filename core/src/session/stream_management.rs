@@ -102,6 +102,10 @@ pub(crate) struct Resumed {
     pub(crate) acked: Vec<Token>,
     /// These were written on three links that died, and are not sent again.
     pub(crate) failed: Vec<Token>,
+    /// Requests of which the same is true.
+    pub(crate) unanswered: Vec<Token>,
+    /// What was received and not handled: the server sends it again.
+    pub(crate) repeated: Vec<Token>,
     /// To be written before anything else, in order, and without `sent`: they are counted already.
     pub(crate) resend: Vec<Outgoing>,
 }
@@ -125,6 +129,8 @@ pub(crate) struct Settled {
 pub(crate) struct NotResumed {
     /// Its condition, as `item-not-found`.
     pub(crate) condition: Option<String>,
+    /// How many of ours it had acknowledged in the end, modulo 2^32.
+    pub(crate) handled: u32,
     /// What becomes of the stanzas.
     pub(crate) settled: Settled,
 }
@@ -146,21 +152,37 @@ pub(crate) struct Kept {
     pub(crate) stamped: bool,
 }
 
-/// What of a session survives a process: enough to resume it.
+impl Kept {
+    /// Whether it is what `token` was given for.
+    pub(crate) fn is(&self, token: Token) -> bool {
+        self.token == Some(token) || self.request == Some(token)
+    }
+}
+
+/// What of a session survives a process: enough to resume it, or to say what became of its stanzas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// The server's name for the session.
-    pub(crate) id: Secret,
-    /// Where the server would have the client come back.
-    pub(crate) location: Option<String>,
-    /// For how many seconds the server keeps a session that lost its link.
-    pub(crate) max: Option<u32>,
+    /// Only where it can be resumed.
+    pub(crate) session: Option<Session>,
+    /// Every stanza counts; otherwise only those that report their delivery.
+    pub(crate) counts: bool,
     /// How many of the server's stanzas are handled, modulo 2^32.
     pub(crate) handled: u32,
     /// How many of ours the server has acknowledged, modulo 2^32.
     pub(crate) acked: u32,
     /// Those that it has not.
-    pub(crate) queue: Vec<Kept>,
+    pub(crate) queue: VecDeque<Kept>,
+}
+
+/// A session that can be resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The server's name for it.
+    pub(crate) id: Secret,
+    /// Where the server would have the client come back.
+    pub(crate) location: Option<String>,
+    /// For how many seconds the server keeps a session that lost its link.
+    pub(crate) max: Option<u32>,
 }
 
 /// The bookkeeping of both directions.
@@ -208,12 +230,6 @@ enum Phase {
     },
 }
 
-struct Session {
-    id: Secret,
-    location: Option<String>,
-    max: Option<u32>,
-}
-
 enum Question {
     Request,
     Ping { id: String, covers: u32 },
@@ -248,32 +264,31 @@ impl StreamManagement {
         }
     }
 
-    /// Goes on after a process ended: as if the link had been lost now.
+    /// Goes on after a process ended: as if the link had been lost now. What cannot be resumed is then to be `reset`.
     pub(crate) fn restore(settings: config::StreamManagement, limit: usize, state: State, now: Instant) -> Self {
         let mut new = Self::new(settings, limit);
         new.phase = Phase::Lost { at: now };
-        new.session = Some(Session {
-            id: state.id,
-            location: state.location,
-            max: state.max,
-        });
+        new.session = state.session;
         new.received = state.handled;
         new.acked = state.acked;
         new.bytes = state.queue.iter().map(|kept| kept.xml.len()).sum();
-        new.queue = state.queue.into();
+        new.queue = state.queue;
         new
     }
 
-    /// What `restore` needs, if the session can be resumed.
+    /// What `restore` needs, if anything was counted.
     pub(crate) fn state(&self) -> Option<State> {
-        let session = self.session.as_ref()?;
+        let counts = match self.phase {
+            Phase::Off => return None,
+            Phase::Ping => false,
+            Phase::Asked | Phase::On | Phase::Lost { .. } | Phase::Resuming { .. } => true,
+        };
         Some(State {
-            id: session.id.clone(),
-            location: session.location.clone(),
-            max: session.max,
+            session: self.session.clone(),
+            counts,
             handled: self.handled_count(),
             acked: self.acked,
-            queue: self.queue.iter().cloned().collect(),
+            queue: self.queue.clone(),
         })
     }
 
@@ -311,6 +326,7 @@ impl StreamManagement {
     }
 
     /// The stanzas that are not acknowledged, oldest first.
+    #[cfg(test)]
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept> {
         self.queue.iter()
     }
@@ -405,6 +421,33 @@ impl StreamManagement {
     /// The memory that they take.
     pub(crate) fn unacknowledged_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What to remember of a stanza that waits, where an earlier session had it.
+    pub(crate) fn remembered(&self, outgoing: &Outgoing) -> Kept {
+        let carried = outgoing.token.and_then(|token| self.carried.get(&token));
+        Kept {
+            token: outgoing.token,
+            request: outgoing.request,
+            xml: outgoing.xml.clone(),
+            unix_ms: carried.and_then(|carried| carried.unix_ms),
+            links: carried.map_or(0, |carried| carried.links),
+            stamped: carried.is_some_and(|carried| carried.stamped),
+        }
+    }
+
+    /// The same, on its way back.
+    pub(crate) fn remember(&mut self, kept: &Kept) {
+        if let (Some(token), 1..) = (kept.token, kept.links) {
+            self.carried.insert(
+                token,
+                Carried {
+                    unix_ms: kept.unix_ms,
+                    links: kept.links,
+                    stamped: kept.stamped,
+                },
+            );
+        }
     }
 
     /// A stanza that `Settled::again` named will not be sent after all.
@@ -548,6 +591,11 @@ impl StreamManagement {
                     self.question = Some(Question::Request);
                     Some(nonza("r", &[]))
                 }
+                // A ping that is under way is repeated as it is: it covers what it did, whichever of the two is answered.
+                Phase::Ping if matches!(self.question, Some(Question::Ping { .. })) => match &self.question {
+                    Some(Question::Ping { id, .. }) => Some(ping(id)),
+                    Some(Question::Request) | None => None,
+                },
                 Phase::Ping => {
                     let id = new_id();
                     let ping = ping(&id);

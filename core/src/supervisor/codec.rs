@@ -1,22 +1,22 @@
 //! The changes of a snapshot as bytes, and back. Every read is bounded by the bytes that are there.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::snapshot::{BoshState, Change, Flight, Keys, Stanza, StanzaKind, State, StreamState};
+use super::snapshot::{Change, State};
 use crate::error::SnapshotError;
 use crate::input::Token;
+use crate::link::bosh::Kind;
+use crate::link::bosh::keys::Keys;
+use crate::link::bosh::state::{self as bosh, Posted};
+use crate::secret::Secret;
+use crate::session::stream_management::{self, Kept, Session};
 
 pub(super) fn write_change(out: &mut Vec<u8>, change: &Change<'_>) {
     match change {
-        Change::Whole(state) => {
-            out.push(1);
-            put_u64(out, state.next_token);
-            put_option(out, state.stream.as_ref(), put_stream);
-            put_option(out, state.bosh.as_ref(), put_bosh);
-            put_list(out, &state.waiting, put_stanza);
-        }
+        Change::Whole(state) => write_whole(out, state),
         Change::Tokens { next } => {
             out.push(2);
             put_u64(out, *next);
@@ -29,89 +29,99 @@ pub(super) fn write_change(out: &mut Vec<u8>, change: &Change<'_>) {
             out.push(4);
             put_u64(out, token.0);
         }
-        Change::Sent { count } => {
+        Change::Sent { count, unix_ms } => {
             out.push(5);
             put_u32(out, *count);
+            put_option(out, *unix_ms, put_u64);
         }
-        Change::Resent => out.push(6),
         Change::Acked { h } => {
-            out.push(7);
+            out.push(6);
             put_u32(out, *h);
         }
         Change::Inbound { h } => {
-            out.push(8);
+            out.push(7);
             put_u32(out, *h);
         }
-        Change::StreamBegan(stream) => {
-            out.push(9);
-            put_stream(out, stream);
-        }
-        Change::StreamOver => out.push(10),
-        Change::BoshBegan(bosh) => {
-            out.push(11);
-            put_bosh(out, bosh);
-        }
-        Change::BoshPosted {
-            rid,
-            body,
-            tokens,
-            taken,
-        } => {
-            out.push(12);
-            put_flight(out, *rid, body, tokens);
+        Change::Bosh { change, taken } => {
+            match &**change {
+                bosh::Change::Posted { posted, keys } => {
+                    out.push(8);
+                    put_posted(out, posted);
+                    put_option(out, keys.as_ref(), put_keys);
+                }
+                bosh::Change::Answered { rid } => {
+                    out.push(9);
+                    put_u64(out, *rid);
+                }
+                bosh::Change::Acknowledged { rid } => {
+                    out.push(10);
+                    put_u64(out, *rid);
+                }
+                bosh::Change::ServerCertificate(digest) => {
+                    out.push(11);
+                    out.extend(digest);
+                }
+                bosh::Change::Ended => out.push(12),
+            }
             put_u32(out, *taken);
         }
-        Change::BoshAcked { rid } => {
-            out.push(13);
-            put_u64(out, *rid);
-        }
-        Change::BoshAnswered { rid } => {
-            out.push(14);
-            put_u64(out, *rid);
-        }
-        Change::BoshKeys(keys) => {
-            out.push(15);
-            put_option(out, keys.as_ref(), put_keys);
-        }
-        Change::BoshOver => out.push(16),
     }
 }
 
+/// `Change::Whole`.
+pub(super) fn write_whole(out: &mut Vec<u8>, state: &State) {
+    out.push(1);
+    put_u64(out, state.next_token);
+    out.push(u8::from(state.was_online));
+    put_option(out, state.jid.as_deref().map(str::as_bytes), put_bytes);
+    put_option(out, state.stream.as_ref(), put_stream);
+    put_option(out, state.bosh.as_ref(), put_bosh);
+    put_list(out, &state.waiting, put_stanza);
+    put_list(out, &state.acked, |out, token| put_u64(out, token.0));
+}
+
 pub(super) fn read_change(from: &mut Cursor<'_>) -> Result<Change<'static>, SnapshotError> {
-    Ok(match from.u8()? {
-        1 => Change::Whole(Cow::Owned(State {
-            next_token: from.u64()?,
-            stream: from.option(Cursor::stream)?,
-            bosh: from.option(Cursor::bosh)?,
-            waiting: from.list(Cursor::stanza)?,
-        })),
-        2 => Change::Tokens { next: from.u64()? },
-        3 => Change::Queued(Cow::Owned(from.stanza()?)),
-        4 => Change::Dropped {
-            token: Token(from.u64()?),
-        },
-        5 => Change::Sent { count: from.u32()? },
-        6 => Change::Resent,
-        7 => Change::Acked { h: from.u32()? },
-        8 => Change::Inbound { h: from.u32()? },
-        9 => Change::StreamBegan(Cow::Owned(from.stream()?)),
-        10 => Change::StreamOver,
-        11 => Change::BoshBegan(Cow::Owned(from.bosh()?)),
-        12 => {
-            let Flight { rid, body, tokens } = from.flight()?;
-            Change::BoshPosted {
-                rid,
-                body: Cow::Owned(body),
-                tokens: Cow::Owned(tokens),
-                taken: from.u32()?,
-            }
+    let change = match from.u8()? {
+        1 => {
+            return Ok(Change::Whole(Box::new(State {
+                next_token: from.u64()?,
+                was_online: from.bool()?,
+                jid: from.option(Cursor::text)?,
+                stream: from.option(Cursor::stream)?,
+                bosh: from.option(Cursor::bosh)?,
+                waiting: from.list(Cursor::stanza)?,
+                acked: from.list(Cursor::token)?,
+            })));
         }
-        13 => Change::BoshAcked { rid: from.u64()? },
-        14 => Change::BoshAnswered { rid: from.u64()? },
-        15 => Change::BoshKeys(from.option(Cursor::keys)?),
-        16 => Change::BoshOver,
+        2 => return Ok(Change::Tokens { next: from.u64()? }),
+        3 => return Ok(Change::Queued(Cow::Owned(from.stanza()?))),
+        4 => {
+            return Ok(Change::Dropped {
+                token: Token(from.u64()?),
+            });
+        }
+        5 => {
+            return Ok(Change::Sent {
+                count: from.u32()?,
+                unix_ms: from.option(Cursor::u64)?,
+            });
+        }
+        6 => return Ok(Change::Acked { h: from.u32()? }),
+        7 => return Ok(Change::Inbound { h: from.u32()? }),
+        8 => bosh::Change::Posted {
+            posted: from.posted()?,
+            keys: from.option(Cursor::keys)?,
+        },
+        9 => bosh::Change::Answered { rid: from.u64()? },
+        10 => bosh::Change::Acknowledged { rid: from.u64()? },
+        11 => bosh::Change::ServerCertificate(from.array()?),
+        12 => bosh::Change::Ended,
         // Another version of the format would have said so.
         _ => return Err(SnapshotError::Corrupt),
+    };
+    Ok(Change::Bosh {
+        change: Cow::Owned(change),
+        taken: from.u32()?,
     })
 }
 
@@ -151,60 +161,60 @@ fn put_list<'a, T: 'a>(
     }
 }
 
-fn put_stanza(out: &mut Vec<u8>, stanza: &Stanza) {
+fn put_stanza(out: &mut Vec<u8>, stanza: &Kept) {
     put_option(out, stanza.token, |out, token| put_u64(out, token.0));
-    out.push(match stanza.kind {
-        StanzaKind::Message => 1,
-        StanzaKind::Presence => 2,
-        StanzaKind::Request => 3,
-        StanzaKind::Response => 4,
-    });
+    put_option(out, stanza.request, |out, token| put_u64(out, token.0));
     put_bytes(out, stanza.xml.as_bytes());
     put_option(out, stanza.unix_ms, put_u64);
     out.push(stanza.links);
+    out.push(u8::from(stanza.stamped));
 }
 
-fn put_stream(out: &mut Vec<u8>, stream: &StreamState) {
-    put_bytes(out, stream.id.as_bytes());
-    put_option(out, stream.max, put_u32);
-    put_option(out, stream.location.as_deref().map(str::as_bytes), put_bytes);
-    put_bytes(out, stream.jid.as_bytes());
-    put_bytes(out, stream.mechanism.as_bytes());
-    put_u32(out, stream.h_in);
-    put_u32(out, stream.acked_out);
+fn put_stream(out: &mut Vec<u8>, stream: &stream_management::State) {
+    put_option(out, stream.session.as_ref(), |out, session| {
+        put_bytes(out, session.id.expose());
+        put_option(out, session.max, put_u32);
+        put_option(out, session.location.as_deref().map(str::as_bytes), put_bytes);
+    });
+    out.push(u8::from(stream.counts));
+    put_u32(out, stream.handled);
+    put_u32(out, stream.acked);
     put_list(out, &stream.queue, put_stanza);
 }
 
-fn put_bosh(out: &mut Vec<u8>, bosh: &BoshState) {
-    for text in [&bosh.url, &bosh.sid, &bosh.jid, &bosh.mechanism] {
-        put_bytes(out, text.as_bytes());
-    }
+fn put_bosh(out: &mut Vec<u8>, bosh: &bosh::State) {
+    put_bytes(out, bosh.url.as_bytes());
+    put_bytes(out, bosh.sid.expose());
+    put_u64(out, bosh.next_rid);
+    put_u64(out, bosh.next_to_process);
     put_u16(out, bosh.wait);
-    out.push(bosh.hold);
-    put_u16(out, bosh.requests);
+    out.extend([bosh.hold, bosh.requests]);
     for seconds in [bosh.inactivity, bosh.polling, bosh.maxpause] {
         put_option(out, seconds, put_u16);
     }
-    out.push(u8::from(bosh.acknowledges));
-    out.push(u8::from(bosh.legacy));
-    put_option(out, bosh.server_certificate, |out, digest| out.extend(digest));
-    put_u64(out, bosh.next_rid);
-    put_u64(out, bosh.next_to_process);
+    out.extend([bosh.acknowledges, bosh.legacy, bosh.ack].map(u8::from));
+    put_option(out, bosh.stream.as_deref().map(str::as_bytes), put_bytes);
     put_option(out, bosh.keys.as_ref(), put_keys);
-    put_list(out, &bosh.flights, |out, flight| {
-        put_flight(out, flight.rid, &flight.body, &flight.tokens);
-    });
+    put_option(out, bosh.server_certificate, |out, digest| out.extend(digest));
+    put_list(out, &bosh.posted, put_posted);
 }
 
 fn put_keys(out: &mut Vec<u8>, keys: &Keys) {
-    put_bytes(out, &keys.seed);
-    put_u32(out, keys.left);
+    put_bytes(out, keys.seed.expose());
+    put_u16(out, keys.next);
 }
 
-fn put_flight(out: &mut Vec<u8>, rid: u64, body: &[u8], tokens: &[Token]) {
-    put_u64(out, rid);
-    put_bytes(out, body);
-    put_list(out, tokens, |out, token| put_u64(out, token.0));
+fn put_posted(out: &mut Vec<u8>, posted: &Posted) {
+    put_u64(out, posted.rid);
+    out.push(match posted.kind {
+        Kind::Create => 0,
+        Kind::Payload => 1,
+        Kind::Empty => 2,
+        Kind::Pause => 3,
+        Kind::Terminate => 4,
+    });
+    put_bytes(out, posted.body.expose());
+    put_list(out, &posted.tokens, |out, token| put_u64(out, token.0));
 }
 
 /// Reads what the functions above wrote. What is not there is an error.
@@ -275,69 +285,83 @@ impl<'a> Cursor<'a> {
         Ok(list)
     }
 
-    fn stanza(&mut self) -> Result<Stanza, SnapshotError> {
-        Ok(Stanza {
-            token: self.option(Self::u64)?.map(Token),
-            kind: match self.u8()? {
-                1 => StanzaKind::Message,
-                2 => StanzaKind::Presence,
-                3 => StanzaKind::Request,
-                4 => StanzaKind::Response,
-                _ => return Err(SnapshotError::Corrupt),
-            },
+    fn secret(&mut self) -> Result<Secret, SnapshotError> {
+        self.bytes().map(Secret::new)
+    }
+
+    fn token(&mut self) -> Result<Token, SnapshotError> {
+        self.u64().map(Token)
+    }
+
+    fn stanza(&mut self) -> Result<Kept, SnapshotError> {
+        Ok(Kept {
+            token: self.option(Self::token)?,
+            request: self.option(Self::token)?,
             xml: self.text()?,
             unix_ms: self.option(Self::u64)?,
             links: self.u8()?,
+            stamped: self.bool()?,
         })
     }
 
-    fn stream(&mut self) -> Result<StreamState, SnapshotError> {
-        Ok(StreamState {
-            id: self.text()?,
-            max: self.option(Self::u32)?,
-            location: self.option(Self::text)?,
-            jid: self.text()?,
-            mechanism: self.text()?,
-            h_in: self.u32()?,
-            acked_out: self.u32()?,
+    fn stream(&mut self) -> Result<stream_management::State, SnapshotError> {
+        Ok(stream_management::State {
+            session: self.option(|from| {
+                Ok(Session {
+                    id: from.secret()?,
+                    max: from.option(Self::u32)?,
+                    location: from.option(Self::text)?,
+                })
+            })?,
+            counts: self.bool()?,
+            handled: self.u32()?,
+            acked: self.u32()?,
             queue: self.list(Self::stanza)?,
         })
     }
 
-    fn bosh(&mut self) -> Result<BoshState, SnapshotError> {
-        Ok(BoshState {
+    fn bosh(&mut self) -> Result<bosh::State, SnapshotError> {
+        Ok(bosh::State {
             url: self.text()?,
-            sid: self.text()?,
-            jid: self.text()?,
-            mechanism: self.text()?,
+            sid: self.text().map(Secret::new)?,
+            next_rid: self.u64()?,
+            next_to_process: self.u64()?,
             wait: self.u16()?,
             hold: self.u8()?,
-            requests: self.u16()?,
+            requests: self.u8()?,
             inactivity: self.option(Self::u16)?,
             polling: self.option(Self::u16)?,
             maxpause: self.option(Self::u16)?,
             acknowledges: self.bool()?,
             legacy: self.bool()?,
-            server_certificate: self.option(Self::array)?,
-            next_rid: self.u64()?,
-            next_to_process: self.u64()?,
+            ack: self.bool()?,
+            stream: self.option(Self::text)?,
             keys: self.option(Self::keys)?,
-            flights: self.list(Self::flight)?,
+            server_certificate: self.option(Self::array)?,
+            posted: self.list(Self::posted)?,
         })
     }
 
     fn keys(&mut self) -> Result<Keys, SnapshotError> {
         Ok(Keys {
-            seed: self.bytes()?.to_vec(),
-            left: self.u32()?,
+            seed: self.secret()?,
+            next: self.u16()?,
         })
     }
 
-    fn flight(&mut self) -> Result<Flight, SnapshotError> {
-        Ok(Flight {
+    fn posted(&mut self) -> Result<Posted, SnapshotError> {
+        Ok(Posted {
             rid: self.u64()?,
-            body: self.bytes()?.to_vec(),
-            tokens: self.list(|from| from.u64().map(Token))?,
+            kind: match self.u8()? {
+                0 => Kind::Create,
+                1 => Kind::Payload,
+                2 => Kind::Empty,
+                3 => Kind::Pause,
+                4 => Kind::Terminate,
+                _ => return Err(SnapshotError::Corrupt),
+            },
+            body: self.secret()?,
+            tokens: self.list(Self::token)?,
         })
     }
 }

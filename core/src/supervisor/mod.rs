@@ -58,7 +58,7 @@ pub(crate) struct Attempt {
     /// The name that the server's certificate must be valid for: the account's domain on TCP, the URL's host elsewhere.
     pub(crate) server_name: String,
     /// How to use BOSH, where it is BOSH.
-    pub(crate) bosh: Option<Bosh>,
+    pub(crate) bosh: Option<Box<Bosh>>,
     /// There is no other place to try: `Timeouts::connect` holds, else `Timeouts::fallback`.
     pub(crate) last: bool,
 }
@@ -117,7 +117,7 @@ pub(crate) struct Loss<'a> {
 struct Candidate {
     endpoint: Endpoint,
     server_name: String,
-    bosh: Option<Bosh>,
+    bosh: Option<Box<Bosh>>,
 }
 
 impl Candidate {
@@ -144,7 +144,7 @@ impl Candidate {
         Self {
             server_name: bosh.server_name().to_string(),
             endpoint: Endpoint::Bosh { url },
-            bosh: Some(bosh),
+            bosh: Some(Box::new(bosh)),
         }
     }
 
@@ -190,7 +190,7 @@ enum Phase {
     /// A round begins then; `None`: with the network.
     Waiting {
         at: Option<Instant>,
-        location: Option<Candidate>,
+        location: Option<Box<Candidate>>,
     },
     Trying(Box<Round>),
 }
@@ -230,6 +230,31 @@ impl Supervisor {
         self.current = None;
     }
 
+    /// Whether there was a login since `start`.
+    pub(crate) fn was_online(&self) -> bool {
+        self.ever_online
+    }
+
+    /// After `start`: there was a login, in an earlier process.
+    pub(crate) fn set_was_online(&mut self) {
+        self.ever_online = true;
+    }
+
+    /// Before `start`: the server named this place for a session that was restored (XEP-0198 §5).
+    pub(crate) fn prefer_location(&mut self, config: &Config, location: &str) {
+        let lost = config.transports.iter().find_map(|transport| match transport {
+            Transport::Tcp(_) => Candidate::configured(config, transport),
+            Transport::Discover(_) => {
+                let domain = config.jid.domain_for_dns();
+                Some(Candidate::tcp(config, domain, 5222, TcpTls::StartTls))
+            }
+            Transport::WebSocket(_) | Transport::Bosh(_) => None,
+        });
+        if let Some(candidate) = lost.and_then(|lost| reconnect::place(config, &lost, location)) {
+            self.last_good = Some(candidate);
+        }
+    }
+
     /// Before `start`: a session that was restored is looked for there first.
     pub(crate) fn prefer(&mut self, config: &Config, endpoint: Endpoint) {
         let candidate = match endpoint {
@@ -261,7 +286,7 @@ impl Supervisor {
                 return Next::Wait;
             }
             let location = location.take();
-            self.phase = Phase::Trying(self.round(location));
+            self.phase = Phase::Trying(self.round(location.map(|place| *place)));
         }
         let Phase::Trying(round) = &mut self.phase else {
             return Next::Wait;
@@ -290,8 +315,13 @@ impl Supervisor {
     pub(crate) fn lost(&mut self, cx: &mut Context<'_>, loss: Loss<'_>) -> Verdict {
         let lost = self.current.take();
         let online_since = self.online_since.take();
-        if loss.was_online && reconnect::was_stable(online_since, cx.now) {
+        let stable = reconnect::was_stable(online_since, cx.now);
+        if loss.was_online && stable {
             self.redirects = 0;
+        }
+        // A network that breaks often is tried again soon; a server that ends each session at once is not (RFC 6120 §3.3).
+        if loss.was_online && (stable || !matches!(loss.reason, Offline::Ended(_))) {
+            self.backoff = Backoff::default();
         }
         if let Some(to) = lost
             .as_ref()
@@ -325,7 +355,6 @@ impl Supervisor {
 
     /// Online: what comes after this starts from the beginning.
     pub(crate) fn online(&mut self, now: Instant) {
-        self.backoff = Backoff::default();
         self.ever_online = true;
         self.online_since = Some(now);
         self.last_good = self.current.clone().or_else(|| self.last_good.take());
@@ -435,7 +464,10 @@ impl Supervisor {
                 None => return self.give_up(reason),
             }
         };
-        self.phase = Phase::Waiting { at, location };
+        self.phase = Phase::Waiting {
+            at,
+            location: location.map(Box::new),
+        };
         Verdict::Retry { at, reason }
     }
 

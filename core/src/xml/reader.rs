@@ -138,6 +138,11 @@ impl Reader {
         }
     }
 
+    /// The limits in force.
+    pub(crate) fn limits(&self) -> &XmlLimits {
+        &self.limits
+    }
+
     /// Changes the limits from here on, for a peer that has authenticated.
     pub fn set_limits(&mut self, limits: XmlLimits) {
         self.limits = limits;

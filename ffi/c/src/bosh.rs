@@ -170,7 +170,7 @@ pub unsafe extern "C" fn epode_config_set_bosh_attach(config: *mut Config, attac
                     }),
                     None => None,
                 };
-                Some(Attach {
+                Some(Box::new(Attach {
                     sid: Secret::new(attach.sid.required()?),
                     next_rid: attach.next_rid,
                     jid: attach.jid.required()?.to_owned(),
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn epode_config_set_bosh_attach(config: *mut Config, attac
                     maxpause: said(attach.maxpause)?,
                     acknowledges: attach.acknowledges != 0,
                     keys,
-                })
+                }))
             };
             Ok(())
         })

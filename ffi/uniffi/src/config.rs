@@ -569,7 +569,7 @@ impl Bosh {
             first_rid: self.first_rid,
             max_requests: self.max_requests,
             key_sequence: self.key_sequence,
-            attach: self.attach.map(Attach::into_core),
+            attach: self.attach.map(|attach| Box::new(attach.into_core())),
             ..config::Bosh::new(self.url)
         }
     }

@@ -2,13 +2,17 @@
 //!
 //! The servers are those of `tests/servers`; `tests/run interop` starts them and names them in `EPODE_SERVERS`.
 
+mod peer;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use epode::config::{Bosh, ConfigBuilder, MechanismPolicy, Transport};
-use epode::{Authzid, Config, Credentials, Event, Jid, Offline, Output, ServerProof, Warning};
+use epode::config::{ConfigBuilder, Discover, MechanismPolicy, Reconnect, Transport};
+use epode::{Authzid, Config, Credentials, Event, Jid, Offline, Output, ServerProof, TcpTls, TransportKind, Warning};
 use epode_tokio::{Client, ClientIdentity, Trace};
+pub use peer::Peer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -34,16 +38,54 @@ impl Servers {
         })
     }
 
-    /// The URL of that server's BOSH service.
+    fn at(&self, server: &str, field: &str) -> Result<&serde_json::Value, Broken> {
+        let value = self.description.pointer(&format!("/servers/{server}/{field}"));
+        Ok(value.ok_or_else(|| format!("{server} has no {field}"))?)
+    }
+
+    fn text(&self, server: &str, field: &str) -> Result<String, Broken> {
+        let text = self.at(server, field)?.as_str();
+        Ok(text
+            .ok_or_else(|| format!("{field} of {server} is no text"))?
+            .to_owned())
+    }
+
+    fn port(&self, server: &str, field: &str) -> Result<u16, Broken> {
+        let port = self.at(server, field)?.as_u64().and_then(|port| port.try_into().ok());
+        Ok(port.ok_or_else(|| format!("{field} of {server} is no port"))?)
+    }
+
+    /// Where that server listens for that transport.
     ///
     /// # Errors
     /// There is no such server.
-    pub fn bosh(&self, server: &str) -> Result<String, Broken> {
-        let url = self
-            .description
-            .pointer(&format!("/servers/{server}/bosh"))
-            .and_then(serde_json::Value::as_str);
-        Ok(url.ok_or_else(|| format!("no server {server}"))?.to_owned())
+    pub fn address(&self, server: &str, way: Way) -> Result<SocketAddr, Broken> {
+        let field = match way {
+            Way::StartTls => "starttls",
+            Way::DirectTls => "direct_tls",
+            Way::WebSocket | Way::Bosh | Way::HostMeta(_) => "https",
+        };
+        Ok((Ipv4Addr::LOCALHOST, self.port(server, field)?).into())
+    }
+
+    /// Whether it can tell where its BOSH and WebSocket are (XEP-0156).
+    pub fn has_host_meta(&self, server: &str) -> bool {
+        self.at(server, "host_meta").is_ok()
+    }
+
+    /// Runs `tests/servers/server` with that word: `kill` or `revive`. Returns when it is done.
+    ///
+    /// # Errors
+    /// What the script said.
+    pub async fn command(&self, word: &str, server: &str) -> Result<(), Broken> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers/server");
+        let mut command = std::process::Command::new(script);
+        command.arg(word).arg(server).arg(self.text(server, "run")?);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("server {word} {server}: {}", String::from_utf8_lossy(&output.stderr)).into())
     }
 
     fn file(&self, name: &str) -> Result<PathBuf, Broken> {
@@ -70,10 +112,50 @@ impl Servers {
     }
 }
 
+/// How to get to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// TCP, with STARTTLS.
+    StartTls,
+    /// TCP, with TLS from the first byte.
+    DirectTls,
+    /// WebSocket.
+    WebSocket,
+    /// BOSH.
+    Bosh,
+    /// What the server's host-meta says: WebSocket or BOSH.
+    HostMeta(TransportKind),
+}
+
+impl Way {
+    /// The transport that it comes to.
+    pub fn transport(self) -> TransportKind {
+        match self {
+            Self::StartTls | Self::DirectTls => TransportKind::Tcp,
+            Self::WebSocket => TransportKind::WebSocket,
+            Self::Bosh => TransportKind::Bosh,
+            Self::HostMeta(kind) => kind,
+        }
+    }
+
+    /// Another one, to talk with somebody over a different transport.
+    pub fn other(self) -> Self {
+        match self {
+            Self::StartTls => Self::WebSocket,
+            Self::WebSocket => Self::Bosh,
+            Self::Bosh => Self::DirectTls,
+            Self::DirectTls | Self::HostMeta(_) => Self::StartTls,
+        }
+    }
+}
+
 /// A login to be tried.
 #[derive(Debug)]
 pub struct Login {
     server: &'static str,
+    way: Way,
+    /// Where connections go, instead of to the server.
+    through: Option<SocketAddr>,
     jid: String,
     certificate: Option<&'static str>,
     password: Option<&'static str>,
@@ -107,11 +189,13 @@ pub struct Online {
 }
 
 impl Login {
-    /// As `jid`, with nothing to show for it yet. The resource makes tests that run at once different sessions.
+    /// As `jid`, by BOSH, with nothing to show for it yet. The resource makes tests that run at once different sessions.
     pub fn new(server: &'static str, jid: &str) -> Self {
         let jid = jid.to_owned();
         Self {
             server,
+            way: Way::Bosh,
+            through: None,
             jid,
             certificate: None,
             password: None,
@@ -119,6 +203,18 @@ impl Login {
             authzid: Authzid::Auto,
             plain: false,
         }
+    }
+
+    /// By that transport.
+    pub fn by(mut self, way: Way) -> Self {
+        self.way = way;
+        self
+    }
+
+    /// Through that proxy, which takes connections to the server.
+    pub fn through(mut self, proxy: SocketAddr) -> Self {
+        self.through = Some(proxy);
+        self
     }
 
     /// Presents that certificate of the fixture.
@@ -146,8 +242,12 @@ impl Login {
         self
     }
 
+    pub(crate) fn jid(&self) -> Result<Jid, Broken> {
+        Ok(self.jid.parse()?)
+    }
+
     fn config(&self, servers: &Servers) -> Result<ConfigBuilder, Broken> {
-        let jid: Jid = self.jid.parse()?;
+        let jid = self.jid()?;
         let credentials = match (self.certificate, self.password) {
             (Some(name), Some(password)) => Credentials::certificate_and_password(name, password),
             (Some(name), None) => {
@@ -159,8 +259,27 @@ impl Login {
             (None, Some(password)) => Credentials::password(password),
         };
         let only = self.only.map(|name| vec![name.to_owned()]);
-        Ok(Config::builder(jid)
-            .transport(Transport::Bosh(Bosh::new(servers.bosh(self.server)?)))
+        let builder = Config::builder(jid);
+        let port = servers.address(self.server, self.way)?.port();
+        let builder = match self.way {
+            Way::StartTls => builder.tcp("localhost", port, TcpTls::StartTls),
+            Way::DirectTls => builder.tcp("localhost", port, TcpTls::Direct),
+            Way::WebSocket => builder.websocket(servers.text(self.server, "websocket")?),
+            Way::Bosh => builder.bosh(servers.text(self.server, "bosh")?),
+            Way::HostMeta(kind) => builder.transport(Transport::Discover(Discover {
+                tcp: false,
+                websocket: kind == TransportKind::WebSocket,
+                bosh: kind == TransportKind::Bosh,
+            })),
+        };
+        Ok(builder
+            // A test need not wait for as long as a server needs to be left in peace.
+            .reconnect(Reconnect {
+                first: Duration::from_millis(300),
+                second: Duration::from_millis(500),
+                longest: Duration::from_secs(2),
+                ..Reconnect::default()
+            })
             .credentials(credentials)
             .authzid(self.authzid)
             .mechanisms(MechanismPolicy {
@@ -178,15 +297,18 @@ impl Login {
         let servers = Servers::find()?;
         let attempts = Arc::new(Mutex::new(0));
         let counter = Arc::clone(&attempts);
+        let address = match self.through {
+            Some(proxy) => proxy,
+            None => servers.address(self.server, self.way)?,
+        };
         let mut builder = Client::builder(self.config(&servers)?.build()?)
             .add_root(servers.authority()?)?
+            // The name in URLs and certificates, whatever this machine makes of it.
+            .resolve("localhost", address)
             .allow_invalid_certificate(true)
             .trace(move |trace| {
-                if let Trace::Output {
-                    output: Output::Post { body, .. },
-                    ..
-                } = trace
-                    && String::from_utf8_lossy(body).contains("<auth ")
+                if let Trace::Output { output, .. } = trace
+                    && is_auth(output)
                     && let Ok(mut counter) = counter.lock()
                 {
                     *counter += 1;
@@ -243,4 +365,15 @@ impl Login {
             attempts,
         })
     }
+}
+
+fn is_auth(output: &Output) -> bool {
+    let said = if let Output::Post { body: bytes, .. } | Output::Write { bytes, .. } = output {
+        String::from_utf8_lossy(bytes)
+    } else if let Output::Frame { text, .. } = output {
+        text.into()
+    } else {
+        return false;
+    };
+    said.contains("<auth ")
 }

@@ -19,17 +19,16 @@
 mod body;
 pub(crate) mod keys;
 mod pace;
-#[cfg_attr(not(test), allow(dead_code, reason = "the client does not pause yet"))]
 mod pause;
 mod receiving;
 mod recovery;
 mod sending;
 mod session;
-#[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -69,7 +68,7 @@ pub(crate) struct Bosh {
     session: Session,
     next_rid: u64,
     next_to_process: u64,
-    flights: BTreeMap<u64, Flight>,
+    flights: BTreeMap<u64, Box<Flight>>,
     outgoing: VecDeque<Outgoing>,
     outgoing_bytes: usize,
     restart: Option<Restart>,
@@ -87,8 +86,8 @@ pub(crate) struct Bosh {
     max_bytes: Option<usize>,
     /// Another client had this session.
     restored: bool,
-    /// What has changed since it was last asked for, if anybody will ask.
-    changes: Option<Vec<Change>>,
+    /// What has changed since it was last asked for, if anybody will ask; and how many of those that waited were taken.
+    changes: Option<Vec<(Change, u32)>>,
     not_reading_since: Option<Instant>,
     round_trips: u32,
     /// `Closed` was reported: nothing may follow it.
@@ -235,13 +234,11 @@ impl Bosh {
     }
 
     /// The server takes no more bytes at once than so many: stanzas are put together up to that.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not read stream limits yet"))]
     pub(crate) fn set_max_bytes(&mut self, max_bytes: Option<usize>) {
         self.max_bytes = max_bytes;
     }
 
     /// What waits to be posted, in order.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
     pub(crate) fn queued(&self) -> impl Iterator<Item = &Outgoing> {
         self.outgoing.iter()
     }
@@ -269,7 +266,7 @@ impl Bosh {
             newkey
         });
         let body = body::creation(&self.settings, &self.domain, &self.language, rid, newkey.as_deref());
-        self.post(cx, body, Kind::Create, Vec::new());
+        self.post(cx, body, Kind::Create, Vec::new(), 0);
     }
 
     /// Queues an element; `pump` sends it.
@@ -291,7 +288,8 @@ impl Bosh {
 
     /// Drops what has not been posted, but for stanzas of the application's: they are reported as failed.
     pub(crate) fn forget_unsent(&mut self) {
-        self.outgoing.retain(|outgoing| outgoing.token.is_some());
+        self.outgoing
+            .retain(|outgoing| outgoing.token.is_some() || outgoing.request.is_some());
         self.outgoing_bytes = self.outgoing.iter().map(|outgoing| outgoing.xml.len()).sum();
     }
 
@@ -333,14 +331,8 @@ impl Bosh {
                 body.push_str(&last.xml);
             }
             body.push_str("</body>");
-            let request = cx.request_id();
-            let deadline = cx.now + self.session.response_time();
-            cx.outputs.push(Output::Post {
-                link: self.id,
-                request,
-                body: body.into_bytes(),
-                deadline,
-            });
+            // Whoever restores the session must not use the number for anything else.
+            self.post(cx, body, Kind::Terminate, Vec::new(), 0);
         }
         self.phase = Phase::Closed;
         self.end();
@@ -427,6 +419,27 @@ impl Bosh {
             .collect();
         for rid in due {
             self.resend(cx, rid);
+        }
+    }
+
+    /// The network is another one: requests that are under way are made anew, byte for byte the same.
+    pub(crate) fn network_changed(&mut self, cx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Open | Phase::Leaving) || self.ended {
+            return;
+        }
+        let waiting: Vec<RequestId> = self
+            .flights
+            .values()
+            .filter_map(|flight| match flight.state {
+                State::Waiting { request, .. } => Some(request),
+                State::Resend { .. } | State::Answered(_) | State::Over => None,
+            })
+            .collect();
+        for request in waiting {
+            let Some(rid) = self.over(request) else { continue };
+            cx.outputs.push(Output::Abandon { link: self.id, request });
+            let reason = String::from("the network is another one");
+            self.retry(cx, rid, ResendReason::Failed(Failure::Other { reason }));
         }
     }
 

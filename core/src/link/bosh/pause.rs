@@ -1,5 +1,6 @@
 //! A pause: the connection manager keeps the session for a while without being asked for anything (XEP-0124 §10).
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -60,6 +61,7 @@ impl Bosh {
     }
 
     /// Whether the connection manager was told, or is about to be.
+    #[cfg(test)]
     pub(crate) fn is_paused(&self) -> bool {
         self.pause.is_some()
     }
@@ -79,7 +81,7 @@ impl Bosh {
         body.push_str(" pause='");
         body.push_str(&said.to_string());
         body.push_str("'/>");
-        self.post(cx, body, Kind::Pause, Vec::new());
+        self.post(cx, body, Kind::Pause, Vec::new(), 0);
         let said = Duration::from_secs(u64::from(said));
         let safe = said - MARGIN.min(said / 4);
         let at = cx.now + safe.min(Duration::from_secs(u64::from(seconds)));
@@ -107,14 +109,14 @@ impl Bosh {
 
     /// Whether nothing is under way but requests for pauses that got lost.
     pub(super) fn is_only_paused(&self) -> bool {
-        !self.flights.is_empty() && self.flights.values().all(Flight::is_lost_pause)
+        !self.flights.is_empty() && self.flights.values().all(|flight| flight.is_lost_pause())
     }
 
     /// Whether a request for a pause that went wrong is to be left alone. Its answer is not kept by the connection manager
     /// (§14.3), so asking for it again may end the session; the next request tells whether it came through, for they are
     /// processed in order.
     pub(super) fn leave_pause_alone(&self, rid: u64, reason: &ResendReason) -> bool {
-        let first = |flight: &Flight| flight.kind == Kind::Pause && flight.attempts <= 1;
+        let first = |flight: &Box<Flight>| flight.kind == Kind::Pause && flight.attempts <= 1;
         let is_pause = self.flights.get(&rid).is_some_and(first);
         let may_have_arrived = match reason {
             ResendReason::Failed(Failure::Dns | Failure::Refused) | ResendReason::Asked => false,

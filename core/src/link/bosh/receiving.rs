@@ -1,5 +1,6 @@
 //! Answers: each is processed once, in the order of the requests, and what is not one is told apart.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::body::{Answer, NS_HTTPBIND, Read, number, read_body};
@@ -103,7 +104,7 @@ impl Bosh {
     pub(super) fn process(&mut self, cx: &mut Context<'_>) {
         while !self.ended {
             let rid = self.next_to_process;
-            match self.flights.remove(&rid) {
+            match self.flights.remove(&rid).map(|flight| *flight) {
                 Some(Flight {
                     state: State::Answered(answer),
                     kind,
@@ -121,7 +122,7 @@ impl Bosh {
                     self.changed(|| Change::Answered { rid });
                 }
                 Some(flight) => {
-                    self.flights.insert(rid, flight);
+                    self.flights.insert(rid, Box::new(flight));
                     return;
                 }
                 None => return,
@@ -164,14 +165,14 @@ impl Bosh {
             let by_us = self.said_goodbye && condition == Some("other-request");
             let known = condition.is_none() || by_us || (taken && self.session.acknowledges);
             if known {
-                acknowledge(cx, tokens);
+                self.acknowledge(cx, rid, tokens);
             } else {
                 self.refused = tokens;
             }
             self.acknowledged(cx, &answer);
             return self.terminated(cx, answer);
         }
-        acknowledge(cx, tokens);
+        self.acknowledge(cx, rid, tokens);
         if kind == Kind::Terminate {
             self.payloads(cx, answer.payloads);
             return self.close(cx, None);
@@ -202,14 +203,22 @@ impl Bosh {
         if last >= self.next_rid {
             return;
         }
-        let mut news = false;
-        for (_, flight) in self.flights.range_mut(..=last) {
-            let tokens = core::mem::take(&mut flight.tokens);
-            news |= !tokens.is_empty();
-            acknowledge(cx, tokens);
+        let flights = self.flights.range_mut(..=last);
+        let tokens = flights
+            .flat_map(|(_, flight)| core::mem::take(&mut flight.tokens))
+            .collect();
+        self.acknowledge(cx, last, tokens);
+    }
+
+    /// The server has what these were carried by, up to that request. On BOSH that is also how the host's writing becomes
+    /// known.
+    fn acknowledge(&mut self, cx: &mut Context<'_>, rid: u64, tokens: Vec<Token>) {
+        if !tokens.is_empty() {
+            self.changed(|| Change::Acknowledged { rid });
         }
-        if news {
-            self.changed(|| Change::Acknowledged { rid: last });
+        for token in tokens {
+            cx.event(Event::Delivery(token, Stage::Sent));
+            cx.event(Event::Delivery(token, Stage::Acked));
         }
     }
 
@@ -247,13 +256,5 @@ impl Bosh {
         }
         self.phase = Phase::Closed;
         self.close(cx, Some(Offline::Ended(end)));
-    }
-}
-
-/// The server has what these were carried by. On BOSH that is also how the host's writing becomes known.
-fn acknowledge(cx: &mut Context<'_>, tokens: Vec<Token>) {
-    for token in tokens {
-        cx.event(Event::Delivery(token, Stage::Sent));
-        cx.event(Event::Delivery(token, Stage::Acked));
     }
 }

@@ -1,5 +1,6 @@
 //! What is posted, and when: never more requests at once than are allowed, and never an empty one too soon.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -32,14 +33,14 @@ impl Bosh {
             self.resume();
             let mut body = self.open_body(cx);
             body::restart(&mut body, &self.domain, restart.from.as_deref(), &self.language);
-            self.post(cx, body, Kind::Payload, Vec::new());
+            self.post(cx, body, Kind::Payload, Vec::new(), 0);
         }
         if matches!(self.pause, Some(Pause::Until { .. })) && !self.outgoing.is_empty() {
             self.resume();
         }
         while self.restart.is_none() && !self.outgoing.is_empty() && self.may_post() {
-            let (body, tokens) = self.payload_body(cx);
-            self.post(cx, body, Kind::Payload, tokens);
+            let (body, tokens, stored) = self.payload_body(cx);
+            self.post(cx, body, Kind::Payload, tokens, stored);
         }
         if self.phase == Phase::Leaving {
             if self.outgoing.is_empty() && self.may_exceed() {
@@ -53,7 +54,7 @@ impl Bosh {
             self.resume();
             let mut body = self.open_body(cx);
             body.push_str("/>");
-            self.post(cx, body, Kind::Empty, Vec::new());
+            self.post(cx, body, Kind::Empty, Vec::new(), 0);
         }
     }
 
@@ -74,7 +75,7 @@ impl Bosh {
     }
 
     fn unanswered(&self) -> usize {
-        let unanswered = |flight: &&Flight| !matches!(flight.state, State::Answered(_)) && !flight.is_lost_pause();
+        let unanswered = |flight: &&Box<Flight>| !matches!(flight.state, State::Answered(_)) && !flight.is_lost_pause();
         self.flights.values().filter(unanswered).count()
     }
 
@@ -92,23 +93,22 @@ impl Bosh {
         }
     }
 
-    pub(super) fn post(&mut self, cx: &mut Context<'_>, body: String, kind: Kind, tokens: Vec<Token>) {
+    /// Posts a new request. So many stanzas in it are stored among those that wait.
+    pub(super) fn post(&mut self, cx: &mut Context<'_>, body: String, kind: Kind, tokens: Vec<Token>, stored: u32) {
         let rid = self.next_rid;
         self.next_rid = rid.saturating_add(1);
         let request = cx.request_id();
         let deadline = cx.now + kind.patience(self.connect_timeout, self.session.response_time());
         let body = body.into_bytes();
-        if kind != Kind::Create {
+        if let (Some(changes), true) = (&mut self.changes, kind != Kind::Create) {
+            let posted = Posted {
+                rid,
+                kind,
+                body: Secret::new(body.clone()),
+                tokens: tokens.clone(),
+            };
             let keys = self.keys.clone();
-            self.changed(|| Change::Posted {
-                posted: Posted {
-                    rid,
-                    kind,
-                    body: Secret::new(body.clone()),
-                    tokens: tokens.clone(),
-                },
-                keys,
-            });
+            changes.push((Change::Posted { posted, keys }, stored));
         }
         cx.outputs.push(Output::Post {
             link: self.id,
@@ -119,7 +119,7 @@ impl Bosh {
         let state = State::Waiting { request, deadline };
         self.flights.insert(
             rid,
-            Flight {
+            Box::new(Flight {
                 body,
                 kind,
                 tokens,
@@ -127,7 +127,7 @@ impl Bosh {
                 strangers: 0,
                 posted: cx.now,
                 state,
-            },
+            }),
         );
     }
 
@@ -143,12 +143,13 @@ impl Bosh {
         body
     }
 
-    /// A body with as much of the queue as belongs into one.
-    fn payload_body(&mut self, cx: &mut Context<'_>) -> (String, Vec<Token>) {
+    /// A body with as much of the queue as belongs into one, the tokens in it, and how many of its stanzas are stored.
+    fn payload_body(&mut self, cx: &mut Context<'_>) -> (String, Vec<Token>, u32) {
         let most = self.max_bytes.unwrap_or(BATCH_BYTES).min(BATCH_BYTES);
         let mut body = self.open_body(cx);
         body.push('>');
         let mut tokens = Vec::new();
+        let mut stored = 0;
         for count in 0..BATCH_STANZAS {
             let Some(next) = self.outgoing.front() else { break };
             if count > 0 && body.len().saturating_add(next.xml.len()).saturating_add(END.len()) > most {
@@ -158,9 +159,10 @@ impl Bosh {
             self.outgoing_bytes = self.outgoing_bytes.saturating_sub(next.xml.len());
             body.push_str(&next.xml);
             tokens.extend(next.token);
+            stored += u32::from(next.stored);
         }
         body.push_str(END);
-        (body, tokens)
+        (body, tokens, stored)
     }
 
     fn post_goodbye(&mut self, cx: &mut Context<'_>) {
@@ -175,7 +177,7 @@ impl Bosh {
             None => body.push_str("/>"),
         }
         self.said_goodbye = true;
-        self.post(cx, body, Kind::Terminate, Vec::new());
+        self.post(cx, body, Kind::Terminate, Vec::new(), 0);
     }
 
     pub(super) fn abandon_all(&mut self, cx: &mut Context<'_>) {

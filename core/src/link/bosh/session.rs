@@ -17,7 +17,6 @@ pub(super) struct Session {
     pub(super) inactivity: Option<u16>,
     pub(super) polling: Option<u16>,
     /// For how long the client may pause (§10).
-    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not pause yet"))]
     pub(super) maxpause: Option<u16>,
     /// It acknowledges requests (§9.1).
     pub(super) acknowledges: bool,
@@ -42,7 +41,6 @@ impl Stream {
         name.map_or(Self::Unnamed, |name| Self::Named(name.to_string()))
     }
 
-    #[cfg_attr(not(test), allow(dead_code, reason = "the client does not store yet"))]
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Named(name) => Some(name),

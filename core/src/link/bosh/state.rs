@@ -4,6 +4,7 @@
 //! tell what it has already (XEP-0124 §14.3), and no number is ever used again with other bytes: provided that each change is
 //! kept before the request that it covers leaves.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -134,17 +135,19 @@ impl Bosh {
 
     /// Whether changes are collected from now on.
     pub(crate) fn record_changes(&mut self, record: bool) {
-        self.changes = record.then(Vec::new);
+        if record != self.changes.is_some() {
+            self.changes = record.then(Vec::new);
+        }
     }
 
-    /// What has changed since the last call, if changes are collected.
-    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+    /// What has changed since the last call, if changes are collected; and how many of the stanzas that waited are in it.
+    pub(crate) fn take_changes(&mut self) -> Vec<(Change, u32)> {
         self.changes.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     pub(super) fn changed(&mut self, change: impl FnOnce() -> Change) {
         if let Some(changes) = &mut self.changes {
-            changes.push(change());
+            changes.push((change(), 0));
         }
     }
 
@@ -183,7 +186,7 @@ impl Bosh {
                 posted: Instant::default(),
                 state: FlightState::Over,
             };
-            (posted.rid, flight)
+            (posted.rid, Box::new(flight))
         });
         bosh.flights = flights.collect::<BTreeMap<_, _>>();
         bosh.said_goodbye = bosh.flights.values().any(|flight| flight.kind == Kind::Terminate);

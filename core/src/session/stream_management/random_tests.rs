@@ -137,6 +137,7 @@ impl World {
             xml,
             token: Some(Token(self.next)),
             request: None,
+            stored: false,
         };
         self.next += 1;
         self.waiting.push_back(outgoing);

@@ -25,6 +25,7 @@ fn message(token: u64) -> Outgoing {
         xml: format!("<message xmlns='jabber:client' to='a@b'><body>{token}</body></message>"),
         token: Some(Token(token)),
         request: None,
+        stored: false,
     }
 }
 
@@ -147,7 +148,7 @@ fn what_enabled_promises() {
         management.link_lost(at(1));
         assert_eq!(management.can_resume(at(1)), resumable);
         assert_eq!(management.resume(at(1)).is_some(), resumable);
-        assert_eq!(management.state().is_some(), resumable);
+        assert_eq!(management.state().unwrap().session.is_some(), resumable);
     }
 }
 
@@ -158,7 +159,7 @@ fn the_server_says_where_and_for_how_long() {
     let enabled = sm("enabled resume='true' id='x' location='[2001:db8::1]:9222' max='99999999999'");
     let _ = management.handle(at(0), &enabled).unwrap();
     assert_eq!(management.location(), Some("[2001:db8::1]:9222"));
-    assert_eq!(management.state().unwrap().max, Some(u32::MAX));
+    assert_eq!(management.state().unwrap().session.unwrap().max, Some(u32::MAX));
 
     let mut management = on();
     management.link_lost(at(1_000));
@@ -284,12 +285,15 @@ fn what_was_not_handled_comes_again_after_a_resumption() {
 #[test]
 fn counters_wrap_around() {
     let state = State {
-        id: Secret::from("x"),
-        location: None,
-        max: None,
+        session: Some(Session {
+            id: Secret::from("x"),
+            location: None,
+            max: None,
+        }),
+        counts: true,
         handled: u32::MAX,
         acked: 4_294_967_294,
-        queue: Vec::new(),
+        queue: VecDeque::new(),
     };
     let mut management = StreamManagement::restore(config::StreamManagement::default(), 1_000, state, at(0));
     assert!(management.resume(at(0)).unwrap().contains("h='4294967295'"));

@@ -1,6 +1,7 @@
 //! A log of turns reads back to the same state, wherever it was cut; what is damaged is refused.
 
 use std::borrow::Cow;
+use std::boxed::Box;
 use std::collections::VecDeque;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -10,42 +11,45 @@ use proptest::prelude::*;
 
 use crate::error::SnapshotError;
 use crate::input::{Slot, Token};
-use crate::supervisor::snapshot::{
-    BoshState, Change, Flight, Journal, Keys, Stanza, StanzaKind, State, StreamState, read, read_entries, write_entries,
-};
+use crate::link::bosh::Kind;
+use crate::link::bosh::keys::Keys;
+use crate::link::bosh::state::{self as bosh, Posted};
+use crate::secret::Secret;
+use crate::session::stream_management::{self, Kept, Session};
+use crate::supervisor::snapshot::{Change, Journal, State, read, read_entries, write_entries};
 
 const ME: &str = "u@example.org";
 
-fn stanza(token: u64, xml: &str) -> Stanza {
-    Stanza {
+fn stanza(token: u64, xml: &str) -> Kept {
+    Kept {
         token: Some(Token(token)),
-        kind: StanzaKind::Message,
+        request: None,
         xml: xml.to_string(),
         unix_ms: Some(1_700_000_000_000),
         links: 0,
+        stamped: false,
     }
 }
 
-fn stream() -> StreamState {
-    StreamState {
-        id: "secret-id".into(),
-        max: Some(300),
-        location: Some("[2001:db8::1]:5300".into()),
-        jid: "u@example.org/r".into(),
-        mechanism: "EXTERNAL".into(),
-        h_in: 7,
+fn stream() -> stream_management::State {
+    stream_management::State {
+        session: Some(Session {
+            id: Secret::from("secret-id"),
+            max: Some(300),
+            location: Some("[2001:db8::1]:5300".into()),
+        }),
+        counts: true,
+        handled: 7,
         // Soon over the end of u32.
-        acked_out: u32::MAX - 2,
+        acked: u32::MAX - 2,
         queue: VecDeque::new(),
     }
 }
 
-fn bosh() -> BoshState {
-    BoshState {
+fn bosh() -> bosh::State {
+    bosh::State {
         url: "https://w.example.net/bosh".into(),
-        sid: "secret-sid".into(),
-        jid: "u@example.org/r".into(),
-        mechanism: "SCRAM-SHA-256".into(),
+        sid: Secret::from("secret-sid"),
         wait: 60,
         hold: 1,
         requests: 2,
@@ -54,15 +58,33 @@ fn bosh() -> BoshState {
         maxpause: Some(120),
         acknowledges: true,
         legacy: false,
+        ack: true,
+        stream: Some("s1".into()),
         server_certificate: Some([9; 32]),
         next_rid: 1 << 40,
         next_to_process: 1 << 40,
-        keys: Some(Keys {
-            seed: vec![1, 2, 3],
-            left: 255,
-        }),
-        flights: VecDeque::new(),
+        keys: keys(3, 255),
+        posted: Vec::new(),
     }
+}
+
+fn keys(seed: u8, next: u16) -> Option<Keys> {
+    let seed = Secret::new(vec![seed; 4]);
+    Some(Keys { seed, next })
+}
+
+fn posted(rid: u64, size: u8, tokens: Vec<Token>) -> Posted {
+    Posted {
+        rid,
+        kind: [Kind::Payload, Kind::Empty, Kind::Pause, Kind::Terminate][usize::from(size) % 4],
+        body: Secret::new(vec![size; usize::from(size)]),
+        tokens,
+    }
+}
+
+fn of_bosh(change: bosh::Change, taken: u32) -> Change<'static> {
+    let change = Cow::Owned(change);
+    Change::Bosh { change, taken }
 }
 
 /// A change that can follow `state`, made of three numbers.
@@ -73,55 +95,56 @@ fn change(state: &State, (which, size, flag): (u8, u8, bool)) -> Change<'static>
     let queued = || {
         let mut stanza = stanza(token, &"<message/>ä".repeat(usize::from(size) % 5));
         stanza.token = flag.then_some(Token(token));
+        stanza.request = (!flag && size % 2 == 0).then_some(Token(token));
         stanza.unix_ms = (!flag).then_some(u64::from(size));
-        stanza.kind = match size % 4 {
-            0 => StanzaKind::Message,
-            1 => StanzaKind::Presence,
-            2 => StanzaKind::Request,
-            _ => StanzaKind::Response,
-        };
+        stanza.stamped = size % 3 == 0;
         Change::Queued(Cow::Owned(stanza))
     };
-    match (which % 15, &state.stream, &state.bosh) {
+    match (which % 14, &state.stream, &state.bosh) {
         (0, ..) => Change::Tokens {
             next: token + u64::from(size),
         },
         (1, ..) => {
-            let tokens = state.waiting.iter().filter_map(|stanza| stanza.token);
+            let tokens = state
+                .waiting
+                .iter()
+                .filter_map(|stanza| stanza.token.or(stanza.request));
             let tokens: Vec<Token> = tokens.collect();
             match tokens.get(usize::from(size) % tokens.len().max(1)) {
                 Some(token) => Change::Dropped { token: *token },
                 None => queued(),
             }
         }
-        (2, ..) => Change::Sent {
+        (2, Some(_), _) => Change::Sent {
             count: some % (waiting + 1),
+            unix_ms: flag.then_some(u64::from(size)),
         },
-        (3, Some(_), _) => Change::Resent,
-        (4, Some(stream), _) => Change::Acked {
+        (3, Some(stream), _) => Change::Acked {
             h: stream
-                .acked_out
+                .acked
                 .wrapping_add(some % (u32::try_from(stream.queue.len()).unwrap() + 1)),
         },
-        (5, Some(_), _) => Change::Inbound { h: some },
-        (6, Some(_), _) if flag => Change::StreamOver,
-        (6, ..) => Change::StreamBegan(Cow::Owned(stream())),
-        (7 | 8, _, Some(bosh)) => Change::BoshPosted {
-            rid: bosh.next_rid,
-            body: Cow::Owned(vec![size; usize::from(size)]),
-            tokens: Cow::Owned(vec![Token(1), Token(some.into())]),
-            taken: some % (waiting + 1),
-        },
-        (9, _, Some(bosh)) => Change::BoshAcked { rid: bosh.next_rid - 1 },
-        (10, _, Some(bosh)) if !bosh.flights.is_empty() => Change::BoshAnswered {
-            rid: bosh.flights[usize::from(size) % bosh.flights.len()].rid,
-        },
-        (11, _, Some(_)) => Change::BoshKeys(flag.then(|| Keys {
-            seed: vec![size; 4],
-            left: some,
+        (4, Some(_), _) => Change::Inbound { h: some },
+        (5 | 6, _, Some(bosh)) => of_bosh(
+            bosh::Change::Posted {
+                posted: posted(bosh.next_rid, size, vec![Token(1), Token(some.into())]),
+                keys: if flag { keys(size, some as u16 + 1) } else { None },
+            },
+            some % (waiting + 1),
+        ),
+        (7, _, Some(bosh)) => of_bosh(bosh::Change::Acknowledged { rid: bosh.next_rid - 1 }, 0),
+        (8, _, Some(bosh)) if !bosh.posted.is_empty() => {
+            let rid = bosh.posted[usize::from(size) % bosh.posted.len()].rid;
+            of_bosh(bosh::Change::Answered { rid }, 0)
+        }
+        (9, _, Some(_)) => of_bosh(bosh::Change::ServerCertificate([size; 32]), 0),
+        (10, _, Some(_)) if flag => of_bosh(bosh::Change::Ended, 0),
+        (11, ..) => Change::Whole(Box::new(State {
+            stream: flag.then(stream),
+            bosh: (size % 2 == 0).then(bosh),
+            jid: (size % 3 == 0).then(|| format!("{ME}/r")),
+            ..state.clone()
         })),
-        (12, _, Some(_)) if flag => Change::BoshOver,
-        (12, ..) => Change::BoshBegan(Cow::Owned(bosh())),
         _ => queued(),
     }
 }
@@ -134,6 +157,7 @@ fn log(turns: &[Vec<(u8, u8, bool)>]) -> (Vec<u8>, Vec<(usize, State)>) {
     let mut marks = vec![(bytes.len(), state.clone())];
     for turn in turns {
         let mut changes = Vec::new();
+        state.acked = Vec::new();
         for numbers in turn {
             let change = change(&state, *numbers);
             assert_eq!(state.apply(change.clone()), Ok(()));
@@ -221,16 +245,16 @@ proptest! {
 fn whole_states_read_back() {
     let mut state = State {
         next_token: u64::MAX,
+        was_online: true,
+        jid: Some("u@example.org/r".into()),
         stream: Some(stream()),
         bosh: Some(bosh()),
         waiting: VecDeque::from([stanza(1, "<a/>"), stanza(2, "")]),
+        acked: vec![Token(8)],
     };
     state.stream.as_mut().unwrap().queue.push_back(stanza(3, "<b/>"));
-    state.bosh.as_mut().unwrap().flights.push_back(Flight {
-        rid: 5,
-        body: b"<body/>".to_vec(),
-        tokens: vec![Token(9)],
-    });
+    let under_way = posted(5, 1, vec![Token(9)]);
+    state.bosh.as_mut().unwrap().posted.push(under_way);
     let (_, bytes) = Journal::begin(ME, &state);
     assert_eq!(read(ME, bytes.expose()), Ok(state.clone()));
     let shown = format!("{state:?}");
@@ -261,24 +285,34 @@ fn impossible_changes_are_refused() {
         bosh: Some(bosh()),
         ..State::default()
     };
-    let posted = |rid| Change::BoshPosted {
-        rid,
-        body: Cow::Borrowed(b"x"),
-        tokens: Cow::Borrowed(&[]),
-        taken: 0,
+    let posted = |rid| {
+        let posted = posted(rid, 1, Vec::new());
+        of_bosh(bosh::Change::Posted { posted, keys: None }, 0)
     };
     for (state, change) in [
         (State::default(), Change::Inbound { h: 1 }),
         (State::default(), Change::Acked { h: 0 }),
-        (State::default(), Change::Resent),
+        (
+            State::default(),
+            Change::Sent {
+                count: 0,
+                unix_ms: None,
+            },
+        ),
         (State::default(), posted(1)),
         (begun(), Change::Acked { h: 5 }),
-        (begun(), Change::Sent { count: 1 }),
+        (
+            begun(),
+            Change::Sent {
+                count: 1,
+                unix_ms: None,
+            },
+        ),
         (begun(), Change::Dropped { token: Token(1) }),
         // The same number again, with other bytes.
         (begun(), posted((1 << 40) - 1)),
         (begun(), posted((1 << 40) + 1)),
-        (begun(), Change::BoshAnswered { rid: 1 << 40 }),
+        (begun(), of_bosh(bosh::Change::Answered { rid: 1 << 40 }, 0)),
     ] {
         assert_eq!(state.clone().apply(change.clone()), Err(SnapshotError::Corrupt));
         let (mut journal, bytes) = Journal::begin(ME, &state);
@@ -296,7 +330,12 @@ fn acknowledgements_count_modulo_two_to_the_32() {
     for token in 1..=5 {
         state.apply(Change::Queued(Cow::Owned(stanza(token, "<m/>")))).unwrap();
     }
-    state.apply(Change::Sent { count: 5 }).unwrap();
+    state
+        .apply(Change::Sent {
+            count: 5,
+            unix_ms: None,
+        })
+        .unwrap();
     // u32::MAX - 2 and four more.
     state.apply(Change::Acked { h: 1 }).unwrap();
     let left: Vec<(Option<Token>, u8)> = state
@@ -309,15 +348,14 @@ fn acknowledgements_count_modulo_two_to_the_32() {
         .collect();
     assert_eq!(left, [(Some(Token(5)), 1)]);
     assert_eq!(state.next_token, 6);
+    // Of the others somebody may have to hear again.
+    assert_eq!(state.acked, [1, 2, 3, 4].map(Token));
 }
 
 #[test]
 fn the_log_stays_in_proportion() {
     let state = State {
-        stream: Some(StreamState {
-            acked_out: 0,
-            ..stream()
-        }),
+        stream: Some(stream_management::State { acked: 0, ..stream() }),
         ..State::default()
     };
     let (mut journal, bytes) = Journal::begin(ME, &state);
@@ -329,9 +367,13 @@ fn the_log_stays_in_proportion() {
         let stanza = stanza(number.into(), &xml);
         let changes = [
             Change::Queued(Cow::Owned(stanza)),
-            Change::Sent { count: 1 },
+            Change::Sent {
+                count: 1,
+                unix_ms: None,
+            },
             Change::Acked { h: number },
         ];
+        live.acked = Vec::new();
         for change in changes.clone() {
             live.apply(change).unwrap();
         }

@@ -162,7 +162,9 @@ impl Host {
         self.stores += usize::from(!changes.is_empty());
         self.stored = match self.stored.take() {
             None => self.bosh.state(),
-            Some(state) => changes.into_iter().try_fold(state, State::apply),
+            Some(state) => changes
+                .into_iter()
+                .try_fold(state, |state, (change, _)| state.apply(change)),
         };
         // All changes together are the session as it is.
         assert_eq!(self.stored, self.bosh.state());

@@ -144,7 +144,7 @@ impl Bed {
         let settings = settings(|settings| {
             settings.ack = ack;
             settings.max_requests = u8::try_from(rng.range(2..=4)).unwrap();
-            settings.attach = Some(session);
+            settings.attach = Some(session.into());
         });
         let (host, turn) = Host::new(settings.clone(), now);
         let horizon = rng.pick(&[100, 5_000, 60_000, 200_000]);

@@ -27,7 +27,7 @@ impl Desk {
         change(&mut session);
         let (host, turn) = Host::new(
             settings(|settings| {
-                settings.attach = Some(session);
+                settings.attach = Some(session.into());
                 settle(settings);
             }),
             1_000,
