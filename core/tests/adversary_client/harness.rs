@@ -436,8 +436,19 @@ impl Play {
         while let Some((at, timer)) = self.client.client().deadline() {
             assert_ne!(timer, Timer::Output);
             if at > end || self.over {
-                return;
+                break;
             }
+            self.now = self.now.max(at.as_millis());
+            self.input(Input::Tick).unwrap();
+        }
+        self.now = self.now.max(end.as_millis());
+    }
+
+    /// Lets time pass until the client connects again, or is offline.
+    pub(crate) fn until_next_link(&mut self) {
+        let before = self.connects.len();
+        while self.connects.len() == before && !self.over {
+            let (at, _) = self.deadline().expect("it waits for nothing");
             self.now = self.now.max(at.as_millis());
             self.input(Input::Tick).unwrap();
         }

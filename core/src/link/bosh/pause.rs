@@ -61,6 +61,7 @@ impl Bosh {
     }
 
     /// Whether the connection manager was told, or is about to be.
+    #[cfg(test)]
     pub(crate) fn is_paused(&self) -> bool {
         self.pause.is_some()
     }
