@@ -348,6 +348,7 @@ impl Client {
         if let Some((_, Some(connection), mut cx)) = self.parts() {
             let before = cx.outputs.len();
             connection.link.flush(&mut cx);
+            // Whatever is said keeps the connection from being forgotten.
             if let Some(liveness) = connection.liveness.as_mut().filter(|_| cx.outputs.len() > before) {
                 liveness.spoke(cx.now);
             }
