@@ -298,10 +298,11 @@ impl Client {
         let presents_certificate = self.config.credentials.identity().is_some();
         let Some(connection) = self.current(id) else { return };
         let refusal_likely = presents_certificate && connection.silent_since_tls();
-        let reason = match reason {
-            // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
-            Failure::Reset if refusal_likely => Offline::Tls(TlsError::CertificateProbablyRefused),
-            other => Offline::from_failure(other, presents_certificate),
+        // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
+        let reason = if reason == Failure::Reset && refusal_likely {
+            Offline::Tls(TlsError::CertificateProbablyRefused)
+        } else {
+            Offline::from_failure(reason, presents_certificate)
         };
         self.finish(reason);
     }
@@ -927,12 +928,11 @@ fn stream_error(reason: &Offline) -> Option<StreamErrorOut<'static>> {
     let Offline::Misbehaved(error) = reason else {
         return None;
     };
-    let application = match error {
-        PeerMisbehaved::HandledCount { handled, sent } => handled_count_too_high(*handled, *sent)
-            .build()
-            .ok()
-            .map(|element| element.to_xml()),
-        _ => None,
+    let application = if let PeerMisbehaved::HandledCount { handled, sent } = error {
+        let too_high = handled_count_too_high(*handled, *sent).build();
+        too_high.ok().map(|element| element.to_xml())
+    } else {
+        None
     };
     Some(StreamErrorOut {
         condition: error.condition(),

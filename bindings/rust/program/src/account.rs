@@ -102,7 +102,6 @@ impl PlaceArgs {
     }
 
     /// The driver with the names and the name server that were given.
-    #[must_use]
     pub fn prepare(&self, mut builder: Builder) -> Builder {
         for known in &self.resolve {
             builder = builder.resolve(&known.host, known.address);

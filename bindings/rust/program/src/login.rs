@@ -63,7 +63,7 @@ async fn session(builder: Builder, args: &LoginArgs, printer: &Printer) -> Resul
                 epode::Slot::Session => "the session",
                 epode::Slot::Token => "a login token",
                 // Not an enum of this crate.
-                _ => "what is known of the server",
+                epode::Slot::Pins | _ => "what is known of the server",
             }
         ));
     }

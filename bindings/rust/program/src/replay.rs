@@ -146,13 +146,14 @@ fn sentence(label: Label, count: usize, treatment: Treatment) -> String {
     };
     match treatment {
         Treatment::Computed => format!("computed from {}: {what}, {times}", prompt::PASSWORD_VARIABLE),
-        _ if matches!(label, Label::Password | Label::ClientProof | Label::ServerProof) => {
+        Treatment::LeftOut | _ if matches!(label, Label::Password | Label::ClientProof | Label::ServerProof) => {
             format!(
                 "left out: {what}, {times} ({} would give it)",
                 prompt::PASSWORD_VARIABLE
             )
         }
-        _ => format!("left out: {what}, {times}"),
+        // Not an enum of this crate.
+        Treatment::LeftOut | _ => format!("left out: {what}, {times}"),
     }
 }
 

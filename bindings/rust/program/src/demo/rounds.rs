@@ -197,10 +197,7 @@ impl Talk {
                 "{sent} messages were sent, and {known} acknowledged"
             )));
         }
-        match self.reader.stop().await {
-            Offline::Stopped => Ok(()),
-            end => Err(connect::failure(&end, &server.bosh_url()).unwrap_or_else(connect::interrupted)),
-        }
+        ended(&self.reader.stop().await, server)
     }
 
     fn at_the_writer(&mut self, event: Option<Event>, server: &Server) -> Result<(), Failure> {
@@ -244,9 +241,9 @@ impl Talk {
 }
 
 async fn goodbye(mut client: Client, server: &Server) -> Result<(), Failure> {
-    let end = client.stop().await;
-    if end == Offline::Stopped {
-        return Ok(());
-    }
-    Err(connect::failure(&end, &server.bosh_url()).unwrap_or_else(connect::interrupted))
+    ended(&client.stop().await, server)
+}
+
+fn ended(end: &Offline, server: &Server) -> Result<(), Failure> {
+    connect::failure(end, &server.bosh_url()).map_or(Ok(()), Err)
 }

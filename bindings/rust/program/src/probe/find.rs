@@ -63,7 +63,7 @@ pub(super) async fn find(setup: &Setup) -> Result<Found, Failure> {
     for (query, answer) in queries.into_iter().zip(answers) {
         walk.handle(Input::Resolved { query, answer });
     }
-    walk.to_the_end();
+    walk.walk_on();
     let mut places: Vec<Place> = walk
         .endpoints
         .into_iter()
@@ -71,8 +71,8 @@ pub(super) async fn find(setup: &Setup) -> Result<Found, Failure> {
             source: match &endpoint {
                 Endpoint::Tcp { .. } if records.is_empty() => Source::Guess,
                 Endpoint::Tcp { .. } => Source::Srv,
-                // Not an enum of this crate: it has two more, both with a URL.
-                _ => Source::HostMeta,
+                // Not an enum of this crate.
+                Endpoint::WebSocket { .. } | Endpoint::Bosh { .. } | _ => Source::HostMeta,
             },
             endpoint,
         })
@@ -138,7 +138,7 @@ impl Walk {
     }
 
     /// Until there is nowhere else to go. The bound is for a mistake: each round has an endpoint or passes a deadline.
-    fn to_the_end(&mut self) {
+    fn walk_on(&mut self) {
         for _ in 0..1_000 {
             if self.on() {
                 continue;
@@ -236,7 +236,7 @@ mod tests {
                 Question::Srv { name } if name.starts_with("_xmpps-") => Answer::Records(vec![srv(5223, 0)]),
                 Question::Srv { .. } => Answer::Records(vec![srv(5222, 5)]),
                 Question::Document { url, .. } if url.ends_with(".json") => Answer::Failed(epode::Failure::Timeout),
-                _ => Answer::Document(
+                Question::Document { .. } | _ => Answer::Document(
                     (&b"<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>\
                        <Link rel='urn:xmpp:alt-connections:xbosh' href='https://example.org/bosh'/>\
                        <Link rel='urn:xmpp:alt-connections:websocket' href='wss://example.org/ws'/></XRD>"[..])
@@ -245,7 +245,7 @@ mod tests {
             };
             walk.handle(Input::Resolved { query, answer });
         }
-        walk.to_the_end();
+        walk.walk_on();
         let tcp = |port, tls| Endpoint::Tcp {
             host: "xmpp.example.org".into(),
             port,

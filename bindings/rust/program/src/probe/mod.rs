@@ -104,7 +104,7 @@ async fn probe(setup: Arc<Setup>) -> Result<Exit, Failure> {
         (Vec::new(), vec![find::named(&setup)?])
     };
     let left_out = places.len().saturating_sub(MOST);
-    let facts = try_all(&setup, &places[..places.len().min(MOST)]).await;
+    let facts = try_all(&setup, places.get(..MOST).unwrap_or(&places)).await;
     let exit = judge(&facts);
     let report = report::Report {
         domain: args.domain.domain(),
@@ -172,10 +172,9 @@ fn judge(facts: &[Facts]) -> Exit {
 
 /// Whether plain text may be used: to this very machine, where it was asked for.
 fn policy(endpoint: &Endpoint) -> TlsPolicy {
-    let url = match endpoint {
-        Endpoint::WebSocket { url } | Endpoint::Bosh { url } => url,
-        // Not an enum of this crate; TCP becomes TLS, or the probe says that it does not.
-        _ => return TlsPolicy::Required,
+    // TCP becomes TLS, or the probe says that it does not.
+    let (Endpoint::WebSocket { url } | Endpoint::Bosh { url }) = endpoint else {
+        return TlsPolicy::Required;
     };
     if crate::account::on_this_machine(url) {
         TlsPolicy::AllowPlaintext
