@@ -40,7 +40,7 @@ fn interruptions(play: &Play) -> Vec<(Offline, Option<Instant>, bool)> {
             retry_at,
             resumable,
         } => Some((reason.clone(), *retry_at, *resumable)),
-        _ => None,
+        Event::Writable | _ => None,
     };
     play.events.iter().filter_map(interruption).collect()
 }

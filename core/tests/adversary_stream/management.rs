@@ -34,7 +34,7 @@ fn fate(play: &Play, token: Token) -> Option<Stage> {
         .iter()
         .filter_map(|event| match event {
             Event::Delivery { token: known, stage } if *known == token && *stage >= Stage::Acked => Some(*stage),
-            _ => None,
+            Event::Writable | _ => None,
         })
         .collect();
     assert!(fates.len() <= 1, "{token}: {fates:?}");

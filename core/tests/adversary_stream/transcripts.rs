@@ -171,7 +171,7 @@ fn replay(log: &Log, cuts: &[usize]) -> Seen {
             match output {
                 Output::Event(event) => seen.events.push(event),
                 Output::Write { link, bytes } => seen.wires.entry(link).or_default().extend(bytes),
-                other => seen.others.push(other),
+                other @ (Output::Connect { .. } | _) => seen.others.push(other),
             }
         }
     };
@@ -215,7 +215,7 @@ fn joined(log: &Log) -> Vec<(Instant, Input<'static>)> {
 fn received(log: &Log) -> usize {
     let sizes = joined(log).into_iter().map(|(_, input)| match input {
         Input::Received { bytes, .. } => bytes.len(),
-        _ => 0,
+        Input::Tick | _ => 0,
     });
     sizes.sum()
 }

@@ -218,7 +218,7 @@ impl Walk {
                     epode::Endpoint::Tcp {
                         tls: TcpTls::Direct, ..
                     } => Wire::Direct,
-                    _ => Wire::StartTls,
+                    epode::Endpoint::Tcp { .. } | _ => Wire::StartTls,
                 };
                 self.link = Some(Link {
                     id: link,
@@ -249,7 +249,7 @@ impl Walk {
                 self.dead.insert(link);
             }
             Output::Event(event) => self.event(event),
-            other => panic!("{other:?}"),
+            other @ (Output::Post { .. } | _) => panic!("{other:?}"),
         }
     }
 
@@ -308,7 +308,7 @@ impl Walk {
             }
             Event::Request { token, .. } => self.asked.push(token),
             Event::Stanza { token, .. } => self.to_handle.extend(token),
-            _ => {}
+            Event::Writable | _ => {}
         }
     }
 

@@ -10,7 +10,7 @@ use crate::wire::{self, Cut, Wire};
 fn misbehaved(play: &Play, case: &str) -> PeerMisbehaved {
     match play.reason() {
         Offline::Misbehaved(error) => error,
-        other => panic!("{case}: {other:?}"),
+        other @ (Offline::Stopped | _) => panic!("{case}: {other:?}"),
     }
 }
 
