@@ -296,7 +296,8 @@ impl Play {
                 assert!(self.links.remove(&link), "{link} is not open");
                 self.wires.get_mut(&link).unwrap().push_str("[closed]");
             }
-            other => self.others.push(other),
+            other @ (Output::Resolve { .. } | Output::Store { .. }) => self.others.push(other),
+            other => panic!("{other:?}"),
         }
     }
 
