@@ -1,5 +1,10 @@
 //! A client in the hands of a test that plays its server: answers are strings, and every output is looked at.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at what it is about, and fails at the rest"
+)]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -296,8 +301,7 @@ impl Play {
                 assert!(self.links.remove(&link), "{link} is not open");
                 self.wires.get_mut(&link).unwrap().push_str("[closed]");
             }
-            other @ (Output::Resolve { .. } | Output::Store { .. }) => self.others.push(other),
-            other => panic!("{other:?}"),
+            other => self.others.push(other),
         }
     }
 

@@ -344,7 +344,7 @@ fn documents_that_are_bombs_are_refused() {
     // Of very many links a few are tried.
     let many: String = (0..500).map(|n| link.replace("evil", &format!("evil{n}"))).collect();
     let play = said_by_the_web(
-        xrd(&many[..60_000.min(many.rfind('<').unwrap())].rsplit_once('<').unwrap().0).into_bytes(),
+        xrd(many[..60_000.min(many.rfind('<').unwrap())].rsplit_once('<').unwrap().0).into_bytes(),
         Vec::new(),
     );
     assert!(play.connects.len() <= 8, "{}", play.connects.len());
