@@ -111,7 +111,10 @@ impl Server {
             self.hear(client, link, &String::from_utf8_lossy(&bytes), written)
         } else if let Output::Frame { link, text } = output {
             self.hear(client, link, &text, text.len() as u64)
-        } else if let Output::Post { link, request, body, .. } = output {
+        } else if let Output::Post {
+            link, request, body, ..
+        } = output
+        {
             self.post(client, link, request, &String::from_utf8_lossy(&body))
         } else if let Output::Event(Event::Offline { reason }) = output {
             Err(reason.to_string())

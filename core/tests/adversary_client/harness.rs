@@ -1,5 +1,10 @@
 //! A client in the hands of a test that plays its server: answers are strings, and every output is looked at.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at what it is about, and fails at the rest"
+)]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;

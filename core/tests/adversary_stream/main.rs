@@ -10,6 +10,10 @@
 //! - `walk.rs`: random inputs, and what must hold for all of them.
 //!
 //! The table in `tests/adversary/README.md` names these tests; the harness is that of `adversary_client`.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at what it is about, and fails at the rest"
+)]
 
 /// What clients are made for where a test does not say.
 #[cfg(test)]
