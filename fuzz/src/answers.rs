@@ -157,7 +157,10 @@ fn document(cursor: &mut Cursor<'_>, question: &Question) -> Vec<u8> {
     let mut document = if json {
         format!("{{\"links\":[{}]}}", links.join(","))
     } else {
-        format!("<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>{}</XRD>", links.concat())
+        format!(
+            "<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>{}</XRD>",
+            links.concat()
+        )
     }
     .into_bytes();
     if cursor.one_in(8) {

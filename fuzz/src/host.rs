@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +22,9 @@ use crate::wire::{Item, Link, Rules, check_endpoint, check_secret, generous};
 pub const PASSWORD: &str = "canary-Qm5wd";
 pub const DOMAIN: &str = "example.org";
 const ACCOUNT: &str = "user@example.org";
+
+/// For whoever looks into a crash: with this variable set, all inputs and outputs are printed.
+static SHOW: LazyLock<bool> = LazyLock::new(|| std::env::var_os("EPODE_FUZZ_SHOW").is_some());
 
 /// What an application decided.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,6 +135,8 @@ struct Sent {
     stage: Stage,
     /// The application was told that it is queued.
     promised: bool,
+    /// The last link on which it was written.
+    written_on: u64,
     /// There has to be a last word.
     owed: bool,
     /// Of an earlier process: what was told then may be told again.
@@ -198,7 +204,11 @@ impl Host {
         if let Input::Network(network) = &input {
             self.network_down = *network == Network::Down;
         }
-        self.check_secrets(&format!("{input:?}"));
+        let shown = format!("{input:?}");
+        self.check_secrets(&shown);
+        if *SHOW {
+            eprintln!("{at:>8} > {shown}");
+        }
         let before = self.life.as_ref().map_or(0, |life| {
             let under_way = life.link.as_ref().map_or(0, |link| link.outstanding.len());
             life.sends.len() + life.requests.len() + under_way + life.said
@@ -224,6 +234,7 @@ impl Host {
                     let sent = Sent {
                         stage: Stage::Queued,
                         promised: false,
+                        written_on: 0,
                         owed: true,
                         again: false,
                     };
@@ -274,6 +285,12 @@ impl Host {
             let kept = self.choices.persist == Persist::EveryTurn;
             sent.owed = kept && sent.promised && sent.owed && sent.stage < Stage::Acked;
             sent.again = true;
+            sent.written_on = 0;
+        }
+        if stored.is_empty() {
+            // The new process knows nothing, and begins to count anew.
+            self.past.sends.retain(|_, sent| sent.owed);
+            self.past.bodies.clear();
         }
         (self.links, self.last_request, self.last_query) = (0, 0, 0);
         self.network_down = false;
@@ -527,6 +544,9 @@ impl Host {
     fn output(&mut self, output: Output) {
         let shown = format!("{output:?}");
         self.check_secrets(&shown);
+        if *SHOW {
+            eprintln!("         < {shown}");
+        }
         let body = match &output {
             Output::Post { body, .. } => body.as_slice(),
             Output::Write { bytes, .. } => bytes.as_slice(),
@@ -541,6 +561,7 @@ impl Host {
             plaintext: self.choices.plaintext,
             allow_plain: self.choices.allow_plain,
             known: self.known,
+            foreign: self.choices.foreign,
         };
         if let Output::Store { slot, append, bytes } = output {
             return self.store(slot, append, bytes.expose());
@@ -602,7 +623,7 @@ impl Host {
             }
             Output::Write { link, bytes } => {
                 on(&mut life.link, link);
-                if let Some(link) = life.link.as_mut().filter(|_| !foreign) {
+                if let Some(link) = &mut life.link {
                     let items = link.items.len();
                     link.write(&bytes, rules);
                     life.said += link.items.len() - items;
@@ -611,7 +632,7 @@ impl Host {
             Output::Frame { link, text } => {
                 on(&mut life.link, link);
                 life.said += 1;
-                if let Some(link) = life.link.as_mut().filter(|_| !foreign) {
+                if let Some(link) = &mut life.link {
                     link.frame(&text, rules);
                 }
             }
@@ -721,7 +742,10 @@ impl Host {
             Event::Interrupted { retry_at, .. } => {
                 life.online = false;
                 assert!(life.link.is_none(), "the link is left open");
-                assert!(retry_at.is_none_or(|at| at.as_millis() >= self.now), "a retry in the past");
+                assert!(
+                    retry_at.is_none_or(|at| at.as_millis() >= self.now),
+                    "a retry in the past"
+                );
                 assert_ne!(self.choices.reconnect, ReconnectWhen::Never);
             }
             Event::Offline { .. } => {
@@ -753,15 +777,18 @@ impl Host {
                     None if foreign => return,
                     None => panic!("{token} was never sent"),
                 };
-                let first = sent.stage == Stage::Queued;
                 let fits = match stage {
-                    Stage::Queued => first && !sent.promised,
-                    Stage::Sent => first,
+                    Stage::Queued => sent.stage == Stage::Queued && !sent.promised,
+                    // Once on each link: what is sent again after a resumption is written again.
+                    Stage::Sent => sent.stage < Stage::Acked && sent.written_on < self.links,
                     Stage::Acked | Stage::Failed => sent.stage < Stage::Acked,
                 };
                 assert!(fits || sent.again, "{token}: {stage:?} after {sent:?}");
                 sent.promised = true;
                 sent.stage = stage;
+                if stage == Stage::Sent {
+                    sent.written_on = self.links;
+                }
                 sent.owed &= stage < Stage::Acked;
             }
             Event::Writable | Event::Warning(_) => {}

@@ -169,7 +169,11 @@ fn declared(link: &Link, text: &str) -> String {
     if link.kind() == TransportKind::WebSocket && !text.contains("xmlns:stream") {
         for name in ["<stream:features", "<stream:error"] {
             if text.starts_with(name) {
-                return text.replacen(name, &format!("{name} xmlns:stream='http://etherx.jabber.org/streams'"), 1);
+                return text.replacen(
+                    name,
+                    &format!("{name} xmlns:stream='http://etherx.jabber.org/streams'"),
+                    1,
+                );
             }
         }
     }
