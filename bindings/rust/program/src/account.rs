@@ -22,8 +22,8 @@ const PLACE: &str = "Where the server is (if not given: DNS and host-meta say it
 /// Where the server is. Without any of the first three, DNS and the server's host-meta say it.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlaceArgs {
-    /// BOSH at this URL, such as https://example.org:7443/http-bind
-    #[arg(long, help_heading = PLACE, value_name = "URL", value_parser = parse_bosh_url, conflicts_with_all = ["ws", "host"])]
+    /// BOSH at this URL.
+    #[arg(long, help = "BOSH at this URL, such as https://example.org:7443/http-bind", help_heading = PLACE, value_name = "URL", value_parser = parse_bosh_url, conflicts_with_all = ["ws", "host"])]
     pub bosh: Option<String>,
     /// WebSocket at this URL, such as wss://example.org:7443/ws
     #[arg(long, help_heading = PLACE, value_name = "URL", value_parser = parse_websocket_url, conflicts_with = "host")]
