@@ -1,8 +1,8 @@
 //! Anything at all as the body of an HTTP answer: at the start of a session, after the login's first step, and online.
 #![no_main]
 
-use epode::{Input, LinkInfo};
-use epode_fuzz::host::{Choices, DOMAIN, Host, Login};
+use epode::Input;
+use epode_fuzz::host::{Choices, Host, Login};
 use epode_fuzz::memory;
 use epode_fuzz::server::STATUSES;
 use libfuzzer_sys::fuzz_target;
@@ -49,7 +49,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn log_in(host: &mut Host, answers: usize) {
     let _ = host.feed(Input::Start);
-    let _ = host.connect(LinkInfo::verified(DOMAIN));
+    host.connect_well();
     for _ in 0..answers {
         if let Some((request, body)) = host.outstanding(0) {
             let answer = host.server.proper(&body);

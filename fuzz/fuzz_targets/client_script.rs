@@ -3,18 +3,19 @@
 
 use std::time::Duration;
 
+use epode::config::{Persist, ReconnectWhen};
 use epode::xml::Element;
-use epode::{Failure, Input, LinkId, LinkInfo, RequestId, StanzaError, Token, Verified, stanza};
+use epode::{Failure, Input, LinkId, LinkInfo, Network, RequestId, StanzaError, Token, Verified, stanza};
 use epode_fuzz::cursor::Cursor;
-use epode_fuzz::host::{Choices, DOMAIN, Host, Login};
+use epode_fuzz::host::{Choices, DOMAIN, Host, Login, Way};
 use epode_fuzz::server::{self, STATUSES};
-use epode_fuzz::{grammar, memory};
+use epode_fuzz::{answers, grammar, memory};
 use libfuzzer_sys::fuzz_target;
 
 /// Nothing here makes a client keep more: the answers are short, and the queues of a patient application are bounded.
 const MEMORY: usize = 8 * 1024 * 1024;
 
-// Two letters for the configuration, then a letter for each thing that happens, with its arguments behind it: see `act`.
+// Four letters for the configuration (the way to the server, the login, and two of switches), then a letter for each thing that happens, with its arguments behind it: see `act`.
 fuzz_target!(|bytes: &[u8]| {
     let held = memory::now();
     let (digest, most) = memory::most(|| run(bytes));
@@ -28,9 +29,17 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn run(bytes: &[u8]) -> u64 {
     let mut cursor = Cursor::new(bytes);
-    let (login, options) = (cursor.byte(), cursor.byte());
+    let way = Way::of(cursor.byte());
+    let (login, options, more) = (cursor.byte(), cursor.byte(), cursor.byte());
+    let (reconnect, attempts) = match more & 3 {
+        0 => (ReconnectWhen::AfterOnline, None),
+        1 => (ReconnectWhen::Always, None),
+        2 => (ReconnectWhen::Never, None),
+        _ => (ReconnectWhen::Always, Some(3)),
+    };
     let mut host = Host::new(
         Choices {
+            way,
             login: match login {
                 b'P' => Login::Password,
                 b'B' => Login::Both,
@@ -42,6 +51,14 @@ fn run(bytes: &[u8]) -> u64 {
             small: options & 4 != 0,
             resource: options & 8 != 0,
             max_requests: [4, 4, 1, 2][usize::from(options >> 4) % 4],
+            reconnect,
+            attempts,
+            persist: [Persist::Off, Persist::EveryTurn, Persist::OnSuspend, Persist::EveryTurn]
+                [usize::from(more >> 2) % 4],
+            manual: more & 16 != 0,
+            resend_uncertain: more & 32 != 0,
+            no_stream_management: more & 64 == 0,
+            foreign: false,
         },
         bytes,
     );
@@ -59,7 +76,7 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
     match cursor.byte() {
         // The host.
         b'S' => drop(host.feed(Input::Start)),
-        b'C' => drop(host.connect(LinkInfo::verified(DOMAIN))),
+        b'C' => host.connect_well(),
         b'U' => drop(host.connect(odd_link(cursor))),
         b'f' => {
             let request = host.outstanding(cursor.below(8)).map(|(request, _)| request);
@@ -67,17 +84,32 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
         }
         b'F' => host.fail(None, failure(cursor)),
         b'e' => drop(host.feed(Input::Ended { link: host.link() })),
-        b'd' => {
-            if host.is_started() {
-                host.server.paused = true;
-            }
-            let (link, reading) = (host.link(), false);
-            let _ = host.feed(Input::Reading { link, reading });
+        b'd' => host.reading(false),
+        b'D' => host.reading(true),
+        b'W' => host.written_of(u64::from(cursor.byte()) * 3),
+        b'y' => host.written_of(cursor.pick(&[u64::MAX, 0, 1, 1 << 40])),
+        b'n' => {
+            let network = cursor.pick(&[Network::Down, Network::Up, Network::Changed]);
+            let _ = host.feed(Input::Network(network));
         }
-        b'D' => {
-            host.server.paused = false;
-            let (link, reading) = (host.link(), true);
-            let _ = host.feed(Input::Reading { link, reading });
+        b'j' => {
+            if let Some((query, question)) = host.question(cursor.below(4)) {
+                let answer = answers::any(cursor, &question);
+                host.resolve(query, answer);
+            }
+        }
+        b'J' => {
+            if let Some((query, question)) = host.question(cursor.below(4)) {
+                host.resolve(query, answers::proper(&question));
+            }
+        }
+        // The process ends, now or in the next turn, and another one goes on.
+        b'X' => {
+            let after = cursor.below(8);
+            host.kill_after(after);
+            if after == 0 {
+                host.tick();
+            }
         }
         b'l' => late(host, cursor),
 
@@ -90,7 +122,21 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
         b'v' => host.advance(u64::from(cursor.byte()) * 8),
         b'z' => host.tick_in_the_past(),
 
+        b'K' => {
+            let unix_ms = cursor.pick(&[0, 1_700_000_000_000, u64::MAX, 253_402_300_800_000]);
+            let _ = host.feed(Input::Clock { unix_ms });
+        }
+
         // The application.
+        b'o' => drop(host.feed(Input::Foreground(cursor.byte() & 1 != 0))),
+        b'u' => {
+            let seconds = cursor.pick(&[60, 0, 1, u32::MAX]);
+            let _ = host.feed(Input::Pause { seconds });
+        }
+        b'H' => {
+            let token = token(&host.received, cursor);
+            let _ = host.feed(Input::Handled { token });
+        }
         b'x' => drop(host.feed(Input::Stop)),
         b's' => {
             let text = "y".repeat(cursor.below(256) * 4);
@@ -139,6 +185,17 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
         b'a' => proper(host, 0, cursor, false),
         b'A' => proper(host, 1, cursor, false),
         b'b' => proper(host, 0, cursor, true),
+        b'i' => host.cut = cursor.below(40),
+        b't' if host.streams() => {
+            for _ in 0..=cursor.below(3) {
+                let Some(link) = host.present() else { return };
+                let mut text = host.server.odd(link, cursor).into_bytes();
+                if cursor.one_in(8) {
+                    server::break_up(cursor, &mut text);
+                }
+                host.receive(&text);
+            }
+        }
         b't' => {
             let index = cursor.below(5);
             if let Some((request, posted)) = host.outstanding(index) {
@@ -149,12 +206,20 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
                 host.answer(request, 200, &body);
             }
         }
+        b'h' if host.streams() => {
+            let document = grammar::document(cursor);
+            host.receive(&document);
+        }
         b'h' => {
             if let Some((request, posted)) = host.outstanding(cursor.below(5)) {
                 let status = cursor.pick(&STATUSES);
                 let body = server::made_up(cursor, &posted);
                 host.answer(request, status, &body);
             }
+        }
+        b'r' if host.streams() => {
+            let bytes = cursor.bytes();
+            host.receive(bytes);
         }
         b'r' => {
             if let Some((request, _)) = host.outstanding(0) {
@@ -165,16 +230,39 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
         other => {
             if !host.is_started() {
                 let _ = host.feed(Input::Start);
-                let _ = host.connect(LinkInfo::verified(DOMAIN));
+            } else if let Some((query, question)) = host.question(0) {
+                host.resolve(query, answers::proper(&question));
             } else {
-                proper(host, usize::from(other) % 2, cursor, false);
+                match host.present() {
+                    None => drop(host.tick_at_deadline()),
+                    Some(link) if !link.connected || link.handshaking => host.connect_well(),
+                    Some(_) => proper(host, usize::from(other) % 2, cursor, false),
+                }
             }
         }
     }
 }
 
 fn proper(host: &mut Host, index: usize, cursor: &mut Cursor<'_>, broken: bool) {
-    if let Some((request, posted)) = host.outstanding(index) {
+    if host.streams() {
+        host.written();
+        let Some((close, answer)) = host.stream_answer() else {
+            return;
+        };
+        for text in answer {
+            let mut bytes = text.into_bytes();
+            if broken {
+                server::break_up(cursor, &mut bytes);
+            }
+            if !host.streams() {
+                return;
+            }
+            host.receive(&bytes);
+        }
+        if close && host.streams() {
+            let _ = host.feed(Input::Ended { link: host.link() });
+        }
+    } else if let Some((request, posted)) = host.outstanding(index) {
         let mut body = host.server.proper(&posted);
         if broken {
             server::break_up(cursor, &mut body);
@@ -190,7 +278,12 @@ fn late(host: &mut Host, cursor: &mut Cursor<'_>) {
     if link == host.link() && host.is_outstanding(request) {
         return;
     }
-    let input = match cursor.byte() % 5 {
+    let input = match cursor.byte() % 7 {
+        5 if link != host.link() => Input::Received {
+            link,
+            bytes: b"<iq/>"[..].into(),
+        },
+        6 if link != host.link() => Input::Written { link, bytes: 100 },
         0 => Input::Responded {
             link,
             request,
@@ -262,6 +355,8 @@ fn odd_link(cursor: &mut Cursor<'_>) -> LinkInfo {
             _ => Verified::Platform { name },
         },
         client_certificate: cursor.one_in(2).then(|| cursor.bytes().to_vec()),
+        alpn: cursor.one_in(4).then(|| String::from("h2")),
+        subprotocol: cursor.one_in(2).then(|| String::from("xmpp")),
         ..LinkInfo::default()
     }
 }

@@ -6,15 +6,21 @@
 //! - `expat.rs`: the same list from libexpat.
 //! - `grammar.rs`: documents that are XML but for the faults in them, and elements for the builder.
 //! - `host.rs`: a host for one client; each output is checked against the contract.
+//! - `wire.rs`: one link, and what may be said on it.
+//! - `stream.rs`: the server on TCP and WebSocket.
+//! - `answers.rs`: SRV records and host-meta documents.
 //! - `server.rs`: answers such a host can give: right ones, odd ones, broken ones.
 
+pub mod answers;
 pub mod cursor;
 pub mod expat;
 pub mod grammar;
 pub mod host;
 pub mod memory;
 pub mod server;
+pub mod stream;
 pub mod tree;
+pub mod wire;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counter = memory::Counter;

@@ -2,12 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use epode::xml::{Element, XmlLimits};
+use epode::xml::{Element, ElementRef};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::cursor::Cursor;
 use crate::host::PASSWORD;
+use crate::stream::Streams;
+use crate::wire::generous;
 
 /// What a server remembers of one session.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +18,8 @@ pub struct Server {
     scram: Option<String>,
     /// It has sent a signature that only somebody who knows the password can make.
     pub proved: bool,
-    /// The application does not read at the moment.
-    pub paused: bool,
+    /// What it remembers of streams.
+    pub(crate) streams: Streams,
 }
 
 const OPEN: &str = "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:stream='http://etherx.jabber.org/streams'";
@@ -133,27 +135,35 @@ impl Server {
         for child in root.children() {
             if child.namespace() == SASL {
                 content.push_str(&self.sasl(&child.text()));
-            } else if child.name() == "iq" && matches!(child.attribute("type"), Some("get" | "set")) {
-                let id = child.attribute("id").unwrap_or_default();
-                let from = child
-                    .attribute("to")
-                    .map(|to| format!(" from='{}'", to.replace(['\'', '<', '&'], "")));
-                let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>user@example.org/r</jid></bind>";
-                let bind = if child.children().any(|child| child.name() == "bind") {
-                    bind
-                } else {
-                    ""
-                };
-                content.push_str(&format!(
-                    "<iq xmlns='jabber:client' type='result' id='{id}'{}>{bind}</iq>",
-                    from.unwrap_or_default()
-                ));
+            } else {
+                content.push_str(&Self::iq_answer(child));
             }
         }
         format!("{OPEN}>{content}</body>").into_bytes()
     }
 
-    fn sasl(&mut self, data: &str) -> String {
+    /// The answer to an `iq` that asks; nothing otherwise.
+    pub(crate) fn iq_answer(child: ElementRef<'_>) -> String {
+        if child.name() != "iq" || !matches!(child.attribute("type"), Some("get" | "set")) {
+            return String::new();
+        }
+        let id = child.attribute("id").unwrap_or_default();
+        let from = child
+            .attribute("to")
+            .map(|to| format!(" from='{}'", to.replace(['\'', '<', '&'], "")));
+        let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>user@example.org/r</jid></bind>";
+        let bind = if child.children().any(|child| child.name() == "bind") {
+            bind
+        } else {
+            ""
+        };
+        format!(
+            "<iq xmlns='jabber:client' type='result' id='{id}'{}>{bind}</iq>",
+            from.unwrap_or_default()
+        )
+    }
+
+    pub(crate) fn sasl(&mut self, data: &str) -> String {
         let data = STANDARD.decode(data).unwrap_or_default();
         let text = String::from_utf8_lossy(&data).into_owned();
         if let Some(first) = text.strip_prefix("n,,") {
@@ -248,11 +258,4 @@ pub fn break_up(cursor: &mut Cursor<'_>, body: &mut Vec<u8>) {
             drop(body.splice(at..at, cursor.pick(&FAULTS).to_vec()));
         }
     }
-}
-
-fn generous() -> XmlLimits {
-    let mut limits = XmlLimits::default();
-    limits.element_bytes = 8 * 1024 * 1024;
-    limits.depth = 1_000;
-    limits
 }

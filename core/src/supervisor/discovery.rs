@@ -205,6 +205,8 @@ impl Discovery {
 
     /// The best candidate that is left.
     pub(super) fn next(&mut self, now: Instant, config: &Config, random: &mut Random) -> Found {
+        // While there was a link, nobody looked at the clock: what is over by now must not be due once more.
+        self.tick(now);
         let asking_dns = self.asks(|asked| matches!(asked, Asked::Srv(_)));
         if self.what.tcp && !asking_dns && !self.has_records && !self.guessed {
             // RFC 6120 §3.2.2: the domain itself, where there is no record at all. Port 5223 is nobody's to guess (XEP-0368).

@@ -128,7 +128,8 @@ fn what_is_added_for_a_message_is_about_as_large_as_the_message() {
         let (mut added, mut whole, mut left) = (0, 0, 0);
         for number in 1..=500 {
             world.settle();
-            (world.stores.clear(), world.left = 0);
+            world.stores.clear();
+            world.left = 0;
             world.say(number);
             for (append, bytes) in &world.stores {
                 if *append {

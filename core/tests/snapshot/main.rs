@@ -5,6 +5,10 @@
 //! - `bosh.rs`: a connection manager.
 //! - `kills.rs`: a conversation that is cut at each of its outputs.
 //! - `contract.rs`: what is stored when, and what is refused.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at what it is about, and fails at the rest"
+)]
 
 #[cfg(test)]
 mod bosh;

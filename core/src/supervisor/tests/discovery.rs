@@ -384,3 +384,18 @@ fn configured_transports_keep_their_order() {
         ("wss://own.example.net/ws", true)
     );
 }
+
+/// The clock went on while there was a link: its end must not leave a deadline behind that has passed already.
+#[test]
+fn what_was_due_during_an_attempt_is_not_due_again() {
+    let mut bed = Bed::discovering();
+    assert_eq!(bed.next(), Next::Wait);
+    bed.nothing(&[XMPPS]);
+    bed.records(XMPP, &[(0, 0, "a.example.net.", 5222)]);
+    assert_eq!(bed.connect(), "starttls a.example.net 5222");
+    bed.now = Instant::from_millis(9_000);
+    assert_eq!(bed.failed(Failure::Timeout), another());
+    assert_eq!(bed.next(), Next::Wait);
+    // Host-meta was not answered yet.
+    assert_eq!(bed.deadline(), Some((11_000, Timer::Discovery)));
+}

@@ -1,0 +1,208 @@
+//! Anything at all as what an earlier process is said to have stored: an error, or a client that works.
+#![no_main]
+
+use epode::config::Persist;
+use epode::{Input, Refused, TransportKind, stanza};
+use epode_fuzz::cursor::Cursor;
+use epode_fuzz::host::{Choices, Host, Way};
+use epode_fuzz::{answers, memory, server};
+use libfuzzer_sys::fuzz_target;
+use sha2::{Digest, Sha256};
+
+/// What is held is proportional to what was restored.
+const FIXED: usize = 4 * 1024 * 1024;
+const PER_BYTE: usize = 512;
+
+// A letter for what is done to the bytes, a letter for the way to the server, then: see `bytes_of`.
+fuzz_target!(|bytes: &[u8]| {
+    let mut cursor = Cursor::new(bytes);
+    let (kind, way) = (cursor.byte(), cursor.byte());
+    let choices = Choices {
+        way: Way::of(way),
+        max_requests: 4,
+        persist: Persist::EveryTurn,
+        ..Choices::default()
+    };
+    let stored = bytes_of(kind, choices, &mut cursor, bytes);
+    let length = stored.len();
+    let foreign = Choices {
+        foreign: true,
+        ..choices
+    };
+    let mut host = Host::new(foreign, bytes);
+    let (result, most) = memory::most(|| {
+        let result = host.begin_with(stored);
+        go_on(&mut host, &mut cursor);
+        result
+    });
+    assert!(most <= FIXED + PER_BYTE * length, "{most} bytes of memory for {length}");
+    match result {
+        Ok(None) | Err(Refused::Snapshot(_)) => {}
+        other => panic!("{other:?}"),
+    }
+});
+
+/// What there is to restore.
+fn bytes_of(kind: u8, choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> Vec<u8> {
+    match kind {
+        // As it is.
+        b'r' => cursor.rest().to_vec(),
+        // Records of these bytes, all checks right.
+        b'p' => {
+            let mut records = Vec::new();
+            for _ in 0..=cursor.below(4) {
+                records.push(cursor.bytes().to_vec());
+            }
+            written(&records)
+        }
+        // A real one, changed in some places.
+        b'm' => {
+            let mut stored = real(choices, cursor, all);
+            for _ in 0..=cursor.below(4) {
+                server::break_up(cursor, &mut stored);
+            }
+            stored
+        }
+        // A real one, changed before the checks were made.
+        _ => {
+            let mut records = records(&real(choices, cursor, all));
+            for _ in 0..cursor.below(6) {
+                let index = cursor.below(records.len().max(1));
+                match cursor.byte() % 8 {
+                    0 => records.truncate(index + 1),
+                    1 if index < records.len() => drop(records.remove(index)),
+                    2 if index < records.len() => records.push(records[index].clone()),
+                    _ => {
+                        if let Some(record) = records.get_mut(index) {
+                            server::break_up(cursor, record);
+                        }
+                    }
+                }
+            }
+            written(&records)
+        }
+    }
+}
+
+/// What a client stores that gets so far.
+fn real(choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> Vec<u8> {
+    let mut host = Host::new(choices, all);
+    let (steps, sends) = (cursor.below(24), cursor.below(6));
+    let _ = host.feed(Input::Start);
+    for _ in 0..steps {
+        step(&mut host);
+    }
+    for index in 0..sends {
+        if let Ok(stanza) = stanza::chat(&"a@b/c".parse().expect("a JID"), &"y".repeat(index * 30)) {
+            let _ = host.feed(Input::Send { stanza });
+        }
+        if cursor.one_in(3) {
+            step(&mut host);
+        }
+    }
+    host.stored.clone()
+}
+
+/// All goes well.
+fn step(host: &mut Host) {
+    if let Some((query, question)) = host.question(0) {
+        return host.resolve(query, answers::proper(&question));
+    }
+    match host.present() {
+        None => drop(host.tick_at_deadline()),
+        Some(link) if !link.connected || link.handshaking => host.connect_well(),
+        Some(link) if link.kind() == TransportKind::Bosh => {
+            if let Some((request, posted)) = host.outstanding(0) {
+                let body = host.server.proper(&posted);
+                host.answer(request, 200, &body);
+            }
+        }
+        Some(_) => {
+            host.written();
+            let Some((_, answer)) = host.stream_answer() else {
+                return;
+            };
+            for text in answer {
+                if host.streams() {
+                    host.receive(text.as_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// A life after it: the server does this and that, and there is an end.
+fn go_on(host: &mut Host, cursor: &mut Cursor<'_>) {
+    let _ = host.feed(Input::Start);
+    for _ in 0..24 {
+        match cursor.byte() % 8 {
+            7 => drop(host.tick_at_deadline()),
+            6 => {
+                if let Ok(stanza) = stanza::chat(&"a@b/c".parse().expect("a JID"), "hi") {
+                    let _ = host.feed(Input::Send { stanza });
+                }
+            }
+            5 if host.streams() => {
+                let Some(link) = host.present() else { continue };
+                let text = host.server.odd(link, cursor);
+                host.receive(text.as_bytes());
+            }
+            _ => step(host),
+        }
+    }
+    host.wind_up();
+}
+
+// The format, as `core/src/supervisor/snapshot.rs` describes it: written apart from the core's own.
+
+const ACCOUNT: &[u8] = b"user@example.org";
+
+fn check(before: &[u8], what: u8, bytes: &[u8]) -> Vec<u8> {
+    let digest = Sha256::new()
+        .chain_update(before)
+        .chain_update([what])
+        .chain_update(bytes)
+        .finalize();
+    digest.to_vec()
+}
+
+fn header() -> Vec<u8> {
+    let mut bytes = b"epode snapshot\n\0\x01\x01".to_vec();
+    bytes.extend((ACCOUNT.len() as u32).to_be_bytes());
+    bytes.extend(ACCOUNT);
+    bytes
+}
+
+fn written(records: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = header();
+    let mut last = check(&[], 0, &bytes)[..8].to_vec();
+    bytes.extend(&last);
+    for record in records {
+        let length = (record.len() as u32).to_be_bytes();
+        let mut whole = length.to_vec();
+        whole.extend(&check(&last, 1, &length)[..4]);
+        whole.extend(record);
+        last = check(&last, 2, &whole)[..8].to_vec();
+        bytes.extend(whole);
+        bytes.extend(&last);
+    }
+    bytes
+}
+
+/// The records of what was really stored; a form that this does not know would show here.
+fn records(stored: &[u8]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    if stored.is_empty() {
+        return records;
+    }
+    let start = header().len() + 8;
+    assert_eq!(stored.get(..start - 8), Some(&header()[..]));
+    let mut rest = &stored[start..];
+    while !rest.is_empty() {
+        let length = u32::from_be_bytes(rest[..4].try_into().expect("four bytes")) as usize;
+        records.push(rest[8..8 + length].to_vec());
+        rest = &rest[16 + length..];
+    }
+    assert_eq!(written(&records), stored);
+    records
+}
