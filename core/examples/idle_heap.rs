@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use epode::{
-    Client, Config, ConfigBuilder, Credentials, Event, Input, Instant, LinkId, LinkInfo, Output, RequestId, TcpTls,
+    Client, Config, ConfigBuilder, Credentials, Event, Input, Instant, Jid, LinkId, LinkInfo, Output, RequestId, TcpTls,
 };
 
 /// The promise.
@@ -57,7 +57,7 @@ const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3' id='0123456789abcdef' resu
 
 /// A client that is online, with nothing to do.
 fn logged_in(transport: Transport) -> Result<Client, String> {
-    let config = config(transport).build().map_err(|error| error.to_string())?;
+    let config = config(transport)?.build().map_err(|error| error.to_string())?;
     let mut client = Client::new(config, [7; 32]);
     say(&mut client, Input::Start)?;
     let mut server = Server {
@@ -78,14 +78,14 @@ fn logged_in(transport: Transport) -> Result<Client, String> {
     Err("it does not come to rest".to_string())
 }
 
-fn config(transport: Transport) -> ConfigBuilder {
-    let builder = Config::builder("user01@example.org".parse().expect("a JID"))
-        .credentials(Credentials::certificate("user01", None));
-    match transport {
+fn config(transport: Transport) -> Result<ConfigBuilder, String> {
+    let account: Jid = "user01@example.org".parse().map_err(|_| "no JID")?;
+    let builder = Config::builder(account).credentials(Credentials::certificate("user01", None));
+    Ok(match transport {
         Transport::Tcp => builder.tcp("xmpp.example.org", 5223, TcpTls::Direct),
         Transport::WebSocket => builder.websocket("wss://example.org/xmpp-websocket"),
         Transport::Bosh => builder.bosh("https://example.org/http-bind"),
-    }
+    })
 }
 
 fn say(client: &mut Client, input: Input<'_>) -> Result<(), String> {
@@ -102,25 +102,24 @@ struct Server {
 
 impl Server {
     fn carry_out(&mut self, client: &mut Client, output: Output) -> Result<(), String> {
-        match output {
-            Output::Connect { link, server_name, .. } => {
-                let mut info = LinkInfo::verified(server_name);
-                info.subprotocol = (self.transport == Transport::WebSocket).then(|| "xmpp".to_string());
-                say(client, Input::Connected { link, info })
-            }
-            Output::Write { link, bytes } => {
-                let written = bytes.len() as u64;
-                self.hear(client, link, &String::from_utf8_lossy(&bytes), written)
-            }
-            Output::Frame { link, text } => self.hear(client, link, &text, text.len() as u64),
-            Output::Post {
-                link, request, body, ..
-            } => {
-                let body = String::from_utf8_lossy(&body).into_owned();
-                self.post(client, link, request, &body)
-            }
-            Output::Event(Event::Offline { reason }) => Err(reason.to_string()),
-            _ => Ok(()),
+        if let Output::Connect { link, server_name, .. } = output {
+            let mut info = LinkInfo::verified(server_name);
+            info.subprotocol = (self.transport == Transport::WebSocket).then(|| "xmpp".to_string());
+            say(client, Input::Connected { link, info })
+        } else if let Output::Write { link, bytes } = output {
+            let written = bytes.len() as u64;
+            self.hear(client, link, &String::from_utf8_lossy(&bytes), written)
+        } else if let Output::Frame { link, text } = output {
+            self.hear(client, link, &text, text.len() as u64)
+        } else if let Output::Post {
+            link, request, body, ..
+        } = output
+        {
+            self.post(client, link, request, &String::from_utf8_lossy(&body))
+        } else if let Output::Event(Event::Offline { reason }) = output {
+            Err(reason.to_string())
+        } else {
+            Ok(())
         }
     }
 
@@ -145,7 +144,8 @@ impl Server {
                      from='example.org' id='s' version='1.0'>"
                 }
             };
-            let features = FEATURES[self.streams.min(1)];
+            let [before_login, after_login] = FEATURES;
+            let features = if self.streams == 0 { before_login } else { after_login };
             self.streams += 1;
             return vec![header.to_string(), features.to_string()];
         }

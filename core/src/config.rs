@@ -554,7 +554,8 @@ pub enum Persist {
     /// Nothing is stored.
     #[default]
     Off,
-    /// When the application says [`Input::Pause`](crate::Input::Pause), or goes to the background.
+    /// From when the application says [`Input::Pause`](crate::Input::Pause) or goes to the background, until it says that it
+    /// is in the foreground again. What is in the slot then is removed as soon as it is not true any more.
     OnSuspend,
     /// In each turn that changed something: a process may be killed at any moment.
     EveryTurn,

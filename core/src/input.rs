@@ -72,7 +72,12 @@ pub enum Input<'a> {
     /// [`Event::Offline`]: crate::Event::Offline
     Stop,
     /// Before the first `Start`: what an earlier client stored ([`Output::Store`](crate::Output::Store)), one slot at a
-    /// time. The client goes on where that one was.
+    /// time. The client goes on where that one was, with a seed of its own; that one must not run any more.
+    ///
+    /// Messages and presence that it had taken keep their tokens: each comes to its end here, `Acked` or `Failed`, and one
+    /// that was acknowledged last may be reported again. What the server does not know to be handled, it sends again.
+    /// Requests do not come back: those that were sent may be sent again as XEP-0198 asks, but their answers are
+    /// dropped, for nobody is there who asked; those that were not sent are forgotten.
     Restore {
         /// The slot.
         slot: Slot,

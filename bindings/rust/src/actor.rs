@@ -551,7 +551,8 @@ impl Actor {
     }
 }
 
-async fn answer(environment: &Environment, question: Question) -> Answer<'static> {
+/// What there is to know about a question.
+pub(crate) async fn answer(environment: &Environment, question: Question) -> Answer<'static> {
     let answer = match question {
         Question::Srv { name } => environment.resolver.srv(&name).await.map(Answer::Records),
         Question::Document { url, max_bytes } => http::document(environment, &url, max_bytes)

@@ -4,15 +4,19 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use epode::error::{IqError, Misuse};
-use epode::{Config, Element, Event, Input, Instant, Network, Offline, Output, Refused, Slot, StanzaError, Token};
+use epode::{
+    Answer, Config, Element, Event, Failure, Input, Instant, Network, Offline, Output, Question, Refused, Slot,
+    StanzaError, Token,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actor::{Actor, Command, Parts};
+use crate::actor::{self, Actor, Command, Parts};
 use crate::dial::Dialer;
 use crate::dns::Resolver;
 use crate::link::Environment;
@@ -165,18 +169,7 @@ impl Builder {
             Some(seed) => seed,
             None => tls::random_seed().ok_or(ConnectError::Randomness)?,
         };
-        let roots = match self.roots {
-            Some(roots) => roots,
-            // Some hundred files: not on the thread that runs everybody's tasks.
-            None => tokio::task::spawn_blocking(tls::system_roots)
-                .await
-                .map_err(|error| ConnectError::Root {
-                    reason: error.to_string(),
-                })?,
-        };
-        let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls {
-            reason: error.to_string(),
-        })?;
+        let environment = environment(self.roots, self.dialer, self.resolver).await?;
         let (store, stored) = match self.store {
             Some(store) => load(store).await?,
             None => (None, Vec::new()),
@@ -187,11 +180,7 @@ impl Builder {
         let parts = Parts {
             engine: epode::Client::new(self.config, seed),
             identities: self.identities,
-            environment: Environment {
-                tls,
-                dialer: self.dialer,
-                resolver: self.resolver,
-            },
+            environment,
             store,
             trace: self.trace,
             record,
@@ -213,6 +202,54 @@ impl Builder {
         let _ = client.start_engine().await;
         Ok(client)
     }
+
+    /// Finds out what discovery asks ([`Output::Resolve`]), all at once, and connects to no XMPP server: the answers, in the order
+    /// of the questions. A question that has no answer after `at_most` has failed.
+    ///
+    /// # Errors
+    /// The authorities that are to be trusted cannot be read.
+    pub async fn look_up(
+        self,
+        questions: Vec<Question>,
+        at_most: Duration,
+    ) -> Result<Vec<Answer<'static>>, ConnectError> {
+        let environment = Arc::new(environment(self.roots, self.dialer, self.resolver).await?);
+        let asked: Vec<_> = questions
+            .into_iter()
+            .map(|question| {
+                let environment = Arc::clone(&environment);
+                tokio::spawn(async move { tokio::time::timeout(at_most, actor::answer(&environment, question)).await })
+            })
+            .collect();
+        let mut answers = Vec::with_capacity(asked.len());
+        for answer in asked {
+            // A task that is lost has no answer.
+            let answer = answer.await.ok().and_then(Result::ok);
+            answers.push(answer.unwrap_or(Answer::Failed(Failure::Timeout)));
+        }
+        Ok(answers)
+    }
+}
+
+/// What links need: without `roots`, the authorities of the system.
+async fn environment(
+    roots: Option<RootCertStore>,
+    dialer: Dialer,
+    resolver: Resolver,
+) -> Result<Environment, ConnectError> {
+    let roots = match roots {
+        Some(roots) => roots,
+        // Some hundred files: not on the thread that runs everybody's tasks.
+        None => tokio::task::spawn_blocking(tls::system_roots)
+            .await
+            .map_err(|error| ConnectError::Root {
+                reason: error.to_string(),
+            })?,
+    };
+    let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls {
+        reason: error.to_string(),
+    })?;
+    Ok(Environment { tls, dialer, resolver })
 }
 
 impl fmt::Debug for Builder {

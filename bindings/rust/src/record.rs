@@ -3,31 +3,36 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use epode::record::{Entry, Header};
+use epode::record::{Header, Scribe};
 use epode::{Config, Input, Instant, Output};
 
 /// A log that is being written; nothing, after an error.
 pub(crate) struct Record {
     log: Option<Box<dyn Write + Send>>,
+    scribe: Scribe,
 }
 
 impl Record {
     pub(crate) fn new(log: Box<dyn Write + Send>, config: &Config, seed: &[u8; 32]) -> Self {
-        let mut record = Self { log: Some(log) };
+        let mut record = Self {
+            log: Some(log),
+            scribe: Scribe::new(),
+        };
         record.line(&Header::new(config, seed).to_line());
         record
     }
 
     pub(crate) fn input(&mut self, now: Instant, input: &Input<'static>) {
         if self.log.is_some() {
-            let r#in = input.clone();
-            self.line(&Entry::In { now, r#in }.to_line());
+            let line = self.scribe.input(now, input).to_line();
+            self.line(&line);
         }
     }
 
     pub(crate) fn output(&mut self, output: &Output) {
         if self.log.is_some() {
-            self.line(&Entry::output(output.clone()).to_line());
+            let line = self.scribe.output(output).to_line();
+            self.line(&line);
         }
     }
 

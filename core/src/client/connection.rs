@@ -10,14 +10,14 @@ use crate::config::{Credentials, TlsPolicy};
 use crate::error::{
     ConnectionError, IqError, Misuse, Offline, PeerIncompatible, PeerMisbehaved, Refused, TlsError, WaitingFor, Warning,
 };
-use crate::input::{Failure, LinkId, LinkInfo, Network, Verified};
+use crate::input::{Failure, LinkId, LinkInfo, Network, Token, Verified};
 use crate::jid::Jid;
 use crate::link::{self, Context, Goodbye, Link, Outgoing, StreamErrorOut, bosh, tcp, websocket};
 use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
 use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{Settled, StreamManagement, handled_count_too_high};
+use crate::session::stream_management::{NS_SM, Settled, StreamManagement, handled_count_too_high};
 use crate::supervisor::{Attempt, Loss, Next, Verdict};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
@@ -46,15 +46,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn deadline(&self, earliest: &mut Earliest) {
+    pub(super) fn deadline(&self, leaving: bool, earliest: &mut Earliest) {
         match self.timer {
             // The server's part stands still while nobody reads.
-            Some((_, Timer::Negotiation)) if self.not_reading_since.is_some() => {}
+            Some((_, Timer::Connect | Timer::Negotiation)) if self.not_reading_since.is_some() => {}
             Some((at, timer)) => earliest.offer(Some(at), timer),
             None => {}
         }
         self.link.deadline(earliest);
-        if let Some(liveness) = &self.liveness {
+        // Whoever has said goodbye waits for the answer to that, and for nothing else.
+        if let Some(liveness) = self.liveness.as_ref().filter(|_| !leaving) {
             liveness.deadline(earliest);
         }
     }
@@ -297,10 +298,11 @@ impl Client {
         let presents_certificate = self.config.credentials.identity().is_some();
         let Some(connection) = self.current(id) else { return };
         let refusal_likely = presents_certificate && connection.silent_since_tls();
-        let reason = match reason {
-            // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
-            Failure::Reset if refusal_likely => Offline::Tls(TlsError::CertificateProbablyRefused),
-            other => Offline::from_failure(other, presents_certificate),
+        // TLS 1.3: a refused client certificate shows only after the handshake (RFC 8446 §4.4.2.4).
+        let reason = if reason == Failure::Reset && refusal_likely {
+            Offline::Tls(TlsError::CertificateProbablyRefused)
+        } else {
+            Offline::from_failure(reason, presents_certificate)
         };
         self.finish(reason);
     }
@@ -330,7 +332,7 @@ impl Client {
             (false, None) => connection.not_reading_since = Some(now),
             (true, Some(since)) => {
                 connection.not_reading_since = None;
-                if let Some((at, Timer::Negotiation)) = &mut connection.timer {
+                if let Some((at, Timer::Connect | Timer::Negotiation)) = &mut connection.timer {
                     *at = *at + now.since(since);
                 }
                 session.iq.resumed(since, now);
@@ -349,6 +351,13 @@ impl Client {
             return;
         };
         match network {
+            // Requests come and go; the session is not bound to a connection (XEP-0124 §14.3).
+            _ if connection.online && !connection.link.traits().stream_management => {
+                if let (Network::Up | Network::Changed, Some((_, Some(connection), mut cx))) = (network, self.parts()) {
+                    connection.link.network_changed(&mut cx);
+                }
+                self.drain();
+            }
             Network::Down => self.finish(Offline::Connection(ConnectionError::NetworkChanged)),
             // What is bound to the old address may go on for minutes as if nothing were wrong.
             Network::Changed if connection.online => {
@@ -366,7 +375,7 @@ impl Client {
         let now = self.now;
         let Some(connection) = &mut self.connection else { return };
         match connection.timer {
-            Some((at, Timer::Connect)) if at <= now => {
+            Some((at, Timer::Connect)) if at <= now && connection.not_reading_since.is_none() => {
                 self.finish(Offline::Connection(ConnectionError::Timeout {
                     waiting_for: WaitingFor::Link,
                 }));
@@ -457,13 +466,20 @@ impl Client {
     }
 
     fn element(&mut self, element: Element) {
+        let now = self.now;
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
         };
         if connection.negotiation.is_some() {
-            // While leaving, what was under way does not matter any more.
             if !session.leaving {
                 self.negotiate(negotiation::Event::of(element));
+            } else if element.is(NS_SM, "resumed") {
+                // While leaving, what was under way does not matter any more, but for what the server says that it has.
+                if let Ok(resumed) = session.stream.resumed(now, &element) {
+                    for token in resumed.acked {
+                        self.delivery(token, Stage::Acked);
+                    }
+                }
             }
         } else if element.is(link::NS_STREAM, "error") {
             self.finish(Offline::Ended(link::stream_error(element.root())));
@@ -564,8 +580,13 @@ impl Client {
                 proof,
                 offers,
             } => {
+                // An earlier session may have ended by itself, while there was no link to hear of it.
+                let left = session.stream.reset();
+                self.session_gone(left);
+                let Some((session, Some(connection), cx)) = self.parts() else {
+                    return;
+                };
                 session.jid = Some(jid);
-                // What was left of an earlier session was settled when it was lost, or was not resumed.
                 if connection.link.traits().stream_management {
                     if offers.stream_management && wanted {
                         connection.link.send(Outgoing::raw(session.stream.enable(cx.now)));
@@ -589,6 +610,10 @@ impl Client {
                 offers,
             } => match session.stream.resumed(cx.now, &element) {
                 Ok(resumed) => {
+                    // The server sends these again, with tokens of their own: each is answered once (RFC 6120 §8.2.3).
+                    for token in resumed.repeated {
+                        session.iq.answered_theirs(token);
+                    }
                     for outgoing in resumed.resend {
                         connection.link.send(outgoing);
                     }
@@ -600,6 +625,9 @@ impl Client {
                     }
                     for token in resumed.failed {
                         self.delivery(token, Stage::Failed);
+                    }
+                    for token in resumed.unanswered {
+                        self.unanswered(token);
                     }
                     self.online(mechanism, proof, offers, true);
                 }
@@ -636,6 +664,7 @@ impl Client {
             transport: connection.link.kind(),
         };
         self.outputs.event(event);
+        self.drop_too_large();
         self.send_waiting();
     }
 
@@ -662,6 +691,16 @@ impl Client {
         }
         self.keeper.whole();
         self.online("", ServerProof::None, Offers::default(), true);
+    }
+
+    /// A request of the application's was given up.
+    pub(super) fn unanswered(&mut self, token: Token) {
+        if self.session.as_mut().is_some_and(|session| session.iq.cancel(token)) {
+            self.outputs.event(Event::IqDone {
+                token,
+                result: Err(IqError::Disconnected),
+            });
+        }
     }
 
     fn not_resumed(&mut self, element: Option<&Element>) {
@@ -707,7 +746,7 @@ impl Client {
         let error = stream_error(&reason);
         if let Some((session, Some(connection), mut cx)) = self.parts() {
             // A goodbye would end what is to be resumed (XEP-0198 §5).
-            let resumable = connection.online && session.stream.is_resumable() && !session.leaving;
+            let resumable = session.stream.is_resumable() && !session.leaving;
             let tell = match &reason {
                 Offline::Connection(_) if resumable => false,
                 // RFC 6120 §4.9.1.1: a stream error is answered by closing the stream; BOSH has nothing more to say then.
@@ -730,8 +769,15 @@ impl Client {
         let Some(leaving) = self.session.as_ref().map(|session| session.leaving) else {
             return;
         };
+        let misbehaved = matches!(reason, Offline::Misbehaved(_));
         let verdict = if leaving {
-            Verdict::GiveUp(reason.clone())
+            // Whatever else broke on the way out: the application wanted to be offline, and is.
+            Verdict::GiveUp(match reason {
+                Offline::Connection(_) | Offline::Tls(_) | Offline::Ended(_) => Offline::Stopped,
+                Offline::Stopped | Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) => {
+                    reason.clone()
+                }
+            })
         } else {
             let location = self.session.as_ref().and_then(|session| session.stream.location());
             let location = location.map(ToString::to_string);
@@ -746,7 +792,12 @@ impl Client {
             };
             supervisor.lost(&mut cx, loss)
         };
+        let now = self.now;
         let Some(session) = &mut self.session else { return };
+        if let Some(since) = connection.not_reading_since {
+            // Nobody could read an answer meanwhile: that time does not count.
+            session.iq.resumed(since, now);
+        }
         if connection.online {
             // What BOSH had not posted yet was never the old session's.
             let unsent = connection.link.take_unsent();
@@ -755,8 +806,9 @@ impl Client {
             for token in failed {
                 self.delivery(token, Stage::Failed);
             }
-            self.link_lost();
         }
+        // Also of a link that did not get so far: it may have asked for the earlier session.
+        self.link_lost(misbehaved);
         let link = connection.link.id();
         match verdict {
             Verdict::GiveUp(reason) => {
@@ -783,11 +835,13 @@ impl Client {
     }
 
     /// What was on its way waits for the session to be resumed, or has come as far as it will.
-    fn link_lost(&mut self) {
+    fn link_lost(&mut self, misbehaved: bool) {
         let now = self.now;
         let Some(session) = &mut self.session else { return };
         session.stream.link_lost(now);
-        if !session.stream.can_resume(now) {
+        // A BOSH session that was stored waits for its link; and nobody is asked again for what broke the protocol.
+        let lasts = session.dormant.is_some() || (session.stream.can_resume(now) && !misbehaved);
+        if session.jid.is_some() && !lasts {
             let settled = session.stream.reset();
             self.session_gone(settled);
         }
@@ -815,6 +869,17 @@ impl Client {
         }
         let Some(session) = &mut self.session else { return };
         session.jid = None;
+        // What was said about the old session, and answers to what was asked in it, have no place in the next one.
+        let mut stale = Vec::new();
+        session.waiting.retain(|outgoing| {
+            let presence = outgoing.xml.starts_with("<presence");
+            let lasts = !presence && (outgoing.token.is_some() || outgoing.request.is_some());
+            if !lasts {
+                session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
+                stale.extend(outgoing.token);
+            }
+            lasts
+        });
         session.wait_first(lost.again.into_iter());
         let waiting: Vec<_> = session.waiting.iter().filter_map(|outgoing| outgoing.request).collect();
         for token in session.iq.forget(&waiting) {
@@ -822,6 +887,9 @@ impl Client {
                 token,
                 result: Err(IqError::Disconnected),
             });
+        }
+        for token in stale {
+            self.delivery(token, Stage::Failed);
         }
     }
 
@@ -860,12 +928,11 @@ fn stream_error(reason: &Offline) -> Option<StreamErrorOut<'static>> {
     let Offline::Misbehaved(error) = reason else {
         return None;
     };
-    let application = match error {
-        PeerMisbehaved::HandledCount { handled, sent } => handled_count_too_high(*handled, *sent)
-            .build()
-            .ok()
-            .map(|element| element.to_xml()),
-        _ => None,
+    let application = if let PeerMisbehaved::HandledCount { handled, sent } = error {
+        let too_high = handled_count_too_high(*handled, *sent).build();
+        too_high.ok().map(|element| element.to_xml())
+    } else {
+        None
     };
     Some(StreamErrorOut {
         condition: error.condition(),

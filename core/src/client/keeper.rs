@@ -350,7 +350,7 @@ impl Client {
         Ok(())
     }
 
-    /// `Start`: goes on with what was restored. Whether that was a session.
+    /// `Start`: goes on with what was restored. Whether that had been online.
     pub(super) fn revive(&mut self) -> bool {
         self.keeper.started = true;
         let Some(state) = self.keeper.restored.take().map(|state| *state) else {
@@ -405,7 +405,6 @@ impl Client {
                 });
             }
         }
-        let goes_on = session.jid.is_some();
         for token in lost {
             self.delivery(token, Stage::Failed);
         }
@@ -415,7 +414,7 @@ impl Client {
         self.keeper.next_token = self.ids.token;
         // The log may have a torn end.
         self.keeper.whole |= self.keeper.is_active();
-        goes_on
+        state.was_online
     }
 
     /// The stored BOSH session is not gone on with after all.
@@ -509,6 +508,7 @@ fn state(session: &Session, connection: Option<&Connection>, next_token: u64) ->
     let waiting = queued.filter(|outgoing| outgoing.stored).chain(&session.waiting);
     State {
         next_token,
+        was_online: session.supervisor.was_online(),
         jid: session.jid.as_ref().map(ToString::to_string),
         stream: session.stream.state(),
         bosh,

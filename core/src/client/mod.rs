@@ -195,7 +195,7 @@ impl Client {
         session.iq.deadline(self.is_reading(), &mut earliest);
         match &self.connection {
             Some(connection) => {
-                connection.deadline(&mut earliest);
+                connection.deadline(session.leaving, &mut earliest);
                 if connection.online && !session.leaving {
                     session.stream.deadline(&mut earliest);
                 }
@@ -244,11 +244,11 @@ impl Client {
             leaving: false,
             dormant: None,
         });
-        let goes_on = self.revive();
+        let was_online = self.revive();
         if let Some(session) = &mut self.session {
             session.supervisor.start();
-            if goes_on {
-                session.supervisor.goes_on();
+            if was_online {
+                session.supervisor.set_was_online();
             }
             session.supervisor.network(self.now, self.network);
         }
@@ -346,7 +346,12 @@ impl Client {
         self.advance();
         self.acknowledge();
         if let Some((_, Some(connection), mut cx)) = self.parts() {
+            let before = cx.outputs.len();
             connection.link.flush(&mut cx);
+            // Whatever is said keeps the connection from being forgotten.
+            if let Some(liveness) = connection.liveness.as_mut().filter(|_| cx.outputs.len() > before) {
+                liveness.spoke(cx.now);
+            }
         }
         self.drain();
         // What the flush has shown may have ended the link.
@@ -356,7 +361,8 @@ impl Client {
         let pending = self.config.limits.pending_requests / 2;
         let bytes = self.outbound_bytes();
         let Some(session) = &mut self.session else { return };
-        let room = bytes <= half && session.iq.ours() <= pending && !session.stream.is_full();
+        let stanzas = session.stream.unacknowledged().saturating_add(session.waiting.len());
+        let room = bytes <= half && session.iq.ours() <= pending && stanzas <= self.config.limits.unacknowledged / 2;
         if session.full && room {
             session.full = false;
             self.outputs.event(Event::Writable);
@@ -416,6 +422,11 @@ impl Client {
     }
 
     fn delivery(&mut self, token: Token, stage: Stage) {
+        if stage >= Stage::Acked {
+            if let Some(connection) = &mut self.connection {
+                connection.link.settled(token);
+            }
+        }
         self.outputs.event(Event::Delivery { token, stage });
     }
 

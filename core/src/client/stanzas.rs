@@ -1,6 +1,7 @@
 //! Stanzas between the application and the session: what is taken, queued, answered, taken back, and handed up.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Client;
@@ -93,7 +94,8 @@ impl Client {
             });
         };
         let outgoing = Outgoing::new(&answer, None);
-        let (bytes, maximum) = (outgoing.xml.len(), self.config.limits.outbound_stanza);
+        let maximum = session.max_bytes.unwrap_or(usize::MAX);
+        let (bytes, maximum) = (outgoing.xml.len(), self.config.limits.outbound_stanza.min(maximum));
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
         }
@@ -135,6 +137,8 @@ impl Client {
 
     /// A stanza arrived. Every one counts (XEP-0198 §4), also those that are dropped or answered here.
     pub(super) fn stanza(&mut self, stanza: Element) {
+        // XEP-0198 §4: there are three kinds of stanzas, whatever else may be in their namespace.
+        let counts = matches!(stanza.name(), "message" | "presence" | "iq");
         let now = self.now;
         let Some(session) = &mut self.session else { return };
         let pinged = session
@@ -158,7 +162,7 @@ impl Client {
             Some(Event::Request { token, .. }) => Some(*token).filter(|_| manual),
             Some(_) | None => None,
         };
-        if let Some(session) = &mut self.session {
+        if let Some(session) = self.session.as_mut().filter(|_| counts) {
             session.stream.received(token.map_or(Handling::Now, Handling::Later));
         }
         if let Some(event) = event {
@@ -264,6 +268,26 @@ impl Client {
         self.send_waiting();
     }
 
+    /// What was taken before anybody knew what the server takes may be too large for it (XEP-0478).
+    pub(super) fn drop_too_large(&mut self) {
+        let Some(session) = &self.session else { return };
+        let Some(max_bytes) = session.max_bytes else { return };
+        let too_large: Vec<_> = session
+            .waiting
+            .iter()
+            .filter(|outgoing| outgoing.xml.len() > max_bytes)
+            .filter_map(|outgoing| Some((outgoing.token.or(outgoing.request)?, outgoing.request.is_some())))
+            .collect();
+        for (token, is_request) in too_large {
+            self.take_back(token);
+            if is_request {
+                self.unanswered(token);
+            } else {
+                self.delivery(token, Stage::Failed);
+            }
+        }
+    }
+
     /// What waits goes into the link, as far as it takes it.
     pub(super) fn send_waiting(&mut self) {
         let unix_ms = self.unix_ms();
@@ -271,7 +295,8 @@ impl Client {
         let (Some(session), Some(connection)) = (&mut self.session, &mut self.connection) else {
             return;
         };
-        if !connection.online {
+        // Nothing follows a goodbye (RFC 6120 §4.4).
+        if !connection.online || session.leaving {
             return;
         }
         while !session.stream.is_full() {

@@ -226,6 +226,15 @@ impl Link {
         }
     }
 
+    /// What became of the stanza is known: when the host has written it is no news any more.
+    pub(crate) fn settled(&mut self, token: Token) {
+        match self {
+            Self::Tcp(tcp) => tcp.settled(token),
+            Self::WebSocket(websocket) => websocket.settled(token),
+            Self::Bosh(_) => {}
+        }
+    }
+
     /// Drops what has not left yet, but for stanzas of the application's.
     pub(crate) fn forget_unsent(&mut self) {
         match self {
@@ -270,6 +279,14 @@ impl Link {
             Self::WebSocket(_) | Self::Bosh(_) => return false,
         }
         true
+    }
+
+    /// The network is another one: what is under way on the old one may never be answered.
+    pub(crate) fn network_changed(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => {}
+            Self::Bosh(bosh) => bosh.network_changed(cx),
+        }
     }
 
     /// The device sleeps for so many seconds.

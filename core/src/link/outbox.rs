@@ -79,6 +79,14 @@ impl Outbox {
             .extend(marks.map(|(end, token)| (start.saturating_add(end as u64), token)));
     }
 
+    /// Nobody has to hear any more when that stanza is written.
+    pub(super) fn forget(&mut self, token: Token) {
+        // Acknowledgements come in the order of the stanzas, so that it is the first.
+        if let Some(index) = self.marks.iter().position(|(_, known)| *known == token) {
+            self.marks.remove(index);
+        }
+    }
+
     /// The host has written so many more of them. More than it was given are none.
     pub(super) fn written(&mut self, cx: &mut Context<'_>, bytes: u64) {
         self.written = self.written.saturating_add(bytes).min(self.given);

@@ -271,6 +271,11 @@ impl Tcp {
         self.marks = Vec::new();
     }
 
+    /// Nobody has to hear any more when that stanza is written.
+    pub(crate) fn settled(&mut self, token: Token) {
+        self.outbox.forget(token);
+    }
+
     /// The host has written so many more bytes.
     pub(crate) fn written(&mut self, cx: &mut Context<'_>, bytes: u64) {
         self.outbox.written(cx, bytes);

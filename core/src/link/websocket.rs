@@ -178,6 +178,11 @@ impl WebSocket {
         self.goodbye.forgotten();
     }
 
+    /// Nobody has to hear any more when that stanza is written.
+    pub(crate) fn settled(&mut self, token: Token) {
+        self.outbox.forget(token);
+    }
+
     /// The host has written so many more bytes of messages.
     pub(crate) fn written(&mut self, cx: &mut Context<'_>, bytes: u64) {
         self.outbox.written(cx, bytes);

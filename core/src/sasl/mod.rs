@@ -12,6 +12,8 @@ mod plain;
 pub(crate) mod prep;
 mod scram;
 pub(crate) mod select;
+#[cfg(feature = "record")]
+pub(crate) mod server;
 
 use alloc::borrow::Cow;
 use alloc::string::String;

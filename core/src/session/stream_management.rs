@@ -102,6 +102,10 @@ pub(crate) struct Resumed {
     pub(crate) acked: Vec<Token>,
     /// These were written on three links that died, and are not sent again.
     pub(crate) failed: Vec<Token>,
+    /// Requests of which the same is true.
+    pub(crate) unanswered: Vec<Token>,
+    /// What was received and not handled: the server sends it again.
+    pub(crate) repeated: Vec<Token>,
     /// To be written before anything else, in order, and without `sent`: they are counted already.
     pub(crate) resend: Vec<Outgoing>,
 }
@@ -322,6 +326,7 @@ impl StreamManagement {
     }
 
     /// The stanzas that are not acknowledged, oldest first.
+    #[cfg(test)]
     pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept> {
         self.queue.iter()
     }
@@ -586,6 +591,11 @@ impl StreamManagement {
                     self.question = Some(Question::Request);
                     Some(nonza("r", &[]))
                 }
+                // A ping that is under way is repeated as it is: it covers what it did, whichever of the two is answered.
+                Phase::Ping if matches!(self.question, Some(Question::Ping { .. })) => match &self.question {
+                    Some(Question::Ping { id, .. }) => Some(ping(id)),
+                    Some(Question::Request) | None => None,
+                },
                 Phase::Ping => {
                     let id = new_id();
                     let ping = ping(&id);

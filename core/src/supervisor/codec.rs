@@ -1,6 +1,7 @@
 //! The changes of a snapshot as bytes, and back. Every read is bounded by the bytes that are there.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -15,15 +16,7 @@ use crate::session::stream_management::{self, Kept, Session};
 
 pub(super) fn write_change(out: &mut Vec<u8>, change: &Change<'_>) {
     match change {
-        Change::Whole(state) => {
-            out.push(1);
-            put_u64(out, state.next_token);
-            put_option(out, state.jid.as_deref().map(str::as_bytes), put_bytes);
-            put_option(out, state.stream.as_ref(), put_stream);
-            put_option(out, state.bosh.as_ref(), put_bosh);
-            put_list(out, &state.waiting, put_stanza);
-            put_list(out, &state.acked, |out, token| put_u64(out, token.0));
-        }
+        Change::Whole(state) => write_whole(out, state),
         Change::Tokens { next } => {
             out.push(2);
             put_u64(out, *next);
@@ -75,11 +68,24 @@ pub(super) fn write_change(out: &mut Vec<u8>, change: &Change<'_>) {
     }
 }
 
+/// `Change::Whole`.
+pub(super) fn write_whole(out: &mut Vec<u8>, state: &State) {
+    out.push(1);
+    put_u64(out, state.next_token);
+    out.push(u8::from(state.was_online));
+    put_option(out, state.jid.as_deref().map(str::as_bytes), put_bytes);
+    put_option(out, state.stream.as_ref(), put_stream);
+    put_option(out, state.bosh.as_ref(), put_bosh);
+    put_list(out, &state.waiting, put_stanza);
+    put_list(out, &state.acked, |out, token| put_u64(out, token.0));
+}
+
 pub(super) fn read_change(from: &mut Cursor<'_>) -> Result<Change<'static>, SnapshotError> {
     let change = match from.u8()? {
         1 => {
-            return Ok(Change::Whole(Cow::Owned(State {
+            return Ok(Change::Whole(Box::new(State {
                 next_token: from.u64()?,
+                was_online: from.bool()?,
                 jid: from.option(Cursor::text)?,
                 stream: from.option(Cursor::stream)?,
                 bosh: from.option(Cursor::bosh)?,

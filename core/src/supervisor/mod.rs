@@ -230,8 +230,13 @@ impl Supervisor {
         self.current = None;
     }
 
-    /// After `start`: there is a session to go on with, so that what fails now is a session that was lost.
-    pub(crate) fn goes_on(&mut self) {
+    /// Whether there was a login since `start`.
+    pub(crate) fn was_online(&self) -> bool {
+        self.ever_online
+    }
+
+    /// After `start`: there was a login, in an earlier process.
+    pub(crate) fn set_was_online(&mut self) {
         self.ever_online = true;
     }
 
@@ -271,6 +276,8 @@ impl Supervisor {
 
     /// What to do while there is no link: to be called after `start`, and again after every input until it says `Connect`.
     pub(crate) fn next(&mut self, cx: &mut Context<'_>) -> Next {
+        // While there was a link nobody looked at the clock.
+        self.tick(cx.now);
         if self.current.is_some() || self.no_network {
             return Next::Wait;
         }
@@ -308,8 +315,13 @@ impl Supervisor {
     pub(crate) fn lost(&mut self, cx: &mut Context<'_>, loss: Loss<'_>) -> Verdict {
         let lost = self.current.take();
         let online_since = self.online_since.take();
-        if loss.was_online && reconnect::was_stable(online_since, cx.now) {
+        let stable = reconnect::was_stable(online_since, cx.now);
+        if loss.was_online && stable {
             self.redirects = 0;
+        }
+        // A network that breaks often is tried again soon; a server that ends each session at once is not (RFC 6120 §3.3).
+        if loss.was_online && (stable || !matches!(loss.reason, Offline::Ended(_))) {
+            self.backoff = Backoff::default();
         }
         if let Some(to) = lost
             .as_ref()
@@ -343,7 +355,6 @@ impl Supervisor {
 
     /// Online: what comes after this starts from the beginning.
     pub(crate) fn online(&mut self, now: Instant) {
-        self.backoff = Backoff::default();
         self.ever_online = true;
         self.online_since = Some(now);
         self.last_good = self.current.clone().or_else(|| self.last_good.take());

@@ -12,6 +12,7 @@ use crate::input::Failure;
 use crate::output::{Endpoint, TcpTls};
 use crate::random::Random;
 use crate::time::Instant;
+use crate::xml::XmlError;
 
 /// A session that lasted so long is not part of a circle of redirects.
 const STABLE: Duration = Duration::from_secs(60);
@@ -97,6 +98,7 @@ pub(super) fn after(loss: &Loss<'_>, plain: bool) -> After {
         Offline::Misbehaved(error) => match error {
             // Others can bring it about.
             PeerMisbehaved::TooManyRequests => RETRY,
+            PeerMisbehaved::Xml(XmlError::LimitExceeded { .. }) if loss.was_online => RETRY,
             PeerMisbehaved::Xml(_)
             | PeerMisbehaved::StreamHeader { .. }
             | PeerMisbehaved::ContentNamespace

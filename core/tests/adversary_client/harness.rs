@@ -1,5 +1,10 @@
 //! A client in the hands of a test that plays its server: answers are strings, and every output is looked at.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks at what it is about, and fails at the rest"
+)]
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -296,7 +301,7 @@ impl Play {
                 assert!(self.links.remove(&link), "{link} is not open");
                 self.wires.get_mut(&link).unwrap().push_str("[closed]");
             }
-            other => self.others.push(other),
+            other @ (Output::Resolve { .. } | _) => self.others.push(other),
         }
     }
 
@@ -436,8 +441,19 @@ impl Play {
         while let Some((at, timer)) = self.client.client().deadline() {
             assert_ne!(timer, Timer::Output);
             if at > end || self.over {
-                return;
+                break;
             }
+            self.now = self.now.max(at.as_millis());
+            self.input(Input::Tick).unwrap();
+        }
+        self.now = self.now.max(end.as_millis());
+    }
+
+    /// Lets time pass until the client connects again, or is offline.
+    pub(crate) fn until_next_link(&mut self) {
+        let before = self.connects.len();
+        while self.connects.len() == before && !self.over {
+            let (at, _) = self.deadline().expect("it waits for nothing");
             self.now = self.now.max(at.as_millis());
             self.input(Input::Tick).unwrap();
         }
@@ -536,12 +552,17 @@ impl Play {
         assert!(self.posts.iter().all(|post| !post.contains(PASSWORD)), "{case}");
     }
 
-    /// The recording, as text.
-    pub(crate) fn log(self) -> (String, Vec<Entry>) {
-        let log = Log {
+    /// The recording.
+    pub(crate) fn into_log(self) -> Log {
+        Log {
             header: self.header,
             entries: self.client.into_entries(),
-        };
+        }
+    }
+
+    /// The recording, as text.
+    pub(crate) fn log(self) -> (String, Vec<Entry>) {
+        let log = self.into_log();
         (log.to_text() + &format!("{log:?}"), log.entries)
     }
 }
@@ -555,7 +576,12 @@ pub(crate) struct Scram {
 impl Scram {
     /// An answer to what the client has said first, with 4,096 iterations.
     pub(crate) fn answering(play: &Play) -> Self {
-        let client_first_bare = play.sasl_messages()[0].strip_prefix("n,,").unwrap().to_owned();
+        Self::answering_to(&play.sasl_messages()[0])
+    }
+
+    /// The same, to this first message.
+    pub(crate) fn answering_to(client_first: &str) -> Self {
+        let client_first_bare = client_first.strip_prefix("n,,").unwrap().to_owned();
         let nonce = client_first_bare.split("r=").nth(1).unwrap();
         Self {
             first: format!("r={nonce}server,s={SALT},i=4096"),

@@ -8,6 +8,7 @@
 const WIRE: (wire::Wire, wire::Cut) = (wire::Wire::Bosh, wire::Cut::Together);
 
 #[cfg(test)]
+#[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod harness;
 #[cfg(test)]
 mod sasl;
@@ -18,4 +19,5 @@ mod session;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]
+#[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod wire;

@@ -139,6 +139,8 @@ pub(crate) fn split(text: &str) -> Vec<&str> {
         ) {
             (Some(b'!' | b'?'), _) | (_, true) => {}
             (Some(b'/'), false) => depth -= 1,
+            // A header stays open, and is complete all the same.
+            _ if text[tag..].starts_with("<stream:stream ") => {}
             (_, false) => depth += 1,
         }
         if depth <= 0 && bytes.get(tag + 1) != Some(&b'?') {

@@ -5,7 +5,7 @@
 const WIRE: (wire::Wire, wire::Cut) = (wire::Wire::WebSocket, wire::Cut::Elements);
 #[cfg(test)]
 #[path = "../adversary_client/harness.rs"]
-#[allow(dead_code, reason = "it is shared; what is about BOSH alone is not used here")]
+#[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod harness;
 #[cfg(test)]
 #[path = "../adversary_client/sasl.rs"]
@@ -18,4 +18,5 @@ mod secrets;
 mod session;
 #[cfg(test)]
 #[path = "../adversary_client/wire.rs"]
+#[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod wire;

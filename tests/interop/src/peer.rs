@@ -76,6 +76,38 @@ impl Peer {
         }
     }
 
+    /// Takes the events of both until the condition holds: who does not take them is not read from for long.
+    ///
+    /// # Errors
+    /// One of them went offline first, or it took too long.
+    pub async fn both(
+        one: &mut Self,
+        two: &mut Self,
+        what: &str,
+        mut holds: impl FnMut(&Self, &Self) -> bool,
+    ) -> Result<(), Broken> {
+        let waiting = async {
+            while !holds(one, two) {
+                tokio::select! {
+                    event = one.client.next() => match event {
+                        Some(event) => one.take(event),
+                        None => return false,
+                    },
+                    event = two.client.next() => match event {
+                        Some(event) => two.take(event),
+                        None => return false,
+                    },
+                }
+            }
+            true
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("offline before {what}: {one:?} and {two:?}").into()),
+            Err(_) => Err(format!("no {what} within {PATIENCE:?}: {one:?} and {two:?}").into()),
+        }
+    }
+
     fn take(&mut self, event: Event) {
         if let Event::Online {
             resumed,
@@ -120,12 +152,13 @@ impl Peer {
     /// # Errors
     /// As [`until`](Self::until).
     pub async fn settled(&mut self) -> Result<(), Broken> {
-        self.until("the end of every delivery", |peer| {
-            peer.stages
-                .values()
-                .all(|stages| stages.iter().any(|stage| is_final(*stage)))
-        })
-        .await
+        self.until("the end of every delivery", Self::is_settled).await
+    }
+
+    /// The fate of everything that was sent is known.
+    pub fn is_settled(&self) -> bool {
+        let mut sent = self.stages.values();
+        sent.all(|stages| stages.iter().any(|stage| is_final(*stage)))
     }
 
     /// How many of its messages came to that end. A message has one end only.
@@ -145,6 +178,19 @@ impl Peer {
     pub fn numbers_from(&self, sender: &Jid) -> Vec<usize> {
         let mine = self.received.iter().filter(|(from, _)| from == sender.as_str());
         mine.map(|(_, body)| body.parse().unwrap_or(usize::MAX)).collect()
+    }
+
+    /// What arrived, as runs of numbers: a gap, or an order that is wrong, is seen at once.
+    fn runs(&self) -> Vec<String> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for (_, body) in &self.received {
+            let number = body.parse().unwrap_or(usize::MAX);
+            match runs.last_mut() {
+                Some((_, last)) if last.checked_add(1) == Some(number) => *last = number,
+                Some(_) | None => runs.push((number, number)),
+            }
+        }
+        runs.iter().map(|(first, last)| format!("{first}-{last}")).collect()
     }
 
     /// Becomes available: the server hands over what it kept for the account.
@@ -180,10 +226,7 @@ impl fmt::Debug for Peer {
             .field("onlines", &self.onlines)
             .field("interrupted", &self.interrupted)
             .field("warnings", &self.warnings)
-            .field(
-                "received",
-                &self.received.iter().map(|(_, body)| body).collect::<Vec<_>>(),
-            )
+            .field("received", &self.runs())
             .field("queued", &count(Stage::Queued))
             .field("sent", &count(Stage::Sent))
             .field("acked", &count(Stage::Acked))

@@ -8,10 +8,18 @@ mod tests {
     use epode_interop::{Login, Peer, Servers, Way};
 
     /// More than one acknowledgement is asked for (`request_after` is 10), and far from what a server keeps (500).
-    const MESSAGES: usize = 40;
+    ///
+    /// It is also less than a server reads at once (4 KiB): where a connection ends in the middle of a stanza, Prosody 0.12, and 13 on
+    /// WebSocket, keep its first half, put what comes over the next connection behind it, and end the session as `not-well-formed`.
+    const MESSAGES: usize = 20;
 
     fn is_ejabberd(server: &str) -> bool {
         server.starts_with("ejabberd")
+    }
+
+    /// It received so many, and the fate of its own is known.
+    fn has(peer: &Peer, messages: usize) -> bool {
+        peer.received.len() >= messages && peer.is_settled()
     }
 
     async fn logs_in_by_password(server: &'static str, way: Way) {
@@ -74,12 +82,16 @@ mod tests {
         let (first, second) = (one.jid.clone(), two.jid.clone());
         one.send(&second, 0..MESSAGES).await.unwrap();
         two.send(&first, 0..MESSAGES).await.unwrap();
-        for (peer, other) in [(&mut one, &second), (&mut two, &first)] {
-            peer.until("every message", |peer| peer.received.len() >= MESSAGES)
-                .await
-                .unwrap();
-            peer.settled().await.unwrap();
-            assert_eq!(peer.numbers_from(other), (0..MESSAGES).collect::<Vec<_>>());
+        Peer::both(&mut one, &mut two, "every message", |one, two| {
+            has(one, MESSAGES) && has(two, MESSAGES)
+        })
+        .await
+        .unwrap();
+        for (peer, other) in [(&one, &second), (&two, &first)] {
+            assert!(
+                peer.numbers_from(other) == (0..MESSAGES).collect::<Vec<_>>(),
+                "{peer:?}"
+            );
             assert_eq!(peer.ended(Stage::Acked), MESSAGES);
         }
         for peer in [one, two] {
@@ -110,24 +122,33 @@ mod tests {
             away.send(&fixed, from..from + MESSAGES).await.unwrap();
             steady.send(&moving, from..from + MESSAGES).await.unwrap();
             proxy.cut_all();
-            away.until("Interrupted", |peer| peer.interrupted.len() > cut)
-                .await
-                .unwrap();
+            Peer::both(&mut away, &mut steady, "Interrupted", |away, _| {
+                away.interrupted.len() > cut
+            })
+            .await
+            .unwrap();
             // And these are written while there is none.
             away.send(&fixed, from + MESSAGES..from + 2 * MESSAGES).await.unwrap();
             steady
                 .send(&moving, from + MESSAGES..from + 2 * MESSAGES)
                 .await
                 .unwrap();
-            away.until("Online", |peer| peer.onlines.len() > cut + 1).await.unwrap();
+            let all = from + 2 * MESSAGES;
+            // A stanza that was written on three links, each of which died before it was acknowledged, is given up.
+            Peer::both(&mut away, &mut steady, "every message", |away, steady| {
+                away.onlines.len() > cut + 1 && has(away, all) && has(steady, all)
+            })
+            .await
+            .unwrap();
         }
         let all = CUTS * 2 * MESSAGES;
-        for (peer, other) in [(&mut away, &fixed), (&mut steady, &moving)] {
-            peer.until("every message", |peer| peer.received.len() >= all)
-                .await
-                .unwrap();
-            peer.settled().await.unwrap();
-            assert_eq!(peer.numbers_from(other), (0..all).collect::<Vec<_>>());
+        for (peer, other) in [(&away, &fixed), (&steady, &moving)] {
+            let mut numbers = peer.numbers_from(other);
+            if is_ejabberd(server) && peer.onlines.len() > 1 {
+                // What it routes at the moment when a connection breaks overtakes what it wrote just before.
+                numbers.sort_unstable();
+            }
+            assert!(numbers == (0..all).collect::<Vec<_>>(), "{peer:?}");
             assert_eq!(peer.ended(Stage::Acked), all);
         }
         assert_eq!(away.onlines, [false, true, true, true], "resumed each time: {away:?}");

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use epode::jid::{BareJid, Jid};
 
-use crate::{account::AccountArgs, exit};
+use crate::account::{AccountArgs, PlaceArgs};
+use crate::exit;
 
 /// An XMPP client that logs in with a certificate instead of a password.
 #[derive(Debug, Parser)]
@@ -25,6 +26,10 @@ pub enum Command {
     Login(LoginArgs),
     /// Log in, send one message and say goodbye
     Send(SendArgs),
+    /// Find every way to a server, try each without logging in, and show what it offers
+    Probe(ProbeArgs),
+    /// Play the log of a login again without a network, and compare what comes out, byte for byte
+    Replay(ReplayArgs),
     /// Make certificates for passwordless login, and see what is wrong with one
     Cert {
         /// Which.
@@ -138,9 +143,10 @@ pub struct CertShowArgs {
 /// Options of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It makes a certificate authority and certificates in memory, starts a small server on a free loopback port, and shows two clients log in \
-and talk, with every message that travels. Session ids and what proves a password are not shown. The exit status is 0 only if all of it \
-happened.")]
+It makes a certificate authority and certificates in memory, starts a small server on free loopback ports, and shows two clients log in \
+and talk, with every message that travels. Then it logs in over each transport (TCP with STARTTLS and with direct TLS, WebSocket, BOSH), cuts \
+the connection under a conversation again and again, and counts: nothing may be lost, doubled or out of order (XEP-0198). Session ids and \
+what proves a password are not shown. The exit status is 0 only if all of it happened.")]
 pub struct DemoArgs {
     /// Log in with a password (SCRAM) instead of a certificate
     #[arg(long, conflicts_with = "both")]
@@ -156,13 +162,22 @@ pub struct DemoArgs {
 /// Options of `login`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --cert it logs in by the certificate alone (EXTERNAL), with --two-factors by both, and without --cert by a password (SCRAM). Secrets \
-come from a prompt, or from EPODE_PASSWORD and EPODE_CERT_PASSPHRASE, never from an argument. Without --ca the authorities of this system \
-are trusted.
+With only a JID, DNS (SRV records) and the server's host-meta say where the server is. With --cert it logs in by the certificate alone \
+(EXTERNAL), with --two-factors by both, and without --cert by a password (SCRAM). Secrets come from a prompt, or from EPODE_PASSWORD and \
+EPODE_CERT_PASSPHRASE, never from an argument. Without --ca the authorities of this system are trusted.
+
+When the connection breaks, it says so, connects again by itself, and resumes the session where the server can (XEP-0198).
 
 Examples:
-  epode login user01@example.org --bosh https://example.org:7443/http-bind --cert user01.p12 --ca ca.crt
-  epode login user01@example.org --bosh https://example.org:5281/http-bind --once --json")]
+  epode login user01@example.org --cert user01.p12
+  epode login user01@example.org --host xmpp.example.org --port 5223 --direct-tls --cert user01.p12
+  epode login user01@example.org --ws wss://example.org:7443/ws --cert user01.p12 --ca ca.crt
+  epode login user01@example.org --bosh https://example.org:5281/http-bind --once --json
+  epode login user01@example.org --cert user01.p12 --keep ~/.local/state/epode
+        stays logged in between runs: Ctrl-C leaves without a goodbye, and the next
+        run goes on with the session if the server still has it
+  epode login user01@example.org --once --record login.jsonl
+        keeps a log for `epode replay`")]
 pub struct LoginArgs {
     /// The account, such as user01@example.org, or with a resource: user01@example.org/phone
     #[arg(value_name = "JID", value_parser = parse_jid)]
@@ -170,9 +185,15 @@ pub struct LoginArgs {
     /// The server and the credentials.
     #[command(flatten)]
     pub account: AccountArgs,
-    /// Say goodbye at once after the login
+    /// Say goodbye at once after the login (with --keep: leave without a goodbye)
     #[arg(long)]
     pub once: bool,
+    /// Stay logged in: keep the session in this folder, and go on with what is kept there; one folder for each account
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Keep a log of everything that travels, with placeholders for passwords, proofs and session ids, for `epode replay`
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    pub record: Option<PathBuf>,
     /// How the result is written.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -183,11 +204,13 @@ pub struct LoginArgs {
 #[command(after_help = "\
 The account is the one that the certificate names; --account says it where there is no certificate, or where that names several. The exit \
 status is 0 if the server has taken the message and did not send it back. With --json, a failure is an object too ({\"event\":\"failed\",...}); \
-a wrong command line, status 2, is told on stderr only.
+a wrong command line, status 2, is told on stderr only. With none of --bosh, --ws and --host, DNS and the server's host-meta say where \
+the server is.
 
 Examples:
+  epode send user02@example.org \"See you at noon\" --cert user01.p12
   epode send user02@example.org \"See you at noon\" --bosh https://example.org:7443/http-bind --cert user01.p12
-  epode send user02@example.org \"See you at noon\" --account user01@example.org --bosh https://example.org:5281/http-bind")]
+  epode send user02@example.org \"See you at noon\" --account user01@example.org --host xmpp.example.org")]
 pub struct SendArgs {
     /// To whom
     #[arg(value_name = "JID", value_parser = parse_jid)]
@@ -201,6 +224,67 @@ pub struct SendArgs {
     /// The server and the credentials.
     #[command(flatten)]
     pub account: AccountArgs,
+    /// How the result is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `probe`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+It asks DNS (SRV records of _xmpps-client and _xmpp-client) and the server's host-meta (XEP-0156) for the ways to the server, in the order in \
+which a client would take them. Where neither names any, it tries the ports that servers usually have, and marks them as guesses. On each it \
+opens a stream (or a BOSH session), reads what is offered before a login, and says goodbye. It never sends credentials. The certificate is \
+checked as at a login: by the authorities of this system, or those of --ca; without a valid one, nothing further is asked.
+
+The exit status is 0 if at least one endpoint works: a client could log in there. Otherwise 4 if TLS was in the way anywhere, else 6 if a \
+server broke the protocol, else 3.
+
+With --json there is one object for each endpoint, {\"event\":\"endpoint\",...}, and one at the end, {\"event\":\"summary\",...}.
+
+Examples:
+  epode probe example.org
+  epode probe example.org --json
+  epode probe example.org --host xmpp.example.org --port 5223 --direct-tls
+  epode probe example.org --resolve example.org=192.0.2.7
+        a new server, before DNS knows it")]
+pub struct ProbeArgs {
+    /// The domain: the part of an account behind the '@'
+    #[arg(value_name = "DOMAIN", value_parser = parse_domain)]
+    pub domain: Jid,
+    /// Only this endpoint.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Trust servers whose certificate these authorities signed (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// How long one endpoint, or the search, may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=300))]
+    pub timeout: u16,
+    /// How the result is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+FILE is what `epode login --record FILE` wrote. Its inputs are played into a new client, with the times and the seed of the log, and each \
+output has to be the same, byte for byte.
+
+The log has placeholders where secrets were. EPODE_PASSWORD gives the password again: what follows from it is then computed, on both sides of \
+the login, and checked. (A wrong one goes unnoticed: the log has nothing by which passwords could be tried.) Without the variable, those spans \
+are left out of the comparison. Session ids are always left out. It says which.
+
+The exit status is 0 if everything is the same, and 1 if something differs; then the first difference is shown.
+
+Examples:
+  epode replay login.jsonl
+  EPODE_PASSWORD=... epode replay login.jsonl --json")]
+pub struct ReplayArgs {
+    /// The log
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
     /// How the result is written.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -238,6 +322,18 @@ fn parse_account(text: &str) -> Result<BareJid, String> {
         return Err("this is the address of a server; an account looks like user01@example.org".into());
     }
     Ok(jid.to_bare())
+}
+
+/// A domain: no account, and no device.
+fn parse_domain(text: &str) -> Result<Jid, String> {
+    let jid = parse_jid(text)?;
+    if jid.local().is_some() || jid.resource().is_some() {
+        return Err(format!(
+            "it must be a domain, the part of an account behind the '@': {}",
+            crate::terminal::visible(jid.domain())
+        ));
+    }
+    Ok(jid)
 }
 
 fn parse_file_name(text: &str) -> Result<String, String> {
@@ -301,6 +397,31 @@ mod tests {
             .is_err()
         );
         assert!(Cli::try_parse_from(["epode", "demo", "--password", "--both"]).is_err());
+        for wrong in [
+            "login user01@example.org --bosh https://h/ --ws wss://h/",
+            "login user01@example.org --ws wss://h/ --host h",
+            "login user01@example.org --port 5222",
+            "login user01@example.org --direct-tls",
+            "login user01@example.org --host h --port 0",
+            "login user01@example.org --keep d --record f",
+            "probe user01@example.org",
+            "probe example.org --timeout 0",
+            "probe example.org --cert a.p12",
+            "replay",
+        ] {
+            let line = ["epode"].into_iter().chain(wrong.split(' '));
+            assert!(Cli::try_parse_from(line).is_err(), "{wrong}");
+        }
+        for right in [
+            "login user01@example.org",
+            "login user01@example.org --host h --port 5223 --direct-tls --resolve h=192.0.2.1 --dns 192.0.2.53",
+            "login user01@example.org --ws wss://h/ws --keep d",
+            "probe example.org --host h --json",
+            "replay login.jsonl --json",
+        ] {
+            let line = ["epode"].into_iter().chain(right.split(' '));
+            assert!(Cli::try_parse_from(line).is_ok(), "{right}");
+        }
         assert!(Cli::try_parse_from(["epode", "send", "user02@example.org", "hello", "--bosh", "https://h/"]).is_ok());
     }
 

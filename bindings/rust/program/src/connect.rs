@@ -1,14 +1,14 @@
 //! From options to a client, and from the end of a client to an exit status: what `login`, `send` and `demo` share.
 
-use std::net::IpAddr;
-
+use epode::config::ConfigBuilder;
 use epode::error::{ConnectionError, LoginError};
-use epode::{Config, Credentials, Event, Jid, Offline, Secret, TlsPolicy};
+use epode::{Config, Credentials, Event, Jid, Offline, Secret, TransportKind};
 use epode_tokio::{Builder, Client, ClientIdentity};
+use rustls::pki_types::CertificateDer;
 use tokio::runtime::Runtime;
 
 use crate::{
-    account::AccountArgs,
+    account::{AccountArgs, PlaceArgs},
     exit::{Exit, Failure},
     identity,
     terminal::visible,
@@ -27,15 +27,16 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 
 /// Everything that is typed or asked for, before anything is sent.
 pub(crate) struct Account {
-    config: Config,
+    config: ConfigBuilder,
     identity: Option<ClientIdentity>,
-    authorities: Vec<rustls::pki_types::CertificateDer<'static>>,
+    authorities: Vec<CertificateDer<'static>>,
+    place: PlaceArgs,
 }
 
 impl Account {
     /// Reads the files and asks for the secrets.
     pub(crate) fn read(jid: &Jid, args: &AccountArgs) -> Result<Self, Failure> {
-        Self::with_identity(jid, args, args.identity()?)
+        Self::with_identity(jid, args, args.proof.identity()?)
     }
 
     /// As [`read`](Self::read), with the certificate that was read already.
@@ -44,51 +45,69 @@ impl Account {
         args: &AccountArgs,
         certificate: Option<identity::ClientIdentity>,
     ) -> Result<Self, Failure> {
-        let authorities = args.authorities()?.unwrap_or_default();
+        let proof = &args.proof;
+        let authorities = proof.authorities()?.unwrap_or_default();
         let password =
-            || -> Result<Secret, Failure> { Ok(Secret::new(args.password(&jid.to_bare())?.as_bytes().to_vec())) };
+            || -> Result<Secret, Failure> { Ok(Secret::new(proof.password(&jid.to_bare())?.as_bytes().to_vec())) };
         let leaf = certificate
             .as_ref()
             .and_then(|it| it.certificate())
             .map(|leaf| leaf.to_vec());
-        let credentials = match (&certificate, args.two_factors) {
+        let config = |credentials| {
+            args.place
+                .configure(Config::builder(jid.clone()))
+                .credentials(credentials)
+                .mechanisms(epode::config::MechanismPolicy {
+                    allow_plain: proof.allow_plain,
+                    ..Default::default()
+                })
+        };
+        // What is wrong on the command line is said before anybody is asked for a secret.
+        config(Credentials::certificate(LABEL, None))
+            .build()
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let credentials = match (&certificate, proof.two_factors) {
             (Some(_), false) => Credentials::certificate(LABEL, leaf),
             (Some(_), true) => Credentials::certificate_and_password(LABEL, password()?),
             (None, _) => Credentials::password(password()?),
         };
-        let mut builder = Config::builder(jid.clone()).bosh(&args.bosh).credentials(credentials);
-        if on_this_machine(&args.bosh) {
-            builder = builder.tls(TlsPolicy::AllowPlaintext);
-        }
-        builder = builder.mechanisms(epode::config::MechanismPolicy {
-            allow_plain: args.allow_plain,
-            ..Default::default()
-        });
-        let config = builder.build().map_err(|error| Failure::usage(error.to_string()))?;
         let identity = certificate
             .map(|it| ClientIdentity::new(it.chain, it.key))
             .transpose()
             .map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Self {
-            config,
+            config: config(credentials),
             identity,
             authorities,
+            place: args.place.clone(),
         })
     }
 
-    /// A client that has begun to log in.
-    pub(crate) async fn connect(self) -> Result<Client, Failure> {
-        let mut builder = Client::builder(self.config);
+    /// Changes the configuration.
+    pub(crate) fn configure(mut self, change: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Self {
+        self.config = change(self.config);
+        self
+    }
+
+    /// The driver, ready to connect.
+    pub(crate) fn builder(self) -> Result<Builder, Failure> {
+        let config = self.config.build().map_err(|error| Failure::usage(error.to_string()))?;
+        let mut builder = self.place.prepare(Client::builder(config));
         if let Some(identity) = self.identity {
             builder = builder.identity(LABEL, identity);
         }
-        for authority in self.authorities {
-            builder = builder
-                .add_root(authority)
-                .map_err(|error| Failure::usage(error.to_string()))?;
-        }
-        connect(builder).await
+        trust(builder, self.authorities)
     }
+}
+
+/// Trusts these authorities instead of the system's, where there are any.
+pub(crate) fn trust(mut builder: Builder, authorities: Vec<CertificateDer<'static>>) -> Result<Builder, Failure> {
+    for authority in authorities {
+        builder = builder
+            .add_root(authority)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    Ok(builder)
 }
 
 /// Starts a client; what is wrong before the first packet is something that the user can put right.
@@ -99,19 +118,6 @@ pub(crate) async fn connect(builder: Builder) -> Result<Client, Failure> {
         .map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Plain HTTP is for a server on this very machine: nothing leaves it.
-fn on_this_machine(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else {
-        return false;
-    };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
-        Some(literal) => literal.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// What an `Online` says, as far as it is shown.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
@@ -120,6 +126,8 @@ pub(crate) struct Login {
     pub(crate) server_proof: bool,
     pub(crate) asked: Option<bool>,
     pub(crate) round_trips: u32,
+    pub(crate) resumed: bool,
+    pub(crate) transport: TransportKind,
 }
 
 impl Login {
@@ -132,7 +140,8 @@ impl Login {
             server_proof,
             client_certificate_requested,
             round_trips,
-            ..
+            resumed,
+            transport,
         } = event
         else {
             return None;
@@ -143,6 +152,8 @@ impl Login {
             server_proof: *server_proof == epode::ServerProof::Verified,
             asked: *client_certificate_requested,
             round_trips: *round_trips,
+            resumed: *resumed,
+            transport: *transport,
         })
     }
 
@@ -163,16 +174,23 @@ impl Login {
         vec![
             ("mechanism", format!("{} ({proof}{certificate})", self.mechanism)),
             ("identity", visible(self.jid.as_str())),
+            ("transport", self.transport.name().to_owned()),
             ("round trips", self.round_trips.to_string()),
             ("milliseconds", milliseconds.to_string()),
         ]
     }
 }
 
-/// The failure that an end stands for; none if it was asked for. `url` is what the connection was for.
-pub(crate) fn failure(reason: &Offline, url: &str) -> Option<Failure> {
-    let exit = match reason {
-        Offline::Stopped => return None,
+/// The failure that an end stands for; none if it was asked for. `place` is what the connection was for.
+pub(crate) fn failure(reason: &Offline, place: &str) -> Option<Failure> {
+    let exit = exit(reason);
+    (exit != Exit::Fine).then(|| Failure::new(exit, explanation(reason, place)))
+}
+
+/// The status that an end stands for.
+pub(crate) fn exit(reason: &Offline) -> Exit {
+    match reason {
+        Offline::Stopped => Exit::Fine,
         Offline::Connection(_) => Exit::Connection,
         Offline::Tls(_) => Exit::Tls,
         Offline::Login(_) => Exit::Login,
@@ -180,17 +198,16 @@ pub(crate) fn failure(reason: &Offline, url: &str) -> Option<Failure> {
         Offline::Ended(_) => Exit::Other,
         // Not an enum of this crate.
         _ => Exit::Other,
-    };
-    Some(Failure::new(exit, explanation(reason, url)))
+    }
 }
 
 /// The engine's sentence, with what only this program knows: the address that was typed, and its own options.
-fn explanation(reason: &Offline, url: &str) -> String {
+pub(crate) fn explanation(reason: &Offline, place: &str) -> String {
     if let Offline::Connection(ConnectionError::Failed(
         epode::Failure::Dns | epode::Failure::Refused | epode::Failure::Timeout,
     )) = reason
     {
-        return format!("{}: {reason}", visible(&address(url)));
+        return format!("{}: {reason}", visible(place));
     }
     if let Offline::Login(LoginError::NoMechanism { offered, wanted, .. }) = reason
         && !wanted.iter().any(|name| name == "EXTERNAL")
@@ -205,18 +222,6 @@ fn explanation(reason: &Offline, url: &str) -> String {
     reason.to_string()
 }
 
-/// Host and port of a URL.
-fn address(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
-    // The colons of an IPv6 literal are inside its brackets.
-    match authority.rsplit_once(':') {
-        Some((_, port)) if !port.ends_with(']') => authority.to_owned(),
-        Some(_) | None => format!("{authority}:{port}"),
-    }
-}
-
 /// The failure of an interruption before being online.
 pub(crate) fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted before being online")
@@ -227,18 +232,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_its_port() {
-        for (url, expected) in [
-            ("https://example.org/http-bind", "example.org:443"),
-            ("https://example.org:7443/http-bind", "example.org:7443"),
-            ("http://[::1]/x:1", "[::1]:80"),
-            ("https://[::1]:7443", "[::1]:7443"),
-        ] {
-            assert_eq!(address(url), expected);
-        }
-    }
-
-    #[test]
     fn the_way_out_of_a_refusal_is_named_by_its_option() {
         let refused = |offered: &[&str]| {
             let reason = Offline::Login(LoginError::NoMechanism {
@@ -246,29 +239,10 @@ mod tests {
                 wanted: vec!["SCRAM-SHA-256".to_owned()],
                 client_certificate_requested: Some(true),
             });
-            failure(&reason, "https://h/").unwrap().message
+            failure(&reason, "h:443").unwrap().message
         };
         assert!(refused(&["EXTERNAL"]).ends_with("; a client certificate is needed (--cert)"));
         assert!(refused(&["PLAIN"]).ends_with(" has to be allowed first (--allow-plain)"));
         assert!(refused(&["X-OTHER"]).ends_with("it offers X-OTHER"));
-    }
-
-    #[test]
-    fn only_this_machine_is_reached_without_tls() {
-        for url in [
-            "http://localhost:5280/http-bind",
-            "http://127.0.0.1/",
-            "http://[::1]:5280/x",
-        ] {
-            assert!(on_this_machine(url), "{url}");
-        }
-        for url in [
-            "https://localhost/",
-            "http://localhost.example/",
-            "http://example.org/",
-            "http://192.0.2.1/",
-        ] {
-            assert!(!on_this_machine(url), "{url}");
-        }
     }
 }

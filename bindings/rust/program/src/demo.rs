@@ -1,10 +1,13 @@
 //! `epode demo`: a server and two clients on this machine, and the exchange as it happens.
 
+mod rounds;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use epode::{BareJid, Config, Credentials, Element, Event, Input, Offline, Output};
+use epode::config::{ConfigBuilder, Reconnect};
+use epode::{BareJid, Config, Credentials, Element, Event, Input, Offline, Output, TcpTls};
 use epode_devserver::{Server, Settings, TlsIdentity, User};
 use epode_tokio::{Client, ClientIdentity, Trace};
 use rustls::pki_types::CertificateDer;
@@ -85,12 +88,15 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
 
     stage.chapter("user01 logs in");
     let started = Instant::now();
-    let mut first = cast.client("user01", proof, &server, Some(stage.clone())).await?;
+    let teller = stage.clone();
+    let mut first = cast
+        .client("user01", proof, &server, Over::Bosh, move |trace| teller.trace(trace))
+        .await?;
     let login = online(&mut first, &server).await?;
     let milliseconds = started.elapsed().as_millis();
 
     stage.chapter("user02 logs in too (not shown), and user01 writes");
-    let mut second = cast.client("user02", proof, &server, None).await?;
+    let mut second = cast.client("user02", proof, &server, Over::Bosh, |_| {}).await?;
     let other = online(&mut second, &server).await?;
     stage.say(format!("user02 is online as {}", visible(other.jid.as_str())));
     let message = Element::builder("jabber:client", "message")
@@ -121,6 +127,8 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
     if let Some(end) = ends.iter().find(|end| **end != Offline::Stopped) {
         return Err(connect::failure(end, &server.bosh_url()).unwrap_or_else(connect::interrupted));
     }
+    let words = rounds::every_transport(&cast, proof, &server, &stage).await?;
+    let told = rounds::cut_under_a_conversation(&cast, proof, &server, &stage).await?;
     let violations = server.violations();
     server.shutdown().await;
     if !violations.is_empty() {
@@ -130,8 +138,40 @@ async fn play(args: &DemoArgs) -> Result<(), Failure> {
         )));
     }
 
-    stage.end(&login, milliseconds, proof);
+    stage.end(&login, milliseconds, proof, &[("transports", words), ("cuts", told)]);
     Ok(())
+}
+
+/// A way into the demo server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    StartTls,
+    DirectTls,
+    WebSocket,
+    Bosh,
+}
+
+impl Over {
+    const ALL: [Self; 4] = [Self::StartTls, Self::DirectTls, Self::WebSocket, Self::Bosh];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::StartTls => "TCP, STARTTLS",
+            Self::DirectTls => "TCP, direct TLS",
+            Self::WebSocket => "WebSocket",
+            Self::Bosh => "BOSH",
+        }
+    }
+
+    fn configure(self, config: ConfigBuilder, server: &Server) -> ConfigBuilder {
+        match self {
+            Self::StartTls => config.tcp(DOMAIN, server.starttls_address().port(), TcpTls::StartTls),
+            Self::DirectTls => config.tcp(DOMAIN, server.direct_tls_address().port(), TcpTls::Direct),
+            // The demo server imitates one that has WebSocket.
+            Self::WebSocket => config.websocket(server.websocket_url().unwrap_or_default()),
+            Self::Bosh => config.bosh(server.bosh_url()),
+        }
+    }
 }
 
 async fn online(client: &mut Client, server: &Server) -> Result<Login, Failure> {
@@ -199,7 +239,14 @@ impl Cast {
             .map_err(|error| Failure::other(format!("the demo server cannot start on this machine: {error}")))
     }
 
-    async fn client(&self, name: &str, proof: Proof, server: &Server, stage: Option<Stage>) -> Result<Client, Failure> {
+    async fn client(
+        &self,
+        name: &str,
+        proof: Proof,
+        server: &Server,
+        over: Over,
+        tell: impl FnMut(Trace<'_>) + Send + 'static,
+    ) -> Result<Client, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::other(error.to_string());
         let account = BareJid::parse(&format!("{name}@{DOMAIN}")).map_err(|error| wrong(&error))?;
         let issued = pki::make_client_cert(Some(&self.authority), &account, Validity::days(1))?;
@@ -209,19 +256,23 @@ impl Cast {
             Proof::Password => Credentials::password(self.password.as_str()),
             Proof::Both => Credentials::certificate_and_password(LABEL, self.password.as_str()),
         };
-        let config = Config::builder(account.into())
-            .bosh(server.bosh_url())
+        let config = over
+            .configure(Config::builder(account.into()), server)
             .credentials(credentials)
+            // The demo is quick: nobody else comes back at the same time.
+            .reconnect(Reconnect {
+                first: Duration::from_millis(20),
+                second: Duration::from_millis(40),
+                ..Reconnect::default()
+            })
             .build()
             .map_err(|error| wrong(&error))?;
         let identity = ClientIdentity::new(vec![leaf], issued.key()).map_err(|error| wrong(&error))?;
-        let mut builder = Client::builder(config)
+        let builder = Client::builder(config)
             .identity(LABEL, identity)
             .add_root(self.authority.certificate().clone())
-            .map_err(|error| wrong(&error))?;
-        if let Some(mut stage) = stage {
-            builder = builder.trace(move |trace| stage.trace(trace));
-        }
+            .map_err(|error| wrong(&error))?
+            .trace(tell);
         connect::connect(builder).await
     }
 }
@@ -304,7 +355,7 @@ impl Stage {
         self.terminal.line(show::pretty_bytes(bytes, self.margin()));
     }
 
-    fn trace(&mut self, trace: Trace<'_>) {
+    fn trace(&self, trace: Trace<'_>) {
         match trace {
             Trace::Output { output, .. } => self.trace_output(output),
             Trace::Input { input, .. } => self.trace_input(input),
@@ -363,17 +414,18 @@ impl Stage {
         }
     }
 
-    fn end(&self, login: &Login, milliseconds: u128, proof: Proof) {
+    fn end(&self, login: &Login, milliseconds: u128, proof: Proof, more: &[(&'static str, String)]) {
         self.chapter("summary");
         let mut lines = login.lines(milliseconds, proof != Proof::Password);
         let (requests, answers) = {
             let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             (said.requests, said.answers)
         };
+        lines.extend_from_slice(more);
         lines.push((
             "in all",
             format!(
-                "{requests} requests, {answers} answers, {} ms",
+                "{requests} requests and {answers} answers were shown, {} ms",
                 self.begin.elapsed().as_millis()
             ),
         ));

@@ -7,7 +7,7 @@ use std::{fmt, process::ExitCode};
 pub enum Exit {
     /// 0: everything asked for happened; also after Ctrl-C once online.
     Fine,
-    /// 1: another failure; for `cert show`: the certificate has a problem.
+    /// 1: another failure; for `cert show`: the certificate has a problem; for `replay`: something differs.
     Other,
     /// 2: the command line, a file named on it, or an answer to a prompt is wrong.
     Usage,
@@ -49,8 +49,8 @@ impl From<Exit> for ExitCode {
 /// The table of [`Exit`], for the end of `--help`.
 pub const HELP: &str = "\
 Exit status:
-  0    fine; also after Ctrl-C once online
-  1    another failure; `cert show`: the certificate has a problem
+  0    fine; also after Ctrl-C once online; `probe`: at least one endpoint works
+  1    another failure; `cert show`: the certificate has a problem; `replay`: a difference
   2    the command line, a file named on it or an answer to a prompt is wrong
   3    no connection, or the port does not speak TLS
   4    TLS failed, or the server's certificate is not trusted

@@ -4,7 +4,8 @@
 //! certificates; it and the demo stand on [`pki`], which makes them in memory. [`account`] holds the options that name an account and
 //! its credentials; [`identity`] reads certificates and keys from files, [`prompt`] asks for secrets.
 //!
-//! [`demo`], [`login`] and [`send`] are the commands that go online; [`show`] prints what travels.
+//! [`demo`], [`login`], [`send`] and [`probe`] are the commands that go online; [`show`] prints what travels. `login --record` writes a
+//! log, and [`replay`] plays it again.
 //!
 //! It is a library so that tests and the demo can use the rooms without the command line. It promises no stable API.
 #![forbid(unsafe_code)]
@@ -18,7 +19,10 @@ pub mod exit;
 pub mod identity;
 pub mod login;
 pub mod pki;
+pub mod probe;
 pub mod prompt;
+mod record;
+pub mod replay;
 pub mod send;
 pub mod show;
 pub mod terminal;
@@ -54,6 +58,8 @@ pub fn run() -> ExitCode {
         cli::Command::Demo(args) => demo::run(&args),
         cli::Command::Login(args) => login::run(&args),
         cli::Command::Send(args) => send::run(&args),
+        cli::Command::Probe(args) => probe::run(&args),
+        cli::Command::Replay(args) => replay::run(&args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -1,56 +1,139 @@
 //! `epode login`: logs in, shows how that went, and prints what arrives until it is interrupted.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use epode::{Element, Event};
-use epode_tokio::Client;
+use epode::config::{Persist, Reconnect};
+use epode::{Element, Event, Offline, Output};
+use epode_tokio::{Builder, Client, FileStore, Trace};
 use serde_json::json;
 
 use crate::cli::{LoginArgs, OutputArgs};
 use crate::connect::{self, Account, Login};
 use crate::exit::{Exit, Failure};
+use crate::record;
 use crate::show;
 use crate::terminal::{Terminal, Tone, visible};
+
+/// How long a session that is left without a goodbye would like to be kept; the server decides.
+const ABSENCE: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long the server may take to answer before it is left.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Does what the command line says.
 ///
 /// # Errors
 /// A file is wrong, or there was no login, or the session did not end as it was asked to.
 pub fn run(args: &LoginArgs) -> Result<Exit, Failure> {
-    let account = Account::read(&args.jid, &args.account)?;
-    connect::runtime()?.block_on(session(account, args))
+    let mut account = Account::read(&args.jid, &args.account)?;
+    if args.once {
+        account = account.configure(|config| config.reconnect(Reconnect::never()));
+    }
+    if args.keep.is_some() {
+        account = account.configure(|config| config.persist(Persist::EveryTurn));
+    }
+    let mut builder = account.builder()?;
+    if let Some(folder) = &args.keep {
+        let store = FileStore::new(folder)
+            .map_err(|error| Failure::usage(format!("{}: it cannot keep a session: {error}", folder.display())))?;
+        builder = builder.store(store);
+    }
+    if let Some(file) = &args.record {
+        builder = builder.record(record::create(file)?);
+    }
+    let printer = Printer::new(args.output);
+    let done = connect::runtime()?.block_on(session(builder, args, &printer));
+    if let Some(file) = &args.record {
+        printer.recorded(file);
+    }
+    done
 }
 
-async fn session(account: Account, args: &LoginArgs) -> Result<Exit, Failure> {
-    let printer = Printer::new(args.output);
-    let url = args.account.bosh.as_str();
+async fn session(builder: Builder, args: &LoginArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let place = args.account.place.name(args.jid.domain());
     let started = Instant::now();
-    let mut client = account.connect().await?;
+    let retry = Retry::default();
+    let mut client = connect::connect(retry.watch(builder)).await?;
+    for (slot, reason) in client.not_restored() {
+        printer.warning(&format!(
+            "what was kept ({}) cannot be used: {reason}",
+            match slot {
+                epode::Slot::Session => "the session",
+                epode::Slot::Token => "a login token",
+                // Not an enum of this crate.
+                epode::Slot::Pins | _ => "what is known of the server",
+            }
+        ));
+    }
     let mut online = false;
     loop {
         let event = tokio::select! {
             event = client.next() => event,
-            _ = tokio::signal::ctrl_c() => return interrupted(client, &printer, online, url).await,
+            _ = tokio::signal::ctrl_c() => return interrupted(client, printer, online, args, &place).await,
         };
         let Some(event) = event else { return Ok(Exit::Fine) };
         if let Some(login) = Login::from_event(&event) {
-            online = true;
-            printer.online(&login, started.elapsed().as_millis(), args.account.cert.is_some());
+            let again = std::mem::replace(&mut online, true);
+            printer.online(
+                &login,
+                started.elapsed().as_millis(),
+                args.account.proof.cert.is_some(),
+                again,
+            );
             if args.once {
-                return goodbye(client, &printer, url).await;
+                return leave(client, printer, args, &place).await;
             }
-            announce(&client).await?;
-            printer.note("online; Ctrl-C says goodbye");
+            // A session that goes on has its presence.
+            if !login.resumed {
+                announce(&client).await?;
+            }
+            if !again {
+                printer.note(if args.keep.is_some() {
+                    "online; Ctrl-C leaves, and the next run goes on with the session"
+                } else {
+                    "online; Ctrl-C says goodbye"
+                });
+            }
         } else if let Event::Offline { reason } = &event {
-            let failure = connect::failure(reason, url);
+            let failure = connect::failure(reason, &place);
             printer.offline(
                 &reason.to_string(),
                 failure.as_ref().map_or(Exit::Fine, |failure| failure.exit),
             );
             return failure.map_or(Ok(Exit::Fine), Err);
+        } else if let Event::Interrupted { reason, resumable, .. } = &event {
+            printer.interrupted(reason, retry.after(), *resumable);
         } else {
             printer.event(&event);
         }
+    }
+}
+
+/// How long the client waits before it connects again: the event has only the time of the engine's own clock.
+#[derive(Clone, Default)]
+struct Retry(Arc<AtomicU64>);
+
+impl Retry {
+    const UNKNOWN: u64 = u64::MAX;
+
+    fn watch(&self, builder: Builder) -> Builder {
+        let after = Arc::clone(&self.0);
+        builder.trace(move |trace| {
+            if let Trace::Output {
+                now,
+                output: Output::Event(Event::Interrupted { retry_at, .. }),
+            } = trace
+            {
+                let left = retry_at.map(|at| at.as_millis().saturating_sub(now.as_millis()));
+                after.store(left.unwrap_or(Self::UNKNOWN), Ordering::Release);
+            }
+        })
+    }
+
+    fn after(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|left| *left != Self::UNKNOWN)
     }
 }
 
@@ -58,20 +141,40 @@ async fn session(account: Account, args: &LoginArgs) -> Result<Exit, Failure> {
 async fn announce(client: &Client) -> Result<(), Failure> {
     let presence = Element::builder("jabber:client", "presence").build();
     let presence = presence.map_err(|error| Failure::other(error.to_string()))?;
-    client
-        .send(presence)
-        .await
-        .map(drop)
-        .map_err(|error| Failure::other(error.to_string()))
+    // If the connection is gone already, the next event says so.
+    let _ = client.send(presence).await;
+    Ok(())
 }
 
-async fn goodbye(mut client: Client, printer: &Printer, url: &str) -> Result<Exit, Failure> {
+/// Waits until the server has answered once more: only then is it certain that it keeps the session (XEP-0198 §3).
+async fn hear(client: &mut Client, domain: &str) {
+    let ping = Element::builder("jabber:client", "iq")
+        .attr("type", "get")
+        .attr("to", domain)
+        .child(Element::builder("urn:xmpp:ping", "ping"));
+    if let Ok(ping) = ping.build() {
+        // Without an answer, the next run finds out what became of the session.
+        let _ = client.request_within(ping, Some(ANSWER)).await;
+    }
+}
+
+/// Says goodbye, or, where the session is kept, leaves without a word.
+async fn leave(mut client: Client, printer: &Printer, args: &LoginArgs, place: &str) -> Result<Exit, Failure> {
+    if args.keep.is_some() {
+        hear(&mut client, args.jid.domain()).await;
+        client
+            .pause(ABSENCE)
+            .await
+            .map_err(|error| Failure::other(format!("the session is not kept: {error}")))?;
+        printer.left();
+        return Ok(Exit::Fine);
+    }
     let reason = tokio::select! {
         reason = client.stop() => reason,
         // A second Ctrl-C: somebody is in a hurry.
         _ = tokio::signal::ctrl_c() => return Ok(Exit::Fine),
     };
-    let failure = connect::failure(&reason, url);
+    let failure = connect::failure(&reason, place);
     printer.offline(
         &reason.to_string(),
         failure.as_ref().map_or(Exit::Fine, |failure| failure.exit),
@@ -79,9 +182,15 @@ async fn goodbye(mut client: Client, printer: &Printer, url: &str) -> Result<Exi
     failure.map_or(Ok(Exit::Fine), Err)
 }
 
-async fn interrupted(mut client: Client, printer: &Printer, online: bool, url: &str) -> Result<Exit, Failure> {
+async fn interrupted(
+    mut client: Client,
+    printer: &Printer,
+    online: bool,
+    args: &LoginArgs,
+    place: &str,
+) -> Result<Exit, Failure> {
     if online {
-        return goodbye(client, printer, url).await;
+        return leave(client, printer, args, place).await;
     }
     tokio::select! {
         _ = client.stop() => {}
@@ -104,7 +213,7 @@ impl Printer {
         }
     }
 
-    pub(crate) fn online(&self, login: &Login, milliseconds: u128, presented: bool) {
+    pub(crate) fn online(&self, login: &Login, milliseconds: u128, presented: bool, again: bool) {
         if self.json {
             return self.object(&json!({
                 "event": "online",
@@ -113,10 +222,70 @@ impl Printer {
                 "server_proof": login.server_proof,
                 "client_certificate_requested": login.asked,
                 "round_trips": login.round_trips,
+                "transport": login.transport.name(),
+                "resumed": login.resumed,
                 "milliseconds": u64::try_from(milliseconds).unwrap_or(u64::MAX),
             }));
         }
-        summary(self.terminal, &login.lines(milliseconds, presented));
+        match (again, login.resumed) {
+            (true, true) => self.good("online again: the session goes on, and nothing is lost"),
+            (true, false) => {
+                self.good("online again, with a new session");
+                self.note(&format!("the address is {}", visible(login.jid.as_str())));
+            }
+            (false, true) => {
+                summary(self.terminal, &login.lines(milliseconds, presented));
+                self.good("the earlier session goes on, and nothing is lost");
+            }
+            (false, false) => summary(self.terminal, &login.lines(milliseconds, presented)),
+        }
+    }
+
+    /// The connection is gone, and will be made again.
+    pub(crate) fn interrupted(&self, reason: &Offline, retry_in: Option<u64>, resumable: bool) {
+        if self.json {
+            return self.object(&json!({
+                "event": "interrupted",
+                "reason": reason.to_string(),
+                "retry_in_milliseconds": retry_in,
+                "resumable": resumable,
+            }));
+        }
+        let when = match retry_in {
+            Some(0) => "connecting again now".to_owned(),
+            Some(left) => format!("connecting again in {}.{} s", left / 1_000, left % 1_000 / 100),
+            None => "connecting again when there is a network".to_owned(),
+        };
+        let session = if resumable { "; the session is kept" } else { "" };
+        let text = format!("interrupted: {}; {when}{session}", visible(&reason.to_string()));
+        self.terminal.line(self.terminal.paint(Tone::Warning, text));
+    }
+
+    /// Left without a goodbye.
+    pub(crate) fn left(&self) {
+        if self.json {
+            self.object(&json!({ "event": "left", "status": Exit::Fine.code() }));
+        }
+        self.note("left without a goodbye: the session is kept");
+    }
+
+    /// Where the log is. On stderr: stdout has the session.
+    pub(crate) fn recorded(&self, file: &std::path::Path) {
+        if !self.json {
+            eprintln!("epode: the log is in {}: {}", file.display(), record::HINT);
+        }
+    }
+
+    pub(crate) fn warning(&self, text: &str) {
+        if self.json {
+            return self.object(&json!({ "event": "warning", "text": text }));
+        }
+        let text = format!("warning: {}", visible(text));
+        self.terminal.line(self.terminal.paint(Tone::Warning, text));
+    }
+
+    fn good(&self, text: &str) {
+        self.terminal.line(self.terminal.paint(Tone::Good, text));
     }
 
     pub(crate) fn offline(&self, reason: &str, exit: Exit) {
@@ -157,15 +326,7 @@ impl Printer {
     pub(crate) fn event(&self, event: &Event) {
         match event {
             Event::Stanza { stanza, .. } => self.stanza(stanza),
-            Event::Warning(warning) if self.json => {
-                self.object(&json!({ "event": "warning", "text": warning.to_string() }));
-            }
-            Event::Warning(warning) => {
-                self.terminal.line(
-                    self.terminal
-                        .paint(Tone::Warning, format!("warning: {}", visible(&warning.to_string()))),
-                );
-            }
+            Event::Warning(warning) => self.warning(&warning.to_string()),
             _ => {}
         }
     }

@@ -63,6 +63,20 @@ pub fn password_of(account: &str) -> Result<SecretText, Failure> {
     Ok(secret)
 }
 
+/// The password from [`PASSWORD_VARIABLE`], if it is there: nobody is asked.
+///
+/// # Errors
+/// The variable is no Unicode, or empty.
+pub fn password_from_environment() -> Result<Option<SecretText>, Failure> {
+    let secret = from_environment(PASSWORD_VARIABLE)?;
+    if secret.as_ref().is_some_and(|secret| secret.is_empty()) {
+        return Err(Failure::usage(format!(
+            "{PASSWORD_VARIABLE} is empty: unset it, or give the password"
+        )));
+    }
+    Ok(secret)
+}
+
 fn from_environment(variable: &str) -> Result<Option<SecretText>, Failure> {
     match std::env::var(variable) {
         Ok(value) => Ok(Some(Zeroizing::new(value))),

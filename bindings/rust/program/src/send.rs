@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use epode::certificate::{ClientCertificate, XmppAddress};
+use epode::config::Reconnect;
 use epode::{Element, Event, Jid, Offline, Stage, Token};
 use epode_tokio::Client;
 
@@ -25,7 +26,7 @@ const ID: &str = "epode-send-1";
 /// # Errors
 /// A file is wrong, there was no login, or the message did not get to the server or came back.
 pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
-    let identity = args.account.identity()?;
+    let identity = args.account.proof.identity()?;
     let jid = match (&args.jid, &identity) {
         (Some(jid), _) => jid.clone(),
         (None, Some(identity)) => account_in(identity)?,
@@ -44,7 +45,8 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::usage(format!("the text cannot be sent: {error}")))?;
     let printer = Printer::new(args.output);
-    let done = connect::runtime()?.block_on(session(account, message, args, &printer));
+    let place = args.account.place.name(jid.domain());
+    let done = connect::runtime()?.block_on(session(account, message, args, &place, &printer));
     if let Err(failure) = &done
         && failure.exit != Exit::Usage
     {
@@ -70,9 +72,16 @@ fn account_in(identity: &ClientIdentity) -> Result<Jid, Failure> {
     }
 }
 
-async fn session(account: Account, message: Element, args: &SendArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let mut client = account.connect().await?;
-    log_in(&mut client, &args.account.bosh).await?;
+async fn session(
+    account: Account,
+    message: Element,
+    args: &SendArgs,
+    place: &str,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let own = account.configure(|config| config.reconnect(Reconnect::never()));
+    let mut client = connect::connect(own.builder()?).await?;
+    log_in(&mut client, place).await?;
     let token = client
         .send(message)
         .await
@@ -93,7 +102,7 @@ async fn session(account: Account, message: Element, args: &SendArgs, printer: &
     fate.judge(printer, args.to.as_str())
 }
 
-async fn log_in(client: &mut Client, url: &str) -> Result<(), Failure> {
+async fn log_in(client: &mut Client, place: &str) -> Result<(), Failure> {
     loop {
         let event = tokio::select! {
             event = client.next() => event,
@@ -104,7 +113,7 @@ async fn log_in(client: &mut Client, url: &str) -> Result<(), Failure> {
         };
         match event {
             Some(Event::Offline { reason }) => {
-                return Err(connect::failure(&reason, url).unwrap_or_else(connect::interrupted));
+                return Err(connect::failure(&reason, place).unwrap_or_else(connect::interrupted));
             }
             Some(event) if Login::from_event(&event).is_some() => return Ok(()),
             Some(_) => {}

@@ -65,7 +65,9 @@ impl Terminal {
 
     /// Writes a line to stdout. A reader that has gone away (`epode ... | head`) is no failure.
     pub fn line(self, line: impl fmt::Display) {
-        let _ = writeln!(io::stdout().lock(), "{line}");
+        // Whole: what is being shown need not expect that it cannot be written.
+        let line = format!("{line}\n");
+        let _ = io::stdout().lock().write_all(line.as_bytes());
     }
 }
 

@@ -288,7 +288,8 @@ impl Bosh {
 
     /// Drops what has not been posted, but for stanzas of the application's: they are reported as failed.
     pub(crate) fn forget_unsent(&mut self) {
-        self.outgoing.retain(|outgoing| outgoing.token.is_some());
+        self.outgoing
+            .retain(|outgoing| outgoing.token.is_some() || outgoing.request.is_some());
         self.outgoing_bytes = self.outgoing.iter().map(|outgoing| outgoing.xml.len()).sum();
     }
 
@@ -418,6 +419,27 @@ impl Bosh {
             .collect();
         for rid in due {
             self.resend(cx, rid);
+        }
+    }
+
+    /// The network is another one: requests that are under way are made anew, byte for byte the same.
+    pub(crate) fn network_changed(&mut self, cx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Open | Phase::Leaving) || self.ended {
+            return;
+        }
+        let waiting: Vec<RequestId> = self
+            .flights
+            .values()
+            .filter_map(|flight| match flight.state {
+                State::Waiting { request, .. } => Some(request),
+                State::Resend { .. } | State::Answered(_) | State::Over => None,
+            })
+            .collect();
+        for request in waiting {
+            let Some(rid) = self.over(request) else { continue };
+            cx.outputs.push(Output::Abandon { link: self.id, request });
+            let reason = String::from("the network is another one");
+            self.retry(cx, rid, ResendReason::Failed(Failure::Other { reason }));
         }
     }
 

@@ -1,6 +1,5 @@
 //! A pause: the connection manager keeps the session for a while without being asked for anything (XEP-0124 §10).
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -61,6 +60,7 @@ impl Bosh {
     }
 
     /// Whether the connection manager was told, or is about to be.
+    #[cfg(test)]
     pub(crate) fn is_paused(&self) -> bool {
         self.pause.is_some()
     }
@@ -115,8 +115,10 @@ impl Bosh {
     /// (§14.3), so asking for it again may end the session; the next request tells whether it came through, for they are
     /// processed in order.
     pub(super) fn leave_pause_alone(&self, rid: u64, reason: &ResendReason) -> bool {
-        let first = |flight: &Box<Flight>| flight.kind == Kind::Pause && flight.attempts <= 1;
-        let is_pause = self.flights.get(&rid).is_some_and(first);
+        let is_pause = self
+            .flights
+            .get(&rid)
+            .is_some_and(|flight| flight.kind == Kind::Pause && flight.attempts <= 1);
         let may_have_arrived = match reason {
             ResendReason::Failed(Failure::Dns | Failure::Refused) | ResendReason::Asked => false,
             ResendReason::Failed(_) | ResendReason::HttpStatus(_) | ResendReason::NotBosh => true,

@@ -1,6 +1,5 @@
 //! Requests that fail go out again, byte for byte the same; and a session that ends with answers missing ends in order.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -151,8 +150,12 @@ impl Bosh {
     /// XEP-0124 §9.3: the server sent an answer that we say we do not have: the request goes out again. Once: a server that
     /// says it again and again, while the answer is on its way, must not set off a storm.
     pub(super) fn reported(&mut self, cx: &mut Context<'_>, rid: u64) {
-        let first = |flight: &Box<Flight>| flight.attempts == 1 && matches!(flight.state, State::Waiting { .. });
-        if !self.ended && self.flights.get(&rid).is_some_and(first) {
+        if !self.ended
+            && self
+                .flights
+                .get(&rid)
+                .is_some_and(|flight| flight.attempts == 1 && matches!(flight.state, State::Waiting { .. }))
+        {
             self.abandon(cx, rid);
             self.retry(cx, rid, ResendReason::Asked);
         }

@@ -75,8 +75,11 @@ impl Bosh {
     }
 
     fn unanswered(&self) -> usize {
-        let unanswered = |flight: &&Box<Flight>| !matches!(flight.state, State::Answered(_)) && !flight.is_lost_pause();
-        self.flights.values().filter(unanswered).count()
+        let unanswered = self
+            .flights
+            .values()
+            .filter(|flight| !matches!(flight.state, State::Answered(_)) && !flight.is_lost_pause());
+        unanswered.count()
     }
 
     /// When the next empty request is due, if one is.

@@ -85,13 +85,14 @@ impl StreamManagement {
         self.forget_link(now);
         // What was not handled by then comes again.
         self.received = handled;
-        self.unhandled.clear();
+        let repeated = core::mem::take(&mut self.unhandled).into_keys().collect();
         // The server has counted none of these, so what is left out now never gets a number.
-        let mut failed = Vec::new();
+        let (mut failed, mut unanswered) = (Vec::new(), Vec::new());
         self.queue.retain(|kept| {
             let again = kept.links < LINKS;
             if !again {
                 failed.extend(kept.token);
+                unanswered.extend(kept.request);
             }
             again
         });
@@ -111,7 +112,13 @@ impl StreamManagement {
             .collect();
         // XEP-0198 §5: ask, so that what is sent again is known to have come.
         self.ask_now = !self.queue.is_empty();
-        Ok(Resumed { acked, failed, resend })
+        Ok(Resumed {
+            acked,
+            failed,
+            unanswered,
+            repeated,
+            resend,
+        })
     }
 
     /// `<failed/>` in answer to `<resume/>` (XEP-0198 §5): a new session follows on the same stream. After an error:

@@ -1,6 +1,7 @@
 //! A log of turns reads back to the same state, wherever it was cut; what is damaged is refused.
 
 use std::borrow::Cow;
+use std::boxed::Box;
 use std::collections::VecDeque;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -138,7 +139,7 @@ fn change(state: &State, (which, size, flag): (u8, u8, bool)) -> Change<'static>
         }
         (9, _, Some(_)) => of_bosh(bosh::Change::ServerCertificate([size; 32]), 0),
         (10, _, Some(_)) if flag => of_bosh(bosh::Change::Ended, 0),
-        (11, ..) => Change::Whole(Cow::Owned(State {
+        (11, ..) => Change::Whole(Box::new(State {
             stream: flag.then(stream),
             bosh: (size % 2 == 0).then(bosh),
             jid: (size % 3 == 0).then(|| format!("{ME}/r")),
@@ -244,6 +245,7 @@ proptest! {
 fn whole_states_read_back() {
     let mut state = State {
         next_token: u64::MAX,
+        was_online: true,
         jid: Some("u@example.org/r".into()),
         stream: Some(stream()),
         bosh: Some(bosh()),

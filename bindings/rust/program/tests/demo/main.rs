@@ -1,143 +1,22 @@
 //! The built program, run as a user runs it: the demo, logins that work and logins that do not, and what they leave behind.
 
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
+mod record;
+#[cfg(test)]
+mod transports;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
-    use std::path::{Path, PathBuf};
-    use std::process::{Command, Output, Stdio};
+    use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
-    use epode::BareJid;
-    use epode_devserver::{Server, Settings, TlsIdentity, User};
-    use epode_program::pki::{self, Authority, Validity};
-    use tokio::runtime::Runtime;
-
-    const PASSWORD: &str = "user01's password";
-
-    fn epode(args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_epode"));
-        command
-            .args(args)
-            .env_remove("EPODE_PASSWORD")
-            .env_remove("EPODE_CERT_PASSPHRASE")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(args: &[&str]) -> Output {
-        epode(args).output().unwrap()
-    }
-
-    fn out(output: &Output) -> String {
-        String::from_utf8(output.stdout.clone()).unwrap()
-    }
-
-    fn err(output: &Output) -> String {
-        String::from_utf8(output.stderr.clone()).unwrap()
-    }
-
-    /// A dev server on its own runtime, and a folder with the files that a user would have.
-    struct World {
-        _runtime: Runtime,
-        server: Server,
-        folder: PathBuf,
-    }
-
-    impl Drop for World {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
-    }
-
-    impl World {
-        fn new(name: &str, change: impl FnOnce(&mut Settings)) -> Self {
-            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-            std::fs::create_dir_all(&folder).unwrap();
-            let (authority, issued) = pki::make_ca("tests", Validity::days(1)).unwrap();
-            std::fs::write(folder.join("ca.crt"), issued.certificate_pem()).unwrap();
-            for name in ["user01", "user02"] {
-                let account = BareJid::parse(&format!("{name}@localhost")).unwrap();
-                let client = pki::make_client_cert(Some(&authority), &account, Validity::days(1)).unwrap();
-                std::fs::write(folder.join(format!("{name}.crt")), client.certificate_pem()).unwrap();
-                std::fs::write(folder.join(format!("{name}.key")), client.key_pem()).unwrap();
-            }
-            let (other, issued) = pki::make_ca("others", Validity::days(1)).unwrap();
-            std::fs::write(folder.join("other-ca.crt"), issued.certificate_pem()).unwrap();
-            let stranger = BareJid::parse("user01@localhost").unwrap();
-            let stranger = pki::make_client_cert(Some(&other), &stranger, Validity::days(1)).unwrap();
-            std::fs::write(folder.join("stranger.crt"), stranger.certificate_pem()).unwrap();
-            std::fs::write(folder.join("stranger.key"), stranger.key_pem()).unwrap();
-            let mut settings = settings(&authority);
-            change(&mut settings);
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap();
-            let server = runtime.block_on(Server::start(settings)).unwrap();
-            Self {
-                _runtime: runtime,
-                server,
-                folder,
-            }
-        }
-
-        fn file(&self, name: &str) -> String {
-            self.folder.join(name).to_str().unwrap().to_owned()
-        }
-
-        /// The command with the certificate of `user`.
-        fn with_certificate(&self, args: &[&str], user: &str, more: &[&str]) -> Command {
-            let mut command = epode(args);
-            command.args(["--bosh", &self.server.bosh_url(), "--ca", &self.file("ca.crt")]);
-            command.args([
-                "--cert",
-                &self.file(&format!("{user}.crt")),
-                "--key",
-                &self.file(&format!("{user}.key")),
-            ]);
-            command.args(more);
-            command
-        }
-
-        fn login(&self, user: &str, more: &[&str]) -> Output {
-            self.with_certificate(&["login", "user01@localhost"], user, more)
-                .output()
-                .unwrap()
-        }
-
-        fn login_by_password(&self, password: &str) -> Output {
-            let url = self.server.bosh_url();
-            let mut command = epode(&[
-                "login",
-                "user01@localhost",
-                "--bosh",
-                &url,
-                "--ca",
-                &self.file("ca.crt"),
-                "--once",
-            ]);
-            command.env("EPODE_PASSWORD", password).output().unwrap()
-        }
-    }
-
-    fn settings(authority: &Authority) -> Settings {
-        let certificate = pki::make_server_cert(authority, &["localhost"], &[], Validity::days(1)).unwrap();
-        let identity = TlsIdentity {
-            chain: vec![certificate.certificate.clone()],
-            key: certificate.key(),
-        };
-        let mut settings = Settings::new("localhost", identity);
-        settings.client_ca = vec![authority.certificate().clone()];
-        settings.users = ["user01", "user02"]
-            .map(|name| User {
-                name: name.into(),
-                password: Some(format!("{name}'s password")),
-            })
-            .into();
-        settings
-    }
+    use crate::world::{PASSWORD, World, epode, err, out, run};
 
     /// A session id of eight characters or more is a bearer token.
     fn shows_no_session_id(text: &str) {
@@ -173,9 +52,17 @@ mod tests {
             "identity      user01@localhost/",
             "round trips",
             "milliseconds",
+            "TCP, STARTTLS    EXTERNAL, ",
+            "TCP, direct TLS  EXTERNAL, ",
+            "WebSocket        EXTERNAL, ",
+            "BOSH             EXTERNAL, ",
+            "150 messages over 15 cut connections: none lost, none twice, all in order",
         ] {
             assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
         }
+        let counted = "50 sent, 5 cuts, 50 received in order, 50 acknowledged; 0 lost, 0 twice";
+        assert_eq!(text.matches(counted).count(), 3, "{text}");
+        assert_eq!(text.matches("resumed 5 times (XEP-0198)").count(), 2, "{text}");
         shows_no_session_id(&text);
         assert!(!text.contains('\x1b'), "colours although stdout is no terminal");
         assert!(!text.contains("<xmpp"), "{text}");
@@ -225,7 +112,11 @@ mod tests {
     fn wrong_usage_is_status_2() {
         for args in [
             &["demo", "--password", "--both"][..],
-            &["login", "user01@localhost"],
+            &["login", "user01@localhost", "--port", "5222"],
+            &["login", "user01@localhost", "--bosh", "https://h/", "--ws", "wss://h/"],
+            &["login", "user01@localhost", "--host", "https://h/"],
+            &["probe", "user01@localhost"],
+            &["replay", "/nonexistent/login.jsonl"],
             &["login", "@", "--bosh", "https://h/"],
             &[
                 "login",

@@ -1,0 +1,103 @@
+//! The server's part of SCRAM (RFC 5802 §3), for the replay of a log that leaves the proofs out: the proof of the client is
+//! checked as a server checks it, and the server's own is computed again.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+use super::{DeriveJob, ScramHash, encoding, prep};
+use crate::Secret;
+
+/// What a replay may spend on one login: the engine's own bound is checked before.
+const MAX_ITERATIONS: u32 = 10_000_000;
+
+/// The texts of one exchange, as they travel in the SASL1 profile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Texts<'a> {
+    pub(crate) mechanism: &'a str,
+    pub(crate) client_first: &'a str,
+    pub(crate) server_first: &'a str,
+    pub(crate) client_final: &'a str,
+}
+
+/// The text of the server's last message, if the client has proved that it knows `password`.
+pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+    let hash = [ScramHash::Sha1, ScramHash::Sha256]
+        .into_iter()
+        .find(|hash| is_of(*hash, texts.mechanism))?;
+    let decoded = |text: &str| encoding::decode(text).ok().map(Zeroizing::new);
+    let client_first = decoded(texts.client_first)?;
+    let server_first = decoded(texts.server_first)?;
+    let client_final = decoded(texts.client_final)?;
+    let client_first = core::str::from_utf8(&client_first).ok()?;
+    let server_first = core::str::from_utf8(&server_first).ok()?;
+    let client_final = core::str::from_utf8(&client_final).ok()?;
+    // RFC 5802 §7: the GS2 header has two commas.
+    let bare = client_first.splitn(3, ',').nth(2)?;
+    let (without_proof, proof) = client_final.rsplit_once(",p=")?;
+    let proof = Zeroizing::new(encoding::decode(proof).ok()?);
+    let field = |name: &str| server_first.split(',').find_map(|field| field.strip_prefix(name));
+    let salt = encoding::decode(field("s=")?).ok()?;
+    let iterations = field("i=")?
+        .parse()
+        .ok()
+        .filter(|count| (1..=MAX_ITERATIONS).contains(count))?;
+    let password = prep::password(password).ok()?;
+    let key = DeriveJob {
+        hash,
+        salt,
+        iterations,
+        password,
+    }
+    .run();
+    let message = format!("{bare},{server_first},{without_proof}");
+    let stored_key = hash.digest(&key.client_key);
+    let signature = hash.hmac(&stored_key, message.as_bytes());
+    // ClientKey := ClientProof XOR ClientSignature, and its hash has to be the StoredKey.
+    let client_key: Vec<u8> = proof.iter().zip(signature.expose()).map(|(a, b)| a ^ b).collect();
+    if proof.len() != signature.expose().len() || hash.digest(&Secret::new(client_key)) != stored_key {
+        return None;
+    }
+    let verifier = hash.hmac(&key.server_key, message.as_bytes());
+    let message = Zeroizing::new(format!("v={}", encoding::encode(verifier.expose())));
+    Some(Zeroizing::new(encoding::encode(message.as_bytes()).into_bytes()))
+}
+
+fn is_of(hash: ScramHash, mechanism: &str) -> bool {
+    [false, true].iter().any(|bound| hash.mechanism(*bound) == mechanism)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7677 §3.
+    #[test]
+    fn the_example_of_the_rfc() {
+        let text = |message: &str| encoding::encode(message.as_bytes());
+        let proof = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+        let (first, challenge, last) = (
+            text("n,,n=user,r=rOprNGfwEbeRWgbNEkqO"),
+            text("r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"),
+            text(proof),
+        );
+        let texts = Texts {
+            mechanism: "SCRAM-SHA-256",
+            client_first: &first,
+            server_first: &challenge,
+            client_final: &last,
+        };
+        let expected = text("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        assert_eq!(
+            server_final(texts, &Secret::from("pencil")).unwrap().as_slice(),
+            expected.as_bytes()
+        );
+        assert_eq!(server_final(texts, &Secret::from("pen")), None);
+        let mechanism = "SCRAM-SHA-1";
+        assert_eq!(
+            server_final(Texts { mechanism, ..texts }, &Secret::from("pencil")),
+            None
+        );
+    }
+}
