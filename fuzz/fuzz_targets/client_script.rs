@@ -185,6 +185,15 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
         b'a' => proper(host, 0, cursor, false),
         b'A' => proper(host, 1, cursor, false),
         b'b' => proper(host, 0, cursor, true),
+        // All goes well until somebody is online.
+        b'L' => {
+            for _ in 0..24 {
+                if host.is_online() {
+                    break;
+                }
+                go_on(host, 0, cursor);
+            }
+        }
         b'i' => host.cut = cursor.below(40),
         b't' if host.streams() => {
             for _ in 0..=cursor.below(3) {
@@ -227,18 +236,20 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
             }
         }
         // Any other letter: the login goes on, which most scripts should.
-        other => {
-            if !host.is_started() {
-                let _ = host.feed(Input::Start);
-            } else if let Some((query, question)) = host.question(0) {
-                host.resolve(query, answers::proper(&question));
-            } else {
-                match host.present() {
-                    None => drop(host.tick_at_deadline()),
-                    Some(link) if !link.connected || link.handshaking => host.connect_well(),
-                    Some(_) => proper(host, usize::from(other) % 2, cursor, false),
-                }
-            }
+        other => go_on(host, other, cursor),
+    }
+}
+
+fn go_on(host: &mut Host, choice: u8, cursor: &mut Cursor<'_>) {
+    if !host.is_started() {
+        let _ = host.feed(Input::Start);
+    } else if let Some((query, question)) = host.question(0) {
+        host.resolve(query, answers::proper(&question));
+    } else {
+        match host.present() {
+            None => drop(host.tick_at_deadline()),
+            Some(link) if !link.connected || link.handshaking => host.connect_well(),
+            Some(_) => proper(host, usize::from(choice) % 2, cursor, false),
         }
     }
 }
