@@ -25,7 +25,7 @@ mod tests {
     use epode_c::slice::Slice;
     use serde_json::Value;
 
-    fn slice(bytes: impl AsRef<[u8]>) -> Slice {
+    fn slice<T: AsRef<[u8]> + ?Sized>(bytes: &T) -> Slice {
         let bytes = bytes.as_ref();
         Slice {
             data: bytes.as_ptr(),
@@ -67,7 +67,7 @@ mod tests {
 
     /// The client that the first line of a log describes.
     fn client(config: &Value, seed: &[u8; 32]) -> *mut Client {
-        let string = |value: &Value| slice(value.as_str().unwrap().to_owned().leak());
+        let string = |value: &Value| slice(&*value.as_str().unwrap().to_owned().leak());
         let flag = |value: &Value| value.as_bool().unwrap();
         let choice =
             |value: &Value, names: &[&str]| names.iter().position(|name| value == name).unwrap().try_into().unwrap();
@@ -313,14 +313,14 @@ mod tests {
                 Input::Foreground(foreground) => epode_foreground(client, now, *foreground),
                 Input::Pause { seconds } => epode_pause(client, now, *seconds),
                 Input::Handled { token } => epode_handled(client, now, token.0),
-                Input::Send { stanza } => epode_send(client, now, slice(stanza.to_xml()), &raw mut token),
+                Input::Send { stanza } => epode_send(client, now, slice(&stanza.to_xml()), &raw mut token),
                 Input::Request { iq, timeout } => {
                     let timeout = timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap());
-                    epode_request(client, now, slice(iq.to_xml()), timeout, &raw mut token)
+                    epode_request(client, now, slice(&iq.to_xml()), timeout, &raw mut token)
                 }
                 Input::Respond { token, result } => match result {
                     Ok(None) => epode_respond(client, now, token.0, absent()),
-                    Ok(Some(payload)) => epode_respond(client, now, token.0, slice(payload.to_xml())),
+                    Ok(Some(payload)) => epode_respond(client, now, token.0, slice(&payload.to_xml())),
                     Err(error) => {
                         let (kind, text) = (error_code(error.kind), optional(error.text.as_deref()));
                         epode_respond_error(client, now, token.0, kind, slice(&error.condition), text)
