@@ -1,24 +1,19 @@
-//! One link: how it comes up, what it reports, how it is lost, and what follows.
+//! One link: how it comes up, and what the host says of it.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use super::Client;
 use crate::certificate::ClientCertificate;
 use crate::config::{Credentials, TlsPolicy};
-use crate::error::{
-    ConnectionError, IqError, Misuse, Offline, PeerIncompatible, PeerMisbehaved, Refused, TlsError, WaitingFor, Warning,
-};
-use crate::input::{Failure, LinkId, LinkInfo, Network, Token, Verified};
-use crate::jid::Jid;
-use crate::link::{self, Context, Goodbye, Link, Outgoing, StreamErrorOut, bosh, tcp, websocket};
-use crate::negotiation::{self, Facts, Negotiation, Offers, Step};
-use crate::output::{Endpoint, Event, Output, ServerProof, Stage, TransportKind};
+use crate::error::{ConnectionError, Misuse, Offline, PeerIncompatible, Refused, TlsError, WaitingFor, Warning};
+use crate::input::{Failure, LinkId, LinkInfo, Network, Verified};
+use crate::link::{self, Context, Link, Outgoing, bosh, tcp, websocket};
+use crate::negotiation::{self, Negotiation};
+use crate::output::{Endpoint, Event, Output, TransportKind};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::{Due, Liveness};
-use crate::session::stream_management::{NS_SM, Settled, StreamManagement, handled_count_too_high};
-use crate::supervisor::{Attempt, Loss, Next, Verdict};
+use crate::supervisor::{Attempt, Next};
 use crate::time::{Earliest, Instant, Timer};
 use crate::xml::Element;
 
@@ -27,21 +22,21 @@ use crate::xml::Element;
 pub(super) struct Connection {
     pub(super) link: Link,
     /// Until it is done.
-    negotiation: Option<Box<Negotiation>>,
+    pub(super) negotiation: Option<Box<Negotiation>>,
     /// The name that the server's certificate must be valid for.
-    server_name: String,
-    encrypted: bool,
-    verified_tls: bool,
-    certificate: Option<ClientCertificate>,
-    certificate_requested: Option<bool>,
+    pub(super) server_name: String,
+    pub(super) encrypted: bool,
+    pub(super) verified_tls: bool,
+    pub(super) certificate: Option<ClientCertificate>,
+    pub(super) certificate_requested: Option<bool>,
     /// Something of the server's has arrived: a client certificate is not what it refuses any more.
-    answered: bool,
+    pub(super) answered: bool,
     /// Nothing came after the element that is being handled.
-    nothing_followed: bool,
+    pub(super) nothing_followed: bool,
     pub(super) online: bool,
     /// Once online, where the link does not see to it by itself.
     pub(super) liveness: Option<Liveness>,
-    timer: Option<(Instant, Timer)>,
+    pub(super) timer: Option<(Instant, Timer)>,
     pub(super) not_reading_since: Option<Instant>,
 }
 
@@ -61,7 +56,7 @@ impl Connection {
     }
 
     /// Whether the server asked for a client certificate, as far as anybody could tell.
-    fn asked_for_certificate(&self) -> Option<bool> {
+    pub(super) fn asked_for_certificate(&self) -> Option<bool> {
         self.link.certificate_requested().or(self.certificate_requested)
     }
 
@@ -450,449 +445,6 @@ impl Client {
         self.finish(Offline::Stopped);
     }
 
-    // ---- what the link reports
-
-    pub(super) fn link_event(&mut self, event: link::Event) {
-        match event {
-            link::Event::Opened => self.negotiate(negotiation::Event::Opened),
-            link::Event::Attached { jid } => self.attached(&jid),
-            link::Event::Restored => self.restored(),
-            link::Event::Element(element) => self.element(element),
-            link::Event::Delivery(token, stage) => self.delivery(token, stage),
-            link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-            link::Event::Closed(None) => self.finish(Offline::Stopped),
-            link::Event::Closed(Some(reason)) => self.finish(reason),
-        }
-    }
-
-    fn element(&mut self, element: Element) {
-        let now = self.now;
-        let Some((session, Some(connection), _)) = self.parts() else {
-            return;
-        };
-        if connection.negotiation.is_some() {
-            if !session.leaving {
-                self.negotiate(negotiation::Event::of(element));
-            } else if element.is(NS_SM, "resumed") {
-                // While leaving, what was under way does not matter any more, but for what the server says that it has.
-                if let Ok(resumed) = session.stream.resumed(now, &element) {
-                    for token in resumed.acked {
-                        self.delivery(token, Stage::Acked);
-                    }
-                }
-            }
-        } else if element.is(link::NS_STREAM, "error") {
-            self.finish(Offline::Ended(link::stream_error(element.root())));
-        } else if element.namespace() == NS_CLIENT {
-            self.stanza(element);
-        } else if StreamManagement::is_nonza(&element) {
-            self.stream_management(&element);
-        }
-        // Anything else at this level is an extension that we did not ask for (RFC 6120 §8.4).
-    }
-
-    /// One turn of the negotiation's table, and what follows from it.
-    fn negotiate(&mut self, event: negotiation::Event) {
-        let mut steps = Vec::new();
-        let (Some(session), Some(connection)) = (&mut self.session, &mut self.connection) else {
-            return;
-        };
-        let traits = connection.link.traits();
-        let certificate_requested = connection.asked_for_certificate();
-        let Some(negotiation) = &mut connection.negotiation else {
-            return;
-        };
-        let result = negotiation.handle(
-            event,
-            &mut Facts {
-                config: &self.config,
-                encrypted: connection.encrypted,
-                verified_tls: connection.verified_tls,
-                can_resume: traits.stream_management && session.stream.can_resume(self.now),
-                certificate: connection.certificate.as_ref(),
-                certificate_requested,
-                traits,
-                random: &mut self.random,
-                steps: &mut steps,
-            },
-        );
-        if result.is_err() {
-            connection.link.forget_unsent();
-        }
-        for step in steps {
-            self.step(step);
-        }
-        match result {
-            Ok(false) => {}
-            Ok(true) => {
-                let step_by = self.now + self.config.timeouts.negotiation;
-                let Some((session, Some(connection), _)) = self.parts() else {
-                    return;
-                };
-                let done = connection
-                    .negotiation
-                    .as_ref()
-                    .is_none_or(|negotiation| negotiation.is_online());
-                if done {
-                    connection.negotiation = None;
-                }
-                if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
-                }
-            }
-            Err(reason) => self.lose(reason),
-        }
-    }
-
-    fn step(&mut self, step: Step) {
-        let limits = self.config.limits.after_login();
-        let tls_by = self.now + self.config.timeouts.negotiation;
-        let wanted = self.config.stream_management.enabled;
-        let Some((session, Some(connection), mut cx)) = self.parts() else {
-            return;
-        };
-        match step {
-            Step::Send(element) => {
-                connection.link.send(Outgoing::new(&element, None));
-            }
-            Step::AskForTls => connection.link.ask_for_tls(),
-            Step::StartTls => {
-                let server_name = connection.server_name.clone();
-                connection.timer = Some((tls_by, Timer::Negotiation));
-                connection
-                    .link
-                    .start_tls(&mut cx, connection.nothing_followed, &server_name);
-            }
-            Step::Restart { from } => connection.link.restart(&mut cx, from.as_deref()),
-            Step::Warn(warning) => self.outputs.event(Event::Warning(warning)),
-            Step::Authenticated => connection.link.set_limits(limits),
-            Step::Offered(features) => {
-                let (transport, encrypted) = (connection.link.kind(), connection.encrypted);
-                self.outputs.event(Event::Offered {
-                    features,
-                    transport,
-                    encrypted,
-                });
-            }
-            Step::Online {
-                jid,
-                mechanism,
-                proof,
-                offers,
-            } => {
-                // An earlier session may have ended by itself, while there was no link to hear of it.
-                let left = session.stream.reset();
-                self.session_gone(left);
-                let Some((session, Some(connection), cx)) = self.parts() else {
-                    return;
-                };
-                session.jid = Some(jid);
-                if connection.link.traits().stream_management {
-                    if offers.stream_management && wanted {
-                        connection.link.send(Outgoing::raw(session.stream.enable(cx.now)));
-                    } else {
-                        session.stream.use_pings(cx.now);
-                    }
-                }
-                self.keeper.begun();
-                self.give_up_dormant();
-                self.online(mechanism, proof, offers, false);
-            }
-            Step::Resume => {
-                if let Some(resume) = session.stream.resume(cx.now) {
-                    connection.link.send(Outgoing::raw(resume));
-                }
-            }
-            Step::Resumed {
-                element,
-                mechanism,
-                proof,
-                offers,
-            } => match session.stream.resumed(cx.now, &element) {
-                Ok(resumed) => {
-                    // The server sends these again, with tokens of their own: each is answered once (RFC 6120 §8.2.3).
-                    for token in resumed.repeated {
-                        session.iq.answered_theirs(token);
-                    }
-                    for outgoing in resumed.resend {
-                        connection.link.send(outgoing);
-                    }
-                    let h = session.stream.acked_count();
-                    self.keeper.acked(h);
-                    self.keeper.whole();
-                    for token in resumed.acked {
-                        self.delivery(token, Stage::Acked);
-                    }
-                    for token in resumed.failed {
-                        self.delivery(token, Stage::Failed);
-                    }
-                    for token in resumed.unanswered {
-                        self.unanswered(token);
-                    }
-                    self.online(mechanism, proof, offers, true);
-                }
-                Err(error) => self.finish(Offline::Misbehaved(error)),
-            },
-            Step::NotResumed(element) => self.not_resumed(element.as_ref()),
-        }
-    }
-
-    fn online(&mut self, mechanism: &str, server_proof: ServerProof, offers: Offers, resumed: bool) {
-        let now = self.now;
-        let settings = self.config.liveness;
-        let Some((session, Some(connection), _)) = self.parts() else {
-            return;
-        };
-        let Some(jid) = session.jid.clone() else { return };
-        connection.online = true;
-        connection.link.set_max_bytes(offers.max_bytes);
-        session.max_bytes = offers.max_bytes;
-        session.supervisor.online(now);
-        session.client_state.online(offers.client_state, resumed);
-        if connection.link.traits().stream_management {
-            let mut liveness = Liveness::new(settings, now);
-            liveness.idle_seconds(offers.idle_seconds);
-            connection.liveness = Some(liveness);
-        }
-        let event = Event::Online {
-            jid,
-            mechanism: mechanism.to_string(),
-            server_proof,
-            resumed,
-            client_certificate_requested: connection.asked_for_certificate(),
-            round_trips: connection.link.round_trips(),
-            transport: connection.link.kind(),
-        };
-        self.outputs.event(event);
-        self.drop_too_large();
-        self.send_waiting();
-    }
-
-    /// A session that somebody else logged in to is ours now.
-    fn attached(&mut self, jid: &str) {
-        let Ok(jid) = Jid::from_server(jid) else { return };
-        if let Some(session) = &mut self.session {
-            session.jid = Some(jid);
-        }
-        self.restored();
-    }
-
-    /// A session goes on without a login on this link.
-    fn restored(&mut self) {
-        let limits = self.config.limits.after_login();
-        if let Some(connection) = &mut self.connection {
-            connection.negotiation = None;
-            connection.timer = None;
-            connection.link.set_limits(limits);
-        }
-        if let Some(session) = &mut self.session {
-            // From now on the link has it.
-            session.dormant = None;
-        }
-        self.keeper.whole();
-        self.online("", ServerProof::None, Offers::default(), true);
-    }
-
-    /// A request of the application's was given up.
-    pub(super) fn unanswered(&mut self, token: Token) {
-        if self.session.as_mut().is_some_and(|session| session.iq.cancel(token)) {
-            self.outputs.event(Event::IqDone {
-                token,
-                result: Err(IqError::Disconnected),
-            });
-        }
-    }
-
-    fn not_resumed(&mut self, element: Option<&Element>) {
-        let Some(session) = &mut self.session else { return };
-        let (condition, settled) = match element.map(|element| session.stream.resume_failed(element)) {
-            Some(Ok(not_resumed)) => {
-                self.keeper.acked(not_resumed.handled);
-                (not_resumed.condition, not_resumed.settled)
-            }
-            Some(Err(error)) => return self.finish(Offline::Misbehaved(error)),
-            None => (None, session.stream.reset()),
-        };
-        self.outputs.event(Event::Warning(Warning::NotResumed { condition }));
-        self.session_gone(settled);
-    }
-
-    // ---- the end of a link
-
-    /// Ends the link, and drops what was about to be said: it is not for a server that is being left, for it may hold
-    /// credentials.
-    pub(super) fn finish(&mut self, reason: Offline) {
-        if let Some(connection) = &mut self.connection {
-            connection.link.forget_unsent();
-        }
-        self.lose(reason);
-    }
-
-    /// The link is gone, or has to go: the server is told what it has to know, and then somebody decides whether there is
-    /// another.
-    fn lose(&mut self, reason: Offline) {
-        // In the same turn the link may have learnt how far stanzas came: that stays true.
-        for event in core::mem::take(&mut self.link_events) {
-            match event {
-                link::Event::Delivery(token, stage) => self.delivery(token, stage),
-                link::Event::Warning(warning) => self.outputs.event(Event::Warning(warning)),
-                link::Event::Opened
-                | link::Event::Attached { .. }
-                | link::Event::Restored
-                | link::Event::Element(_)
-                | link::Event::Closed(_) => {}
-            }
-        }
-        let error = stream_error(&reason);
-        if let Some((session, Some(connection), mut cx)) = self.parts() {
-            // A goodbye would end what is to be resumed (XEP-0198 §5).
-            let resumable = session.stream.is_resumable() && !session.leaving;
-            let tell = match &reason {
-                Offline::Connection(_) if resumable => false,
-                // RFC 6120 §4.9.1.1: a stream error is answered by closing the stream; BOSH has nothing more to say then.
-                Offline::Ended(_) => connection.link.traits().stream_management,
-                Offline::Connection(_)
-                | Offline::Stopped
-                | Offline::Tls(_)
-                | Offline::Login(_)
-                | Offline::Incompatible(_)
-                | Offline::Misbehaved(_) => deserves_goodbye(&reason),
-            };
-            connection.link.shut(&mut cx, Goodbye { tell, error });
-        }
-        // What the link says of its own end is what it is being told.
-        self.link_events.clear();
-        self.keep_link();
-        let Some(mut connection) = self.connection.take() else {
-            return;
-        };
-        let Some(leaving) = self.session.as_ref().map(|session| session.leaving) else {
-            return;
-        };
-        let misbehaved = matches!(reason, Offline::Misbehaved(_));
-        let verdict = if leaving {
-            // Whatever else broke on the way out: the application wanted to be offline, and is.
-            Verdict::GiveUp(match reason {
-                Offline::Connection(_) | Offline::Tls(_) | Offline::Ended(_) => Offline::Stopped,
-                Offline::Stopped | Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) => {
-                    reason.clone()
-                }
-            })
-        } else {
-            let location = self.session.as_ref().and_then(|session| session.stream.location());
-            let location = location.map(ToString::to_string);
-            let Some((supervisor, mut cx)) = self.supervisor() else {
-                return;
-            };
-            let loss = Loss {
-                reason: &reason,
-                was_online: connection.online,
-                verified: connection.verified_tls,
-                location: location.as_deref(),
-            };
-            supervisor.lost(&mut cx, loss)
-        };
-        let now = self.now;
-        let Some(session) = &mut self.session else { return };
-        if let Some(since) = connection.not_reading_since {
-            // Nobody could read an answer meanwhile: that time does not count.
-            session.iq.resumed(since, now);
-        }
-        if connection.online {
-            // What BOSH had not posted yet was never the old session's.
-            let unsent = connection.link.take_unsent();
-            let failed = connection.link.take_unacknowledged();
-            session.wait_first(unsent.into_iter());
-            for token in failed {
-                self.delivery(token, Stage::Failed);
-            }
-        }
-        // Also of a link that did not get so far: it may have asked for the earlier session.
-        self.link_lost(misbehaved);
-        let link = connection.link.id();
-        match verdict {
-            Verdict::GiveUp(reason) => {
-                self.settle_all();
-                self.outputs.push(Output::Close { link });
-                return self.over(reason);
-            }
-            Verdict::Another { .. } | Verdict::Retry { .. } => self.outputs.push(Output::Close { link }),
-        }
-        match verdict {
-            Verdict::GiveUp(_) => {}
-            Verdict::Another { redirected } => {
-                if let Some(to) = redirected {
-                    self.outputs.event(Event::Warning(Warning::Redirected { to }));
-                }
-                // Another place that is tried at once is no news to somebody who is not online anyway.
-                if connection.online {
-                    let now = self.now;
-                    self.interrupted(reason, Some(now));
-                }
-            }
-            Verdict::Retry { at, reason } => self.interrupted(reason, at),
-        }
-    }
-
-    /// What was on its way waits for the session to be resumed, or has come as far as it will.
-    fn link_lost(&mut self, misbehaved: bool) {
-        let now = self.now;
-        let Some(session) = &mut self.session else { return };
-        session.stream.link_lost(now);
-        // A BOSH session that was stored waits for its link; and nobody is asked again for what broke the protocol.
-        let lasts = session.dormant.is_some() || (session.stream.can_resume(now) && !misbehaved);
-        if session.jid.is_some() && !lasts {
-            let settled = session.stream.reset();
-            self.session_gone(settled);
-        }
-    }
-
-    fn interrupted(&mut self, reason: Offline, retry_at: Option<Instant>) {
-        let now = self.now;
-        let Some(session) = &mut self.session else { return };
-        let resumable = session.stream.can_resume(now);
-        self.outputs.event(Event::Interrupted {
-            reason,
-            retry_at,
-            resumable,
-        });
-    }
-
-    /// The server has forgotten the session: what was on its way in it has come as far as it will.
-    pub(super) fn session_gone(&mut self, lost: Settled) {
-        self.keeper.whole();
-        for token in lost.acked {
-            self.delivery(token, Stage::Acked);
-        }
-        for token in lost.failed {
-            self.delivery(token, Stage::Failed);
-        }
-        let Some(session) = &mut self.session else { return };
-        session.jid = None;
-        // What was said about the old session, and answers to what was asked in it, have no place in the next one.
-        let mut stale = Vec::new();
-        session.waiting.retain(|outgoing| {
-            let presence = outgoing.xml.starts_with("<presence");
-            let lasts = !presence && (outgoing.token.is_some() || outgoing.request.is_some());
-            if !lasts {
-                session.waiting_bytes = session.waiting_bytes.saturating_sub(outgoing.xml.len());
-                stale.extend(outgoing.token);
-            }
-            lasts
-        });
-        session.wait_first(lost.again.into_iter());
-        let waiting: Vec<_> = session.waiting.iter().filter_map(|outgoing| outgoing.request).collect();
-        for token in session.iq.forget(&waiting) {
-            self.outputs.event(Event::IqDone {
-                token,
-                result: Err(IqError::Disconnected),
-            });
-        }
-        for token in stale {
-            self.delivery(token, Stage::Failed);
-        }
-    }
-
     // ---- access
 
     /// The link, if it is that one: what arrives from a link that is gone is not for this one.
@@ -921,35 +473,4 @@ impl Client {
 fn unavailable() -> Option<Outgoing> {
     let presence = Element::builder(NS_CLIENT, "presence").attr("type", "unavailable");
     Some(Outgoing::new(&presence.build().ok()?, None))
-}
-
-/// What the server has to hear of its mistake (RFC 6120 §4.9.1): on BOSH there is no place for it.
-fn stream_error(reason: &Offline) -> Option<StreamErrorOut<'static>> {
-    let Offline::Misbehaved(error) = reason else {
-        return None;
-    };
-    let application = if let PeerMisbehaved::HandledCount { handled, sent } = error {
-        let too_high = handled_count_too_high(*handled, *sent).build();
-        too_high.ok().map(|element| element.to_xml())
-    } else {
-        None
-    };
-    Some(StreamErrorOut {
-        condition: error.condition(),
-        application,
-    })
-}
-
-/// Whether the server should hear that the session is over: not if it ended it, not if it cannot be trusted to be the
-/// one that the session began with, and not if the session is to be resumed.
-fn deserves_goodbye(reason: &Offline) -> bool {
-    match reason {
-        Offline::Login(_) | Offline::Incompatible(_) | Offline::Misbehaved(_) | Offline::Stopped => true,
-        Offline::Connection(error) => matches!(
-            error,
-            ConnectionError::Timeout { .. } | ConnectionError::RequestIdsExhausted
-        ),
-        Offline::Tls(error) => matches!(error, TlsError::NotOffered | TlsError::StartTlsRefused),
-        Offline::Ended(_) => false,
-    }
 }

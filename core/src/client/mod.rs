@@ -1,12 +1,16 @@
 //! The client: inputs in, outputs out. It owns the layers, and is the only place where they meet.
 //!
 //! - `mod.rs`: the contract: each input's way in, and the end of each turn.
-//! - `connection.rs`: one link: how it comes up, what it reports, how it is lost, and what follows.
+//! - `connection.rs`: one link: how it comes up, and what the host says of it.
+//! - `progress.rs`: what a link reports: the negotiation, and the session.
+//! - `loss.rs`: how a link is lost, and what follows.
 //! - `stanzas.rs`: what the application sends and is sent.
 //! - `keeper.rs`: what survives a process.
 
 mod connection;
 mod keeper;
+mod loss;
+mod progress;
 mod stanzas;
 
 use alloc::boxed::Box;
