@@ -301,7 +301,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
             break;
         }
         let may = if next < plan.messages {
-            account.open() < WINDOW
+            account.open() < window
         } else {
             calm && next <= last
         };
