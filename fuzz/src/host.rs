@@ -777,9 +777,13 @@ impl Host {
                     None if foreign => return,
                     None => panic!("{token} was never sent"),
                 };
+                // A stream may end before the host could say that a stanza was written; BOSH reports both itself.
+                let bosh = self.choices.way == Way::Bosh;
                 let fits = match stage {
                     Stage::Queued => sent.stage == Stage::Queued && !sent.promised,
                     // Once on each link: what is sent again after a resumption is written again.
+                    Stage::Sent if bosh => sent.stage == Stage::Queued,
+                    Stage::Acked if bosh => sent.stage == Stage::Sent,
                     Stage::Sent => sent.stage < Stage::Acked && sent.written_on < self.links,
                     Stage::Acked | Stage::Failed => sent.stage < Stage::Acked,
                 };
