@@ -130,13 +130,14 @@ fn after_end(end: &SessionEnd, plain: bool) -> After {
         | "not-authorized"
         | "policy-violation"
         | "restricted-xml"
-        | "not-well-formed"
         | "bad-format"
         | "bad-namespace-prefix"
         | "bad-request" => FINAL,
         condition if condition.starts_with("invalid-") || condition.starts_with("unsupported-") => FINAL,
         // Anybody who reads along can end a BOSH session, to make the client log in again where he listens.
         "item-not-found" if plain => FINAL,
+        // A server may put what was cut off on the old link before the first bytes of the resumed one: it passes.
+        "not-well-formed" => RETRY,
         // `system-shutdown`, `reset`, `resource-constraint` and others that pass; and what nobody knows.
         _ => RETRY,
     }

@@ -165,7 +165,7 @@ fn what_may_follow() {
         ("invalid-xml", false),
         ("item-not-found", true),
         ("not-authorized", false),
-        ("not-well-formed", false),
+        ("not-well-formed", true),
         ("other-request", true),
         ("policy-violation", false),
         ("remote-connection-failed", true),
