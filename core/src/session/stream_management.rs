@@ -12,8 +12,6 @@
 //! `resumption.rs` has what happens after a link, `wire.rs` the elements, `delay.rs` the stamp on what is sent again.
 
 mod delay;
-#[cfg(test)]
-mod random_tests;
 mod resumption;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! XEP-0198 line by line: counting, misbehaviour, when to ask; and pings in its place.
 
+mod random;
 mod resumption;
 
 use super::*;

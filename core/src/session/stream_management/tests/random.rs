@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::format;
 
-use super::*;
+use super::super::*;
 use crate::output::Stage;
 use crate::xml::XmlLimits;
 
