@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use epode::config::{Bosh, Liveness, MechanismPolicy, Reconnect, Timeouts};
-use epode::{Config, Credentials, Element, Event, Jid, Refused, Stage, TcpTls, Token, Warning, stanza};
+use epode::{Config, Credentials, Element, Event, Jid, Refused, Stage, TcpTls, Token, Warning};
 use epode_chaos::{Faults, HttpProfile, HttpTarget, Profile, Proxy, client_tls_from_pem, server_tls_from_pem};
 use epode_tokio::rustls::pki_types::pem::PemObject;
 use epode_tokio::rustls::pki_types::{CertificateDer, ServerName};
@@ -89,6 +89,16 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// A message that the server delivers and does not keep (XEP-0334): an archive of tens of thousands would be what is measured.
+fn numbered(to: &Jid, number: usize) -> Result<Element, epode::xml::InvalidXml> {
+    Element::builder("jabber:client", "message")
+        .attr("type", "chat")
+        .attr("to", &to.to_string())
+        .child(Element::builder("jabber:client", "body").text(&number.to_string()))
+        .child(Element::builder("urn:xmpp:hints", "no-permanent-store"))
+        .build()
 }
 
 /// As `--transport` has it.
@@ -306,7 +316,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
             calm && next <= last
         };
         if may && !full {
-            match sender.client.send(stanza::chat(&to, &next.to_string())?).await {
+            match sender.client.send(numbered(&to, next)?).await {
                 Ok(token) => {
                     account.numbers.insert(token, next);
                     behind_schedule(plan, next, &sender.proxy, &receiver.proxy);
