@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use epode::config::{Bosh, Liveness, MechanismPolicy, Reconnect, Timeouts};
+use epode::config::{Bosh, Liveness, MechanismPolicy, Persist, Reconnect, Timeouts};
 use epode::{Config, Credentials, Element, Event, Jid, Refused, Stage, TcpTls, Token, Warning, stanza};
 use epode_chaos::{Faults, HttpProfile, HttpTarget, Profile, Proxy, client_tls_from_pem, server_tls_from_pem};
 use epode_tokio::rustls::pki_types::pem::PemObject;
 use epode_tokio::rustls::pki_types::{CertificateDer, ServerName};
-use epode_tokio::{CallError, Client};
+use epode_tokio::{Builder, CallError, Client};
 use serde::Serialize;
 
 use crate::servers::Server;
 use crate::{Kind, Receiver, Transport};
 
-type Broken = Box<dyn Error>;
+pub(crate) type Broken = Box<dyn Error>;
 
 /// Messages that may wait for their acknowledgement. As XML they are less than a server reads at once (4 KiB): a connection that ends
 /// in the middle of a WebSocket frame makes Prosody 13 end the session that is resumed next as `not-well-formed`, for it puts the new
@@ -25,7 +26,7 @@ const WINDOW: usize = 20;
 /// On BOSH there is no such thing, and a round trip takes longer.
 const BOSH_WINDOW: usize = 100;
 /// Without a word from either client for so long, the run is stuck.
-const STUCK: Duration = Duration::from_secs(120);
+pub(crate) const STUCK: Duration = Duration::from_secs(120);
 /// Lines of the proxy's log that a failure shows.
 const TAIL: usize = 40;
 
@@ -39,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) profile: Kind,
     pub(crate) receiver: Receiver,
     pub(crate) crashes: usize,
+    pub(crate) kills: usize,
 }
 
 /// What became of it.
@@ -101,56 +103,29 @@ pub(crate) fn name(transport: Transport) -> &'static str {
     }
 }
 
-struct End {
-    client: Client,
-    proxy: Proxy,
-    onlines: usize,
-    resumed: usize,
+pub(crate) struct End {
+    pub(crate) client: Client,
+    pub(crate) proxy: Proxy,
+    pub(crate) onlines: usize,
+    pub(crate) resumed: usize,
     reasons: BTreeMap<String, usize>,
 }
 
 impl End {
-    async fn connect(server: &Server, plan: &Plan, user: &str, calm: bool, salt: u64) -> Result<Self, Broken> {
+    pub(crate) async fn connect(
+        server: &Server,
+        plan: &Plan,
+        user: &str,
+        calm: bool,
+        salt: u64,
+    ) -> Result<Self, Broken> {
         let seed = plan.seed ^ salt;
         let proxy = proxy(server, plan, calm, seed).await?;
         // No fault before the first login: it is the application's to repeat.
         proxy.pause_faults();
-        let jid: Jid = format!("{user}@localhost/chaos-{}", name(plan.transport)).parse()?;
-        let config = Config::builder(jid)
-            .credentials(Credentials::password("pw"))
-            .mechanisms(MechanismPolicy::default())
-            .reconnect(Reconnect {
-                first: Duration::from_millis(50),
-                second: Duration::from_millis(100),
-                longest: Duration::from_secs(1),
-                ..Reconnect::default()
-            })
-            .liveness(Liveness {
-                ask_after: Some(Duration::from_secs(5)),
-                answer_within: Duration::from_secs(5),
-                keep_alive_after: None,
-            })
-            .timeouts(Timeouts {
-                connect: Duration::from_secs(10),
-                negotiation: Duration::from_secs(10),
-                ..Timeouts::default()
-            });
-        let config = match plan.transport {
-            Transport::StartTls => config.tcp("localhost", server.address("starttls")?.port(), TcpTls::StartTls),
-            Transport::DirectTls => config.tcp("localhost", server.address("direct_tls")?.port(), TcpTls::Direct),
-            Transport::WebSocket => config.websocket(server.text("websocket")?),
-            // The last request is acknowledged with the answer to the next.
-            Transport::Bosh => config.transport(epode::config::Transport::Bosh(Bosh {
-                wait: 2,
-                ..Bosh::new(server.text("bosh")?)
-            })),
-        };
         let mut bytes = [0; 32];
         fastrand::Rng::with_seed(seed).fill(&mut bytes);
-        let authority = CertificateDer::from_pem_file(server.pki.join("server-ca.crt"))?;
-        let client = Client::builder(config.build()?)
-            .add_root(authority)?
-            .resolve("localhost", proxy.address())
+        let client = builder(server, plan.transport, user, Persist::Off, proxy.address())?
             .seed(bytes)
             .connect()
             .await?;
@@ -175,7 +150,7 @@ impl End {
     }
 
     /// Counts sessions, and why they ended; an error where there is no way on.
-    fn note(&mut self, event: &Event) -> Result<(), Broken> {
+    pub(crate) fn note(&mut self, event: &Event) -> Result<(), Broken> {
         if let Event::Online { resumed, .. } = event {
             self.onlines += 1;
             self.resumed += usize::from(*resumed);
@@ -192,7 +167,61 @@ impl End {
     }
 }
 
-async fn proxy(server: &Server, plan: &Plan, calm: bool, seed: u64) -> Result<Proxy, Broken> {
+/// A client of that user, through the proxy at `address`.
+pub(crate) fn builder(
+    server: &Server,
+    transport: Transport,
+    user: &str,
+    persist: Persist,
+    address: SocketAddr,
+) -> Result<Builder, Broken> {
+    let jid: Jid = format!("{user}@localhost/chaos-{}", name(transport)).parse()?;
+    let config = Config::builder(jid)
+        .persist(persist)
+        .credentials(Credentials::password("pw"))
+        .mechanisms(MechanismPolicy::default())
+        .reconnect(Reconnect {
+            first: Duration::from_millis(50),
+            second: Duration::from_millis(100),
+            longest: Duration::from_secs(1),
+            ..Reconnect::default()
+        })
+        .liveness(Liveness {
+            ask_after: Some(Duration::from_secs(5)),
+            answer_within: Duration::from_secs(5),
+            keep_alive_after: None,
+        })
+        .timeouts(Timeouts {
+            connect: Duration::from_secs(10),
+            negotiation: Duration::from_secs(10),
+            ..Timeouts::default()
+        });
+    let config = match transport {
+        Transport::StartTls => config.tcp("localhost", server.address("starttls")?.port(), TcpTls::StartTls),
+        Transport::DirectTls => config.tcp("localhost", server.address("direct_tls")?.port(), TcpTls::Direct),
+        Transport::WebSocket => config.websocket(server.text("websocket")?),
+        // The last request is acknowledged with the answer to the next.
+        Transport::Bosh => config.transport(epode::config::Transport::Bosh(Bosh {
+            wait: 2,
+            ..Bosh::new(server.text("bosh")?)
+        })),
+    };
+    let authority = CertificateDer::from_pem_file(server.pki.join("server-ca.crt"))?;
+    Ok(Client::builder(config.build()?)
+        .add_root(authority)?
+        .resolve("localhost", address))
+}
+
+/// How many messages may wait for their acknowledgement.
+pub(crate) fn window(transport: Transport) -> usize {
+    if transport == Transport::Bosh {
+        BOSH_WINDOW
+    } else {
+        WINDOW
+    }
+}
+
+pub(crate) async fn proxy(server: &Server, plan: &Plan, calm: bool, seed: u64) -> Result<Proxy, Broken> {
     let target = server.address(match plan.transport {
         Transport::StartTls => "starttls",
         Transport::DirectTls => "direct_tls",
@@ -201,6 +230,7 @@ async fn proxy(server: &Server, plan: &Plan, calm: bool, seed: u64) -> Result<Pr
     if plan.transport != Transport::Bosh {
         let profile = match plan.profile {
             _ if calm => Profile::calm(),
+            Kind::Calm => Profile::calm(),
             Kind::Rough => Profile::rough(),
             Kind::Cuts => Profile::both(Faults {
                 cut_after: 0.5,
@@ -212,6 +242,7 @@ async fn proxy(server: &Server, plan: &Plan, calm: bool, seed: u64) -> Result<Pr
     }
     let profile = match plan.profile {
         _ if calm => HttpProfile::calm(),
+        Kind::Calm => HttpProfile::calm(),
         Kind::Rough => HttpProfile::rough(),
         Kind::Cuts => HttpProfile {
             reset: 0.05,
@@ -285,11 +316,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
     let mut full = false;
     // One more than asked for, once the network is calm: when it is here, what came before it is here or lost.
     let last = plan.messages;
-    let window = if plan.transport == Transport::Bosh {
-        BOSH_WINDOW
-    } else {
-        WINDOW
-    };
+    let window = window(plan.transport);
     loop {
         let next = account.numbers.len();
         let calm = next >= plan.messages && account.open() == 0;
