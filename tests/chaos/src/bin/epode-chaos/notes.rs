@@ -38,7 +38,7 @@ pub(crate) enum Note {
     Interrupted(String),
     /// The client gave up.
     GaveUp(String),
-    /// Everything is settled.
+    /// The last message is acknowledged.
     Done,
 }
 
@@ -250,6 +250,13 @@ impl Account {
     /// Messages whose end the client owes.
     pub(crate) fn open(&self) -> usize {
         self.held.values().filter(|held| held.end.is_none()).count()
+    }
+
+    /// Which these are. Ends come in order: once the last message has one, these had theirs too, in a process that was killed before
+    /// it looked, and nobody tells it again.
+    pub(crate) fn untold(&self) -> Vec<(usize, usize)> {
+        let open = self.held.values().filter(|held| held.end.is_none());
+        open.map(|held| held.message).collect()
     }
 
     /// Which attempt the next one with this number is.
