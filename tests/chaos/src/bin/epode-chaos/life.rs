@@ -11,7 +11,7 @@ use epode::{Element, Event, Jid, Refused, Stage, Warning, stanza};
 use epode_tokio::{CallError, FileStore, Handle};
 
 use crate::Transport;
-use crate::notes::{Account, Note};
+use crate::notes::{Account, CANNOT_BE_RESUMED, Note};
 use crate::run::{Broken, builder, window};
 use crate::servers::Server;
 
@@ -177,7 +177,7 @@ fn heard(event: &Event) -> Option<Note> {
         return Some(Note::Online { resumed: *resumed });
     }
     if let Event::Interrupted { reason, resumable, .. } = event {
-        let lost = if *resumable { "" } else { " (cannot be resumed)" };
+        let lost = if *resumable { "" } else { CANNOT_BE_RESUMED };
         return Some(Note::Interrupted(format!("{reason}{lost}")));
     }
     if let Event::Warning(Warning::NotResumed { condition }) = event {
