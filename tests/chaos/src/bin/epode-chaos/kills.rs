@@ -195,6 +195,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
     receiver.proxy.resume_faults();
     let mut arrivals = Arrivals::new();
     let mut wrong = Vec::new();
+    let mut kills = 0;
     for life in 0..=plan.kills {
         let is_last = life == plan.kills;
         // So that there is something to do in each life.
@@ -248,6 +249,7 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
             }
         }
         process.kill()?;
+        kills += usize::from(!is_last);
         if !wrong.is_empty() {
             break;
         }
@@ -266,7 +268,11 @@ pub(crate) async fn run(plan: &Plan) -> Result<Outcome, Broken> {
     }
     let cuts = sender.statistics().cuts + receiver.proxy.statistics().cuts;
     let kept = receiver.onlines == 1 + receiver.resumed;
+    let account_lives = account.lives;
     let mut outcome = judge(plan, account, &arrivals, kept, wrong);
+    // Some of them before the process had noted that it lives.
+    outcome.never_online += (kills + 1).saturating_sub(account_lives);
+    outcome.kills = kills;
     outcome.cuts = cuts;
     outcome.seconds = began.elapsed().as_secs();
     let notes: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -340,7 +346,6 @@ fn judge(plan: &Plan, account: Account, arrivals: &Arrivals, receiver_kept: bool
     Outcome {
         transport: name(plan.transport),
         messages: account.numbers(),
-        kills: account.lives.saturating_sub(1),
         restored: account.resumed,
         not_restored: account.new.saturating_sub(1),
         never_online: account.never_online,
