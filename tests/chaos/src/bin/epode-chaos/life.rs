@@ -11,7 +11,7 @@ use epode::{Element, Event, Jid, Refused, Stage, Warning, stanza};
 use epode_tokio::{CallError, FileStore, Handle};
 
 use crate::Transport;
-use crate::notes::{Account, Note};
+use crate::notes::{Account, CANNOT_BE_RESUMED, Note};
 use crate::run::{Broken, builder, window};
 use crate::servers::Server;
 
@@ -86,33 +86,9 @@ pub(crate) async fn live(life: &Life) -> Result<(), Broken> {
     // The last message of all: a number of its own, which may be sent more than once.
     let mut probe = None;
     loop {
-        let next = notes.account.next_number(life.until);
-        let (next, is_probe) = match next {
-            // In a life that has nothing of its own to send, the probe comes first.
-            Some(number) => (Some(number), false),
-            None if life.is_last && (probe.is_none()) => (Some(life.until), true),
-            None => (None, false),
-        };
-        if let Some(number) = next.filter(|_| !full && notes.account.open() < window) {
-            let attempt = notes.account.next_attempt(number);
-            notes.write(&Note::Sending(number, attempt))?;
-            match client.send(stanza::chat(&to, &format!("{number} {attempt}"))?).await {
-                Ok(token) => {
-                    notes.write(&Note::Sent(token.0))?;
-                    // A number that turned out to be needed again comes before the probe.
-                    probe = is_probe.then_some((number, attempt));
-                    has_token = true;
-                }
-                Err(CallError::Refused(Refused::Full)) => {
-                    notes.account.again.insert(number);
-                    full = true;
-                }
-                Err(error) => return Err(error.into()),
-            }
-            continue;
-        }
         if let Some(sent) = probe
-            && notes.account.open() == 0
+            && notes.account.again.is_empty()
+            && notes.account.ended.contains_key(&sent)
         {
             if notes.account.ended.get(&sent) == Some(&Stage::Acked) {
                 notes.write(&Note::Done)?;
@@ -122,11 +98,20 @@ pub(crate) async fn live(life: &Life) -> Result<(), Broken> {
             probe = None;
             continue;
         }
+        // A number that turned out to be needed again comes before the last one.
+        let next = match notes.account.next_number(life.until) {
+            Some(number) => Some((number, false)),
+            None if life.is_last && probe.is_none() => Some((life.until, true)),
+            None => None,
+        };
+        let next = next.filter(|_| !full && notes.account.open() < window);
         if wants_ping && has_token {
             wants_ping = false;
             pings = Some(tokio::spawn(twice(client.handle())));
         }
         tokio::select! {
+            // What was told is noted first: the client has no way to know what a process that is killed had not looked at yet.
+            biased;
             event = client.next() => {
                 let Some(event) = event else { return Err("the events ended".into()) };
                 match heard(&event) {
@@ -145,6 +130,20 @@ pub(crate) async fn live(life: &Life) -> Result<(), Broken> {
                 pings = None;
                 if answered? {
                     notes.write(&Note::Resumable)?;
+                }
+            }
+            () = std::future::ready(()), if next.is_some() => {
+                let Some((number, is_probe)) = next else { continue };
+                let attempt = notes.account.next_attempt(number);
+                notes.write(&Note::Sending(number, attempt))?;
+                match client.send(stanza::chat(&to, &format!("{number} {attempt}"))?).await {
+                    Ok(token) => {
+                        notes.write(&Note::Sent(token.0))?;
+                        probe = is_probe.then_some((number, attempt));
+                        has_token = true;
+                    }
+                    Err(CallError::Refused(Refused::Full)) => full = true,
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
@@ -178,7 +177,7 @@ fn heard(event: &Event) -> Option<Note> {
         return Some(Note::Online { resumed: *resumed });
     }
     if let Event::Interrupted { reason, resumable, .. } = event {
-        let lost = if *resumable { "" } else { " (cannot be resumed)" };
+        let lost = if *resumable { "" } else { CANNOT_BE_RESUMED };
         return Some(Note::Interrupted(format!("{reason}{lost}")));
     }
     if let Event::Warning(Warning::NotResumed { condition }) = event {

@@ -51,6 +51,10 @@ struct Options {
     /// nothing: only the profile cuts.
     #[arg(long, default_value_t = 0, conflicts_with = "crashes")]
     kills: usize,
+    /// With --kills: ends that the client told, and that nobody had looked at when it was killed, may stay untold. They are counted,
+    /// and the messages must have arrived.
+    #[arg(long, requires = "kills")]
+    allow_untold: bool,
     /// Be the sender that is killed: its folder.
     #[arg(long, hide = true, requires = "life_address")]
     life_in: Option<PathBuf>,
@@ -147,6 +151,7 @@ fn main() -> ExitCode {
             receiver: options.receiver,
             crashes: options.crashes,
             kills: options.kills,
+            allow_untold: options.allow_untold,
         };
         let ended = if plan.kills > 0 {
             runtime.block_on(kills::run(&plan)).map(|outcome| {
@@ -209,6 +214,9 @@ fn replay(plan: &Plan) -> String {
         command += &format!(" --kills {}", plan.kills);
     } else {
         command += &format!(" --cuts {}", plan.cuts);
+    }
+    if plan.allow_untold {
+        command += " --allow-untold";
     }
     if plan.crashes > 0 {
         command += &format!(" --crashes {}", plan.crashes);

@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use epode::Stage;
 
+/// How the reason of a link ends whose session ended with it.
+pub(crate) const CANNOT_BE_RESUMED: &str = " (cannot be resumed)";
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
@@ -38,7 +41,7 @@ pub(crate) enum Note {
     Interrupted(String),
     /// The client gave up.
     GaveUp(String),
-    /// Everything is settled.
+    /// The last message is acknowledged.
     Done,
 }
 
@@ -159,6 +162,8 @@ impl Account {
             Note::Resumable => self.resumable = true,
             Note::NotRestored(why) => self.reason(format!("NOT RESTORED: {why}")),
             Note::NotResumed(why) => self.reason(format!("NOT RESUMED: {why}")),
+            // On BOSH this is how a server ends a session.
+            Note::Interrupted(why) if why.ends_with(CANNOT_BE_RESUMED) => self.reason(why.clone()),
             Note::Interrupted(why) => *self.reasons.entry(why.clone()).or_default() += 1,
             Note::GaveUp(why) => self.wrong.push(format!("the sender gave up: {why}")),
             Note::Done => self.is_done = true,
@@ -250,6 +255,13 @@ impl Account {
     /// Messages whose end the client owes.
     pub(crate) fn open(&self) -> usize {
         self.held.values().filter(|held| held.end.is_none()).count()
+    }
+
+    /// Which these are. Ends come in order: once the last message has one, these had theirs too, in a process that was killed before
+    /// it looked, and nobody tells it again.
+    pub(crate) fn untold(&self) -> Vec<(usize, usize)> {
+        let open = self.held.values().filter(|held| held.end.is_none());
+        open.map(|held| held.message).collect()
     }
 
     /// Which attempt the next one with this number is.

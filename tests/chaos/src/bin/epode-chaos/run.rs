@@ -44,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) receiver: Receiver,
     pub(crate) crashes: usize,
     pub(crate) kills: usize,
+    pub(crate) allow_untold: bool,
 }
 
 /// What became of it.
