@@ -303,7 +303,7 @@ pub enum Event {
     Online {
         /// The full JID that the server bound (RFC 6120 §7.6).
         jid: Jid,
-        /// The SASL mechanism, as `EXTERNAL`.
+        /// The SASL mechanism, as `EXTERNAL`; empty where a BOSH session goes on, for which nobody logs in.
         mechanism: String,
         /// The server proved that it knows the password too (mechanisms with mutual authentication only).
         server_proof: ServerProof,

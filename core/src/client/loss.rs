@@ -103,23 +103,18 @@ impl Client {
         // Also of a link that did not get so far: it may have asked for the earlier session.
         self.link_lost(misbehaved);
         let link = connection.link.id();
-        match verdict {
-            Verdict::GiveUp(reason) => {
-                self.settle_all();
-                self.outputs.push(Output::Close { link });
-                return self.over(reason);
-            }
-            Verdict::Another { .. } | Verdict::Retry { .. } => self.outputs.push(Output::Close { link }),
+        if matches!(verdict, Verdict::GiveUp(_)) {
+            self.settle_all();
         }
+        self.outputs.push(Output::Close { link });
         match verdict {
-            Verdict::GiveUp(_) => {}
+            Verdict::GiveUp(reason) => self.over(reason),
             Verdict::Another { redirected } => {
                 if let Some(to) = redirected {
                     self.outputs.event(Event::Warning(Warning::Redirected { to }));
                 }
                 // Another place that is tried at once is no news to somebody who is not online anyway.
                 if connection.online {
-                    let now = self.now;
                     self.interrupted(reason, Some(now));
                 }
             }
@@ -128,7 +123,7 @@ impl Client {
     }
 
     /// What was on its way waits for the session to be resumed, or has come as far as it will.
-    pub(super) fn link_lost(&mut self, misbehaved: bool) {
+    fn link_lost(&mut self, misbehaved: bool) {
         let now = self.now;
         let Some(session) = &mut self.session else { return };
         session.stream.link_lost(now);

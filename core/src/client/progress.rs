@@ -30,7 +30,7 @@ impl Client {
         }
     }
 
-    pub(super) fn element(&mut self, element: Element) {
+    fn element(&mut self, element: Element) {
         let now = self.now;
         let Some((session, Some(connection), _)) = self.parts() else {
             return;
@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    pub(super) fn step(&mut self, step: Step) {
+    fn step(&mut self, step: Step) {
         let limits = self.config.limits.after_login();
         let tls_by = self.now + self.config.timeouts.negotiation;
         let wanted = self.config.stream_management.enabled;
@@ -202,7 +202,7 @@ impl Client {
         }
     }
 
-    pub(super) fn online(&mut self, mechanism: &str, server_proof: ServerProof, offers: Offers, resumed: bool) {
+    fn online(&mut self, mechanism: &str, server_proof: ServerProof, offers: Offers, resumed: bool) {
         let now = self.now;
         let settings = self.config.liveness;
         let Some((session, Some(connection), _)) = self.parts() else {
@@ -234,7 +234,7 @@ impl Client {
     }
 
     /// A session that somebody else logged in to is ours now.
-    pub(super) fn attached(&mut self, jid: &str) {
+    fn attached(&mut self, jid: &str) {
         let Ok(jid) = Jid::from_server(jid) else { return };
         if let Some(session) = &mut self.session {
             session.jid = Some(jid);
@@ -243,7 +243,7 @@ impl Client {
     }
 
     /// A session goes on without a login on this link.
-    pub(super) fn restored(&mut self) {
+    fn restored(&mut self) {
         let limits = self.config.limits.after_login();
         if let Some(connection) = &mut self.connection {
             connection.negotiation = None;
@@ -268,7 +268,7 @@ impl Client {
         }
     }
 
-    pub(super) fn not_resumed(&mut self, element: Option<&Element>) {
+    fn not_resumed(&mut self, element: Option<&Element>) {
         let Some(session) = &mut self.session else { return };
         let (condition, settled) = match element.map(|element| session.stream.resume_failed(element)) {
             Some(Ok(not_resumed)) => {
