@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::config::Credentials;
+use crate::sasl::{ChannelBindingType, DerivedKey};
 use crate::secret::Secret;
 use crate::xml::Element;
 
@@ -23,6 +25,11 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct QueryId(pub u64);
+
+/// One derivation of a key that the host runs. Ids are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
+pub struct JobId(pub u64);
 
 /// A stanza of the application's, or a request to it: what ties a later event to its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +51,12 @@ impl fmt::Display for RequestId {
 impl fmt::Display for QueryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "query {}", self.0)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "job {}", self.0)
     }
 }
 
@@ -173,6 +186,25 @@ pub enum Input<'a> {
         /// The token of its event.
         token: Token,
     },
+    /// A `DeriveKey` is done. One that nobody waits for any more is ignored.
+    Derived {
+        /// The job of the `DeriveKey`.
+        job: JobId,
+        /// What [`Derivation::run`](crate::Derivation::run) gave.
+        key: DerivedKey,
+    },
+    /// From the next login on these are the credentials: an access token that was renewed, a password that was changed. They
+    /// must be for the same account.
+    Provide {
+        /// The credentials.
+        credentials: Credentials,
+    },
+    /// Answers an [`Event::Task`](crate::Event::Task): the first begins the task (XEP-0388 §2.6.4, `next`), each further
+    /// one goes on with it (`task-data`).
+    Task {
+        /// The task's own element, if it has one to say.
+        payload: Option<Element>,
+    },
     /// The deadline passed. Early or twice is harmless.
     Tick,
     /// Send a message or a presence. The token follows its delivery ([`Event::Delivery`](crate::Event::Delivery)).
@@ -222,6 +254,9 @@ impl Input<'_> {
             Self::Foreground(_) => "Foreground",
             Self::Pause { .. } => "Pause",
             Self::Handled { .. } => "Handled",
+            Self::Derived { .. } => "Derived",
+            Self::Provide { .. } => "Provide",
+            Self::Task { .. } => "Task",
             Self::Tick => "Tick",
             Self::Send { .. } => "Send",
             Self::Request { .. } => "Request",
@@ -267,6 +302,10 @@ impl fmt::Debug for Input<'_> {
             Self::Foreground(foreground) => shown.field("foreground", foreground),
             Self::Pause { seconds } => shown.field("seconds", seconds),
             Self::Handled { token } => shown.field("token", token),
+            Self::Derived { job, key } => shown.field("job", job).field("key", key),
+            Self::Provide { credentials } => shown.field("credentials", credentials),
+            // What a second factor is answered with is a secret.
+            Self::Task { payload } => shown.field("payload", &payload.as_ref().map(Element::name)),
             Self::Send { stanza } => shown.field("stanza", stanza),
             Self::Request { iq, timeout } => shown.field("iq", iq).field("timeout", timeout),
             Self::Respond { token, result } => shown.field("token", token).field("result", result),
@@ -297,6 +336,8 @@ pub struct LinkInfo {
     pub alpn: Option<String>,
     /// The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 §3.1).
     pub subprotocol: Option<String>,
+    /// What a login on this connection can be bound to.
+    pub channel_bindings: ChannelBindings,
 }
 
 impl LinkInfo {
@@ -307,6 +348,50 @@ impl LinkInfo {
             verified: Verified::Host { name: name.into() },
             ..Self::default()
         }
+    }
+}
+
+/// The channel bindings of one TLS connection, as far as the host can know them. They change with every connection: a host
+/// whose HTTP library opens several for one BOSH session can give `tls_server_end_point` only.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize), serde(default))]
+pub struct ChannelBindings {
+    /// RFC 9266: 32 bytes, exported with the label `EXPORTER-Channel-Binding` and an empty context. With TLS 1.2 only where
+    /// the extended master secret (RFC 7627) was negotiated.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_bytes"))]
+    pub tls_exporter: Option<Vec<u8>>,
+    /// RFC 5929 §3: the first Finished message of the handshake. Never with TLS 1.3, and with TLS 1.2 only where the extended
+    /// master secret was negotiated.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_bytes"))]
+    pub tls_unique: Option<Vec<u8>>,
+    /// RFC 5929 §4: the hash of the server's certificate, by the hash function of its signature, or SHA-256 where that is
+    /// MD5 or SHA-1. A signature without such a hash (Ed25519) has none.
+    #[cfg_attr(feature = "record", serde(with = "crate::record::optional_bytes"))]
+    pub tls_server_end_point: Option<Vec<u8>>,
+}
+
+impl ChannelBindings {
+    /// The data of a type. An empty one is none.
+    pub fn get(&self, of: ChannelBindingType) -> Option<&[u8]> {
+        let data = match of {
+            ChannelBindingType::TlsExporter => &self.tls_exporter,
+            ChannelBindingType::TlsUnique => &self.tls_unique,
+            ChannelBindingType::TlsServerEndPoint => &self.tls_server_end_point,
+        };
+        data.as_deref().filter(|data| !data.is_empty())
+    }
+
+    /// Whether there is any.
+    pub fn is_empty(&self) -> bool {
+        ChannelBindingType::ALL.iter().all(|of| self.get(*of).is_none())
+    }
+}
+
+/// Shows which there are.
+impl fmt::Debug for ChannelBindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let there = ChannelBindingType::ALL.iter().filter(|of| self.get(**of).is_some());
+        f.debug_set().entries(there.map(|of| of.name())).finish()
     }
 }
 

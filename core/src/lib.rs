@@ -149,11 +149,12 @@ pub use client::Client;
 pub use config::{Config, ConfigBuilder, ConfigError, Credentials, TlsPolicy};
 pub use error::{IqError, Offline, Refused, Warning};
 pub use input::{
-    Answer, Failure, Input, LinkId, LinkInfo, Network, QueryId, RequestId, Slot, SrvRecord, StanzaError,
-    StanzaErrorType, TlsFacts, Token, Verified,
+    Answer, ChannelBindings, Failure, Input, JobId, LinkId, LinkInfo, Network, QueryId, RequestId, Slot, SrvRecord,
+    StanzaError, StanzaErrorType, TlsFacts, Token, Verified,
 };
 pub use jid::{BareJid, Jid};
-pub use output::{Endpoint, Event, Output, Question, ServerProof, Stage, TcpTls, TransportKind};
+pub use output::{Endpoint, Event, Output, Question, SaslProfile, ServerProof, Stage, TcpTls, TransportKind};
+pub use sasl::{ChannelBindingType, Derivation, DerivedKey, NotAKey, ScramHash};
 pub use secret::Secret;
 pub use session::stanza;
 pub use time::{Instant, Timer};

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::error::{IqError, Offline, Warning};
-use crate::input::{LinkId, QueryId, RequestId, Slot, Token};
+use crate::input::{JobId, LinkId, QueryId, RequestId, Slot, Token};
 use crate::jid::Jid;
+use crate::sasl::{ChannelBindingType, Derivation};
 use crate::secret::Secret;
 use crate::time::Instant;
 use crate::xml::Element;
@@ -103,6 +104,14 @@ pub enum Output {
         /// The link.
         link: LinkId,
     },
+    /// Run this, away from where it would keep others waiting, and say `Derived`. Only where the configuration asks for it
+    /// ([`KeyDerivation::Host`](crate::config::KeyDerivation)).
+    DeriveKey {
+        /// The job.
+        job: JobId,
+        /// The computation: [`Derivation::run`] does it.
+        derivation: Derivation,
+    },
     /// Give it to the application.
     Event(Event),
 }
@@ -173,6 +182,11 @@ impl fmt::Debug for Output {
                 .field("request", request)
                 .finish(),
             Self::Close { link } => f.debug_struct("Close").field("link", link).finish(),
+            Self::DeriveKey { job, derivation } => f
+                .debug_struct("DeriveKey")
+                .field("job", job)
+                .field("derivation", derivation)
+                .finish(),
             Self::Event(event) => f.debug_tuple("Event").field(event).finish(),
         }
     }
@@ -307,6 +321,12 @@ pub enum Event {
         mechanism: String,
         /// The server proved that it knows the password too (mechanisms with mutual authentication only).
         server_proof: ServerProof,
+        /// What the login is bound to, if it is.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        channel_binding: Option<ChannelBindingType>,
+        /// By which protocol the login was done; `None` where nobody logged in.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        profile: Option<SaslProfile>,
         /// An earlier session goes on; nothing was lost.
         resumed: bool,
         /// Whether the server asked for a client certificate, where the host could tell.
@@ -337,6 +357,18 @@ pub enum Event {
         transport: TransportKind,
         /// TLS protects it.
         encrypted: bool,
+    },
+    /// The server wants something more before the login is complete (XEP-0388 §2.6.4), which the configuration says the
+    /// application can do. Answer with [`Input::Task`](crate::Input::Task), or `Stop`.
+    Task {
+        /// The task.
+        task: String,
+        /// What the server says within the task; `None` where it is to begin.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        payload: Option<Element>,
+        /// The server's text for the user: not to be trusted; at most 1,024 characters.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        text: Option<String>,
     },
     /// The client will not try any more: exactly once for each `Start`, and the last event before the next one.
     Offline {
@@ -392,6 +424,24 @@ pub enum ServerProof {
     Verified,
     /// The mechanism has no such proof: TLS alone vouches for the server.
     None,
+    /// The mechanism has one and the server left it out, which
+    /// [`allow_missing_ht_server_proof`](crate::config::MechanismPolicy) allows.
+    Absent,
+}
+
+/// By which protocol a login is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum SaslProfile {
+    /// RFC 6120 §6.
+    Sasl1,
+    /// XEP-0388.
+    Sasl2,
 }
 
 /// How far a stanza has come.
@@ -480,12 +530,14 @@ fn weight(output: &Output) -> usize {
             | Event::IqDone { result: Err(_), .. }
             | Event::Delivery { .. }
             | Event::Writable
+            | Event::Task { .. }
             | Event::Warning(_),
         )
         | Output::Resolve { .. }
         | Output::Connect { .. }
         | Output::StartTls { .. }
         | Output::Abandon { .. }
+        | Output::DeriveKey { .. }
         | Output::Close { .. } => 0,
     };
     payload.saturating_add(size_of::<Output>())

@@ -245,7 +245,14 @@ impl Client {
     fn read_certificate(&mut self, info: &LinkInfo) -> Option<ClientCertificate> {
         let shown = match &self.config.credentials {
             Credentials::Certificate { der, .. } => der.as_deref().or(info.client_certificate.as_deref()),
-            Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } | Credentials::Nothing => None,
+            Credentials::Password { .. }
+            | Credentials::CertificateAndPassword { .. }
+            | Credentials::ScramKey { .. }
+            | Credentials::AccessToken { .. }
+            | Credentials::KeptToken
+            | Credentials::Anonymous
+            | Credentials::NewAccount { .. }
+            | Credentials::Nothing => None,
         };
         let certificate = ClientCertificate::from_der(shown.filter(|_| info.encrypted)?);
         if certificate.is_err() {

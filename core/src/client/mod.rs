@@ -168,6 +168,8 @@ impl Client {
             Input::Foreground(foreground) => self.foreground(foreground),
             Input::Pause { seconds } => self.pause(seconds),
             Input::Handled { token } => self.handled(token)?,
+            Input::Derived { .. } | Input::Provide { .. } => {}
+            Input::Task { .. } => return Err(Refused::Misuse(Misuse::NoTask)),
             Input::Tick => self.tick(),
             Input::Send { stanza } => given = Some(self.send(stanza)?),
             Input::Request { iq, timeout } => given = Some(self.request(iq, timeout)?),

@@ -223,6 +223,8 @@ impl Client {
             jid,
             mechanism: mechanism.to_string(),
             server_proof,
+            channel_binding: None,
+            profile: None,
             resumed,
             client_certificate_requested: connection.asked_for_certificate(),
             round_trips: connection.link.round_trips(),

@@ -105,6 +105,10 @@ pub enum Misuse {
     UnknownToken,
     /// `Restore` after the first `Start`, or twice for one slot.
     TooLateToRestore,
+    /// `Task` where no task waits for the application.
+    NoTask,
+    /// `Provide` with credentials that cannot log in to this account.
+    CredentialsOfAnother,
 }
 
 /// Why a client is offline, by who is to blame. Each displays as a sentence for a person.
@@ -291,6 +295,52 @@ pub enum LoginError {
         /// What failed.
         error: SaslError,
     },
+    /// The access token was refused, and the server said why in the way of RFC 7628 §3.2.2.
+    TokenRefused {
+        /// The mechanism.
+        mechanism: String,
+        /// The condition, as `not-authorized`.
+        condition: String,
+        /// The status, as `invalid_token`: the server's text, at most 256 characters, like the next two.
+        status: Option<String>,
+        /// The scope that a token has to have.
+        scope: Option<String>,
+        /// Where the server says that its OpenID configuration is. The client asks nobody there, and neither should an
+        /// application that does not know the place.
+        openid_configuration: Option<String>,
+    },
+    /// All that can be used now is weaker than what this account has used before: somebody may have removed the better.
+    Downgrade {
+        /// What was there before.
+        pinned: Pinned,
+        /// What the server offers now.
+        offered: Vec<String>,
+    },
+    /// What the server says of channel binding does not fit together: somebody may have changed it (XEP-0440 §3).
+    ChannelBinding {
+        /// What.
+        problem: ChannelBindingProblem,
+    },
+    /// After the credentials the server wants more (XEP-0388 §2.6.4), and the application can do nothing of it.
+    Tasks {
+        /// What it wants, at most 16 names.
+        tasks: Vec<String>,
+        /// The server's text: not to be trusted; at most 1,024 characters.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        text: Option<String>,
+    },
+    /// There is no login token to log in with ([`Credentials::KeptToken`](crate::Credentials::KeptToken)), or the server
+    /// does not take it any more.
+    NoToken {
+        /// What the server said, if it was asked.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        condition: Option<String>,
+    },
+    /// The account could not be registered (XEP-0077).
+    Registration {
+        /// Why.
+        problem: RegistrationProblem,
+    },
     /// The server bound another account than the one that logged in.
     UnexpectedIdentity {
         /// What the server bound.
@@ -298,6 +348,69 @@ pub enum LoginError {
     },
     /// The server refused to bind a resource (RFC 6120 §7.7).
     BindRefused {
+        /// Its error.
+        error: StanzaError,
+    },
+}
+
+/// What an account had before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Pinned {
+    /// A mechanism that does not show the password.
+    Scram,
+    /// Channel binding.
+    ChannelBinding,
+}
+
+/// What does not fit together in an offer of channel binding (XEP-0440 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum ChannelBindingProblem {
+    /// Mechanisms with channel binding, and no list of its types.
+    NoTypes,
+    /// A list of types, and no mechanism with channel binding.
+    NoMechanism,
+    /// No type that the client has, and not the one that every server has (`tls-server-end-point`).
+    NothingInCommon {
+        /// What the server offers, at most 16 names.
+        offered: Vec<String>,
+    },
+}
+
+/// Why an account could not be registered (XEP-0077 §3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum RegistrationProblem {
+    /// The server does not offer it.
+    NotOffered,
+    /// The server wants more than a name and a password.
+    Fields {
+        /// What it wants, at most 32 names.
+        fields: Vec<String>,
+        /// Its instructions for the user: not to be trusted; at most 1,024 characters.
+        #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+        instructions: Option<String>,
+    },
+    /// The account exists already.
+    Exists,
+    /// The server refused.
+    Refused {
         /// Its error.
         error: StanzaError,
     },
@@ -384,6 +497,13 @@ pub enum PeerMisbehaved {
     },
     /// A binding result without a full JID (RFC 6120 §7.6).
     BoundJid,
+    /// A success of SASL2 without the account that it is for, or with something that is none (XEP-0388 §2.6.2).
+    AuthorizationIdentifier,
+    /// An element of SASL2 that is not due, or is not what it has to be (XEP-0388).
+    Sasl2 {
+        /// Its name, shortened.
+        element: String,
+    },
     /// More requests from others than can be kept track of.
     TooManyRequests,
 }
@@ -473,6 +593,24 @@ pub enum Warning {
         /// Where.
         to: String,
     },
+    /// The server does not take the login token any more (XEP-0484): the client logs in with the credentials.
+    TokenRefused {
+        /// The condition, as `credentials-expired`.
+        condition: String,
+    },
+    /// The server does not offer what the login token is for, so it was not used (XEP-0484 §4.1): a token that is bound to
+    /// the connection is never used without that.
+    TokenUnusable {
+        /// The mechanism that it is for.
+        mechanism: String,
+    },
+    /// A login token that cannot be used was given: the earlier one stays.
+    TokenIgnored,
+    /// The server asked to be given the means for a stronger SCRAM (XEP-0480), and has them now.
+    Upgraded {
+        /// The mechanism.
+        mechanism: String,
+    },
     /// The server refused to manage the stream (XEP-0198 §3): acknowledgements come by other means.
     NoStreamManagement {
         /// Its condition, as `feature-not-implemented`.
@@ -552,7 +690,11 @@ impl PeerMisbehaved {
             Self::BeforeTls | Self::AfterLogin => "policy-violation",
             Self::StreamHeader { .. } | Self::ContentNamespace => "invalid-namespace",
             Self::Frame => "bad-format",
-            Self::BoundJid | Self::HandledCount { .. } | Self::StreamManagement { .. } => "undefined-condition",
+            Self::BoundJid
+            | Self::AuthorizationIdentifier
+            | Self::Sasl2 { .. }
+            | Self::HandledCount { .. }
+            | Self::StreamManagement { .. } => "undefined-condition",
             Self::TooManyRequests => "policy-violation",
         }
     }

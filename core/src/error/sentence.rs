@@ -3,8 +3,9 @@
 use core::fmt::{Display, Formatter, Result, Write};
 
 use super::{
-    ConnectionError, DropReason, InvalidStanza, IqError, LoginError, Misuse, Offline, PeerIncompatible, PeerMisbehaved,
-    Refused, ResendReason, SessionEnd, SnapshotError, TlsError, WaitingFor, Warning,
+    ChannelBindingProblem, ConnectionError, DropReason, InvalidStanza, IqError, LoginError, Misuse, Offline,
+    PeerIncompatible, PeerMisbehaved, Pinned, Refused, RegistrationProblem, ResendReason, SessionEnd, SnapshotError,
+    TlsError, WaitingFor, Warning,
 };
 use crate::input::{Failure, StanzaError};
 
@@ -190,6 +191,86 @@ impl Display for LoginError {
                 Ok(())
             }
             Self::Mechanism { mechanism, error } => write!(f, "the login by {mechanism} was broken off: {error}"),
+            Self::TokenRefused {
+                mechanism,
+                condition,
+                status,
+                scope,
+                ..
+            } => {
+                write!(f, "the server refused the access token by {mechanism}: {condition}")?;
+                if let Some(status) = status {
+                    f.write_str(" (it says: ")?;
+                    quote(f, status)?;
+                    f.write_char(')')?;
+                }
+                if let Some(scope) = scope {
+                    f.write_str("; a token needs the scope ")?;
+                    quote(f, scope)?;
+                }
+                f.write_str("; get a new token")
+            }
+            Self::Downgrade { pinned, offered } => {
+                f.write_str(match pinned {
+                    Pinned::Scram => {
+                        "this account was logged in to without showing the password before, and now the server does \
+                         not offer that: it offers "
+                    }
+                    Pinned::ChannelBinding => {
+                        "logins to this account were bound to the connection before, and now the server does not offer \
+                         that: it offers "
+                    }
+                })?;
+                list(f, offered)?;
+                f.write_str(
+                    "; somebody may be in between; if the server was changed on purpose, remove what is stored about it",
+                )
+            }
+            Self::ChannelBinding { problem } => {
+                f.write_str("what the server offers to bind the login to does not fit together: ")?;
+                match problem {
+                    ChannelBindingProblem::NoTypes => f.write_str("mechanisms, and no types")?,
+                    ChannelBindingProblem::NoMechanism => f.write_str("types, and no mechanism")?,
+                    ChannelBindingProblem::NothingInCommon { offered } => {
+                        f.write_str("only types that this client does not have, ")?;
+                        list(f, offered)?;
+                    }
+                }
+                f.write_str("; somebody may have changed it on the way")
+            }
+            Self::Tasks { tasks, text } => {
+                f.write_str("the server wants more before the login is complete, which this application cannot do: ")?;
+                list(f, tasks)?;
+                if let Some(text) = text {
+                    f.write_str(" (it says: ")?;
+                    quote(f, text)?;
+                    f.write_char(')')?;
+                }
+                Ok(())
+            }
+            Self::NoToken { condition } => match condition {
+                Some(condition) => write!(
+                    f,
+                    "the server does not take the stored login token any more ({condition}): log in with a password"
+                ),
+                None => f.write_str("there is no stored login token for this server: log in with a password once"),
+            },
+            Self::Registration { problem } => match problem {
+                RegistrationProblem::NotOffered => f.write_str("the server does not let clients register accounts"),
+                RegistrationProblem::Fields { fields, instructions } => {
+                    f.write_str("to register an account the server wants more than a name and a password: ")?;
+                    list(f, fields)?;
+                    if let Some(instructions) = instructions {
+                        f.write_str("; it says: ")?;
+                        quote(f, instructions)?;
+                    }
+                    Ok(())
+                }
+                RegistrationProblem::Exists => f.write_str("an account of this name exists already: choose another"),
+                RegistrationProblem::Refused { error } => {
+                    write!(f, "the server refused to register the account: {error}")
+                }
+            },
             Self::UnexpectedIdentity { bound } => {
                 f.write_str("the server logged in another account than the one that was asked for: ")?;
                 quote(f, bound)
@@ -252,6 +333,13 @@ impl Display for PeerMisbehaved {
             ),
             Self::StreamManagement { element } => {
                 f.write_str("the server broke the protocol of acknowledgements: ")?;
+                quote(f, element)
+            }
+            Self::AuthorizationIdentifier => {
+                f.write_str("the server broke the protocol: it reported a login and did not say whose")
+            }
+            Self::Sasl2 { element } => {
+                f.write_str("the server broke the protocol of the login (SASL2): ")?;
                 quote(f, element)
             }
             Self::BoundJid => f.write_str("the server broke the protocol: what it bound is no full JID"),
@@ -327,6 +415,18 @@ impl Display for Warning {
             Self::CertificateNamesSeveral => f.write_str(
                 "the client certificate names several accounts, and the policy says not to name one: the server may choose another",
             ),
+            Self::TokenRefused { condition } => write!(
+                f,
+                "the server does not take the stored login token any more ({condition}): logging in with the credentials"
+            ),
+            Self::TokenUnusable { mechanism } => write!(
+                f,
+                "the stored login token was not used: it is for {mechanism}, which this connection or the server lacks"
+            ),
+            Self::TokenIgnored => f.write_str("the server sent a login token that cannot be used: the earlier one stays"),
+            Self::Upgraded { mechanism } => {
+                write!(f, "the server was given the means for a stronger login next time: {mechanism}")
+            }
             Self::CertificateUnreadable => f.write_str("the client certificate that was given cannot be read as X.509"),
             Self::Resent { attempt, reason } => write!(f, "request failed at attempt {attempt} ({reason}): sent again"),
             Self::Hurried => f.write_str("the server answers empty requests at once: they are spaced out"),
@@ -403,6 +503,8 @@ impl Display for Misuse {
             Self::AlreadyStarted => "the client is started already: wait for Offline before starting again",
             Self::NotForThisTransport => "this input does not exist on this link's transport",
             Self::AlreadyConnected => "this link is connected already",
+            Self::NoTask => "no task waits for the application",
+            Self::CredentialsOfAnother => "these credentials cannot log in to the account of this client",
             Self::TooLateToRestore => "a slot is restored once, before the first start",
             Self::UnknownToken => "this request is answered already, or never existed",
         })

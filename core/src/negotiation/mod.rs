@@ -284,7 +284,12 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             Event::Challenge(challenge),
         ) => {
             let answer = if challenges < CHALLENGES {
-                sasl1::data(challenge.root()).and_then(|data| mechanism.challenge(&data))
+                sasl1::data(challenge.root())
+                    .and_then(|data| mechanism.challenge(&data))
+                    .and_then(|answer| match answer {
+                        sasl::Answer::Message(message) => Ok(message),
+                        sasl::Answer::Derive(derivation) => mechanism.derived(derivation.run()),
+                    })
             } else {
                 Err(SaslError::UnexpectedChallenge)
             };
@@ -308,6 +313,7 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             let proof = match proof.map_err(|error| broken_off(mechanism.name(), error))? {
                 sasl::ServerProof::Verified => ServerProof::Verified,
                 sasl::ServerProof::NotProvided => ServerProof::None,
+                sasl::ServerProof::LeftOut => ServerProof::Absent,
             };
             let names_account = match facts.traits.restart_names_account {
                 NamesAccount::Always => true,
@@ -558,12 +564,9 @@ fn answers(iq: &Element, id: &str, config: &Config) -> bool {
 
 /// A server that repeats the password does not get it into a log of ours.
 fn says_password(text: &str, credentials: &Credentials) -> bool {
-    match credentials {
-        Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. } => {
-            core::str::from_utf8(password.expose()).is_ok_and(|password| text.contains(password))
-        }
-        Credentials::Certificate { .. } | Credentials::Nothing => false,
-    }
+    credentials.secret().is_some_and(|secret| {
+        core::str::from_utf8(secret.expose()).is_ok_and(|secret| !secret.is_empty() && text.contains(secret))
+    })
 }
 
 fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {

@@ -158,7 +158,11 @@ impl Mask {
             Output::Close { link } => {
                 self.links.remove(link);
             }
-            Output::Store { .. } | Output::Resolve { .. } | Output::Abandon { .. } | Output::Event(_) => {}
+            Output::Store { .. }
+            | Output::DeriveKey { .. }
+            | Output::Resolve { .. }
+            | Output::Abandon { .. }
+            | Output::Event(_) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::mask::{Hide, Label, Mask};
 use super::{Entry, Log, ReadError, Recorder};
 use crate::client::Client;
-use crate::config::{Config, Credentials};
+use crate::config::Config;
 use crate::output::Output;
 use crate::secret::Secret;
 
@@ -170,10 +170,7 @@ impl Log {
 }
 
 fn password(config: &Config) -> Option<&Secret> {
-    match config.credentials() {
-        Credentials::Password { password } | Credentials::CertificateAndPassword { password, .. } => Some(password),
-        Credentials::Certificate { .. } | Credentials::Nothing => None,
-    }
+    config.credentials().secret()
 }
 
 /// The bytes of an output that are for the network.
@@ -183,6 +180,7 @@ fn length(output: &Output) -> usize {
         Output::Frame { text, .. } => text.len(),
         Output::Resolve { .. }
         | Output::Store { .. }
+        | Output::DeriveKey { .. }
         | Output::Connect { .. }
         | Output::StartTls { .. }
         | Output::Abandon { .. }

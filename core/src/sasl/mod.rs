@@ -17,12 +17,14 @@ pub(crate) mod server;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::{fmt, mem};
 
-pub(crate) use derive::{DeriveJob, DerivedKey, ScramHash};
+pub use derive::{Derivation, DerivedKey, NotAKey, ScramHash};
 pub(crate) use external::External;
 pub(crate) use plain::Plain;
-pub(crate) use scram::{ChannelBinding, Scram, ScramLimits};
+pub(crate) use scram::{Scram, ScramLimits};
+pub(crate) use select::preference;
 
 use crate::Secret;
 pub use prep::PrepError;
@@ -33,6 +35,15 @@ pub(crate) enum Mechanism {
     External(External),
     Plain(Plain),
     Scram(Scram),
+}
+
+/// What the client has to do about a challenge.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Answer with this.
+    Message(Secret),
+    /// Run this, and give what comes out to [`Mechanism::derived`].
+    Derive(Derivation),
 }
 
 impl Mechanism {
@@ -54,12 +65,20 @@ impl Mechanism {
         }
     }
 
-    /// The answer to a challenge of the server.
-    pub(crate) fn challenge(&mut self, data: &[u8]) -> Result<Secret, SaslError> {
+    /// What to do about a challenge of the server.
+    pub(crate) fn challenge(&mut self, data: &[u8]) -> Result<Answer, SaslError> {
         match self {
-            Self::External(external) => external.challenge(data),
-            Self::Plain(plain) => plain.challenge(),
+            Self::External(external) => external.challenge(data).map(Answer::Message),
+            Self::Plain(plain) => plain.challenge().map(Answer::Message),
             Self::Scram(scram) => scram.challenge(data),
+        }
+    }
+
+    /// The answer to the challenge that led to [`Answer::Derive`].
+    pub(crate) fn derived(&mut self, key: DerivedKey) -> Result<Secret, SaslError> {
+        match self {
+            Self::Scram(scram) => scram.derived(key),
+            Self::External(_) | Self::Plain(_) => Err(SaslError::OutOfOrder),
         }
     }
 
@@ -72,6 +91,66 @@ impl Mechanism {
             Self::Scram(scram) => scram.success(data),
         }
     }
+
+    /// What the login is bound to, if it is.
+    pub(crate) fn channel_binding(&self) -> Option<ChannelBindingType> {
+        match self {
+            Self::Scram(scram) => scram.channel_binding(),
+            Self::External(_) | Self::Plain(_) => None,
+        }
+    }
+
+    /// SCRAM's key, once derived. It is worth keeping only after success.
+    pub(crate) fn key(&self) -> Option<&DerivedKey> {
+        match self {
+            Self::Scram(scram) => scram.key(),
+            Self::External(_) | Self::Plain(_) => None,
+        }
+    }
+
+    /// The server has shown what it offered (XEP-0474), and it is what arrived.
+    pub(crate) fn offer_verified(&self) -> bool {
+        match self {
+            Self::Scram(scram) => scram.offer_verified(),
+            Self::External(_) | Self::Plain(_) => false,
+        }
+    }
+
+    /// A login by token (XEP-0484).
+    pub(crate) fn is_token(&self) -> bool {
+        self.name().starts_with("HT-")
+    }
+}
+
+/// What a login can be bound to, from the TLS connection that it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "record",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case")
+)]
+#[non_exhaustive]
+pub enum ChannelBindingType {
+    /// RFC 9266: the best there is, and the one for TLS 1.3.
+    TlsExporter,
+    /// RFC 5929 §3: TLS 1.2 and before.
+    TlsUnique,
+    /// RFC 5929 §4: the server's certificate.
+    TlsServerEndPoint,
+}
+
+impl ChannelBindingType {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::TlsExporter, Self::TlsUnique, Self::TlsServerEndPoint];
+
+    /// The name in IANA's registry.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TlsExporter => "tls-exporter",
+            Self::TlsUnique => "tls-unique",
+            Self::TlsServerEndPoint => "tls-server-end-point",
+        }
+    }
 }
 
 /// What a success says about the server.
@@ -81,6 +160,34 @@ pub(crate) enum ServerProof {
     Verified,
     /// The mechanism has no such proof: only TLS vouches for the server.
     NotProvided,
+    /// The mechanism has one, the server left it out, and the policy allows that.
+    LeftOut,
+}
+
+/// What the server said that it offers, for XEP-0474.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// Every mechanism of the profile in use, as it stood there.
+    pub(crate) mechanisms: Vec<String>,
+    /// The types of channel binding (XEP-0440), if there was a list.
+    pub(crate) channel_bindings: Option<Vec<String>>,
+}
+
+impl Offer {
+    /// XEP-0474 §4.1: each list sorted by its bytes, its parts separated by U+001E, the lists by U+001F.
+    fn joined(&self) -> String {
+        fn sorted(list: &[String]) -> String {
+            let mut list: Vec<&str> = list.iter().map(String::as_str).collect();
+            list.sort_unstable();
+            list.join("\u{1e}")
+        }
+        let mut joined = sorted(&self.mechanisms);
+        if let Some(channel_bindings) = &self.channel_bindings {
+            joined.push('\u{1f}');
+            joined.push_str(&sorted(channel_bindings));
+        }
+        joined
+    }
 }
 
 /// Why an exchange failed on our side, or what the server said inside of it. Its text never holds a secret.
@@ -100,8 +207,6 @@ pub enum SaslError {
     Authzid,
     /// The client's nonce is empty or contains a comma or something that does not print.
     ClientNonce,
-    /// The name of the channel binding has other characters than letters, digits, `.` and `-`.
-    ChannelBindingName,
     /// A step was asked for that does not come next, such as a second success.
     OutOfOrder,
     /// The server's message is not base64.
@@ -146,6 +251,20 @@ pub enum SaslError {
     WrongServerProof,
     /// The server reported success without its proof.
     MissingServerProof,
+    /// What the server says that it offered is not what arrived (XEP-0474): somebody took something out of the offer, or
+    /// the server hashes it in an older way.
+    OfferChanged {
+        /// The hash of what arrived, in base64.
+        expected: String,
+        /// The server's, escaped and cut.
+        received: String,
+    },
+    /// The server used to show what it offered (XEP-0474) and does not any more: somebody may have taken that out.
+    OfferUnproved,
+    /// The key that was given is for another salt or iteration count than the server has: the password is needed.
+    KeyDoesNotFit,
+    /// The access token is empty, or has a character that no token has (RFC 6750 §2.1).
+    Token,
 }
 
 impl fmt::Display for SaslError {
@@ -155,9 +274,6 @@ impl fmt::Display for SaslError {
             Self::Password(why) => return write!(f, "the password {why}"),
             Self::Authzid => "the authorisation identity is empty or contains a NUL",
             Self::ClientNonce => "the client nonce is empty or contains a comma or a character that does not print",
-            Self::ChannelBindingName => {
-                "the channel binding has a name of other characters than letters, digits, '.' and '-'"
-            }
             Self::OutOfOrder => "a step of the login was asked for out of order",
             Self::Encoding => "the server sent a login message that is not valid base64",
             Self::UnexpectedChallenge => "the server sent a challenge that the mechanism does not have",
@@ -189,6 +305,20 @@ impl fmt::Display for SaslError {
             }
             Self::Server { value } => return write!(f, "the server refused the login with the error '{value}'"),
             Self::WrongServerProof => "the server's proof is wrong: it may not be the server that it claims to be",
+            Self::OfferChanged { expected, received } => {
+                return write!(
+                    f,
+                    "what the server says that it offered is not what arrived: someone may have changed it on the way \
+                     (expected the hash {expected}, received {received})"
+                );
+            }
+            Self::OfferUnproved => {
+                "the server does not prove what it offered any more, as it did before: someone may have taken that out"
+            }
+            Self::KeyDoesNotFit => {
+                "the server has another salt or iteration count than the stored key: log in with the password once"
+            }
+            Self::Token => "the access token is empty or has a character that no token has",
             Self::MissingServerProof => "the server reported success without proving that it knows the account",
         };
         f.write_str(text)

@@ -8,7 +8,10 @@ use alloc::{
 
 use zeroize::Zeroizing;
 
-use super::{DeriveJob, DerivedKey, SaslError, ScramHash, ServerProof, State, checked_authzid, encoding, prep};
+use super::{
+    Answer, ChannelBindingType, Derivation, DerivedKey, Offer, SaslError, ScramHash, ServerProof, State,
+    checked_authzid, encoding, prep,
+};
 use crate::Secret;
 
 /// A server's message has no reason to be longer: a salt of 1024 bytes takes 1368 characters.
@@ -20,10 +23,6 @@ const MAX_ERROR_NAME: usize = 64;
 
 /// What the client says about channel binding (RFC 5802 §6).
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no link gives channel bindings yet; the vectors use them")
-)]
 pub(crate) enum ChannelBinding {
     /// `n`: this connection has none.
     No,
@@ -31,8 +30,8 @@ pub(crate) enum ChannelBinding {
     Supported,
     /// `p`: the login is bound to this channel, and the mechanism's name ends in `-PLUS`.
     Bound {
-        /// A name of the IANA registry, such as `tls-exporter` (RFC 9266).
-        name: String,
+        /// To what.
+        of: ChannelBindingType,
         /// The channel's unique bytes.
         data: Secret,
     },
@@ -72,12 +71,20 @@ struct Setup {
     first_bare: String,
     nonce: String,
     limits: ScramLimits,
+    /// The host runs the derivation.
+    host_derives: bool,
+    /// What arrived as the server's offer, to be compared with what it says that it sent (XEP-0474).
+    offer: Offer,
+    /// The server has to say it.
+    offer_required: bool,
+    offer_verified: bool,
 }
 
 #[derive(Debug)]
 enum Step {
-    Start { password: Secret },
-    SentFirst { password: Secret },
+    Start { password: Option<Secret> },
+    SentFirst { password: Option<Secret> },
+    Deriving { first: ServerFirst },
     SentFinal { server_signature: Secret },
     // The proof came in a challenge; the success that follows must be empty.
     Proved,
@@ -85,13 +92,14 @@ enum Step {
 }
 
 impl Scram {
-    /// Prepares name and password. `nonce` must be fresh and unpredictable: [`crate::random::Random::token`].
+    /// Prepares name and password. `nonce` must be fresh and unpredictable: [`crate::random::Random::token`]. Without a
+    /// password there has to be a key.
     pub(crate) fn new(
         hash: ScramHash,
         binding: ChannelBinding,
         authzid: Option<&str>,
         authcid: &str,
-        password: &Secret,
+        password: Option<&Secret>,
         nonce: String,
         limits: ScramLimits,
     ) -> Result<Self, SaslError> {
@@ -100,8 +108,8 @@ impl Scram {
         }
         let authzid = checked_authzid(authzid)?.map(|name| format!("a={}", escaped(name)));
         let authcid = prep::username(authcid).map_err(SaslError::Username)?;
-        let password = prep::password(password).map_err(SaslError::Password)?;
-        let gs2_header = format!("{},{},", binding.flag()?, authzid.unwrap_or_default());
+        let password = password.map(prep::password).transpose().map_err(SaslError::Password)?;
+        let gs2_header = format!("{},{},", binding.flag(), authzid.unwrap_or_default());
         let first_bare = format!("n={},r={nonce}", escaped(&authcid));
         Ok(Self {
             setup: Setup {
@@ -111,6 +119,10 @@ impl Scram {
                 first_bare,
                 nonce,
                 limits,
+                host_derives: false,
+                offer: Offer::default(),
+                offer_required: false,
+                offer_verified: false,
             },
             key: None,
             state: State::At(Step::Start { password }),
@@ -119,16 +131,38 @@ impl Scram {
 
     /// Gives a key of an earlier login with the same account and password. It saves the derivation if the server still asks for the
     /// same salt and count, and is dropped if not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "keys are not kept between logins yet"))]
-    pub(crate) fn with_key(mut self, key: DerivedKey) -> Self {
-        self.key = Some(key);
+    pub(crate) fn with_key(mut self, key: Option<DerivedKey>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// The host runs the derivation: a challenge may lead to [`Answer::Derive`].
+    pub(crate) fn host_derives(mut self, host_derives: bool) -> Self {
+        self.setup.host_derives = host_derives;
+        self
+    }
+
+    /// What the server offered; where it says so itself, it has to be the same (XEP-0474 §4). `required`: it has to say so.
+    pub(crate) fn with_offer(mut self, offer: Offer, required: bool) -> Self {
+        self.setup.offer = offer;
+        self.setup.offer_required = required;
         self
     }
 
     /// The key of this login, once derived. It is worth keeping only after success.
-    #[cfg_attr(not(test), expect(dead_code, reason = "keys are not kept between logins yet"))]
     pub(crate) fn key(&self) -> Option<&DerivedKey> {
         self.key.as_ref()
+    }
+
+    pub(crate) fn offer_verified(&self) -> bool {
+        self.setup.offer_verified
+    }
+
+    pub(crate) fn channel_binding(&self) -> Option<ChannelBindingType> {
+        match self.setup.binding {
+            ChannelBinding::Bound { of, .. } => Some(of),
+            ChannelBinding::No | ChannelBinding::Supported => None,
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -144,26 +178,64 @@ impl Scram {
                 let message = Secret::from(format!("{}{}", setup.gs2_header, setup.first_bare));
                 Ok((Step::SentFirst { password }, message))
             }
-            Step::SentFirst { .. } | Step::SentFinal { .. } | Step::Proved | Step::Done => Err(SaslError::OutOfOrder),
+            Step::SentFirst { .. } | Step::Deriving { .. } | Step::SentFinal { .. } | Step::Proved | Step::Done => {
+                Err(SaslError::OutOfOrder)
+            }
         })
     }
 
-    pub(crate) fn challenge(&mut self, data: &[u8]) -> Result<Secret, SaslError> {
+    pub(crate) fn challenge(&mut self, data: &[u8]) -> Result<Answer, SaslError> {
         let Self { setup, key, state } = self;
         state.advance(|step| match step {
             Step::SentFirst { password } => {
-                let server_first = ServerFirst::parse(data, setup)?;
-                let derived = server_first.derive(setup.hash, key.take(), password);
-                let key = key.insert(derived);
-                let (message, server_signature) = setup.client_final(&server_first, key);
-                Ok((Step::SentFinal { server_signature }, message))
+                let first = ServerFirst::parse(data, setup)?;
+                setup.check_offer(&first)?;
+                let fitting = key
+                    .take()
+                    .filter(|key| key.fits(setup.hash, &first.salt, first.iterations));
+                let key = match (fitting, password) {
+                    (Some(fitting), _) => key.insert(fitting),
+                    (None, None) => return Err(SaslError::KeyDoesNotFit),
+                    (None, Some(password)) => {
+                        let derivation = Derivation {
+                            hash: setup.hash,
+                            salt: first.salt.clone(),
+                            iterations: first.iterations,
+                            password,
+                        };
+                        if setup.host_derives {
+                            return Ok((Step::Deriving { first }, Answer::Derive(derivation)));
+                        }
+                        key.insert(derivation.run())
+                    }
+                };
+                let (message, server_signature) = setup.client_final(&first, key);
+                Ok((Step::SentFinal { server_signature }, Answer::Message(message)))
             }
             Step::SentFinal { server_signature } => {
                 verify(data, &server_signature)?;
-                Ok((Step::Proved, Secret::default()))
+                Ok((Step::Proved, Answer::Message(Secret::default())))
             }
-            Step::Proved => Err(SaslError::UnexpectedChallenge),
+            // The server has not been answered yet.
+            Step::Deriving { .. } | Step::Proved => Err(SaslError::UnexpectedChallenge),
             Step::Start { .. } | Step::Done => Err(SaslError::OutOfOrder),
+        })
+    }
+
+    /// Goes on with what the host derived.
+    pub(crate) fn derived(&mut self, derived: DerivedKey) -> Result<Secret, SaslError> {
+        let Self { setup, key, state } = self;
+        state.advance(|step| match step {
+            Step::Deriving { first } => {
+                if !derived.fits(setup.hash, &first.salt, first.iterations) {
+                    return Err(SaslError::KeyDoesNotFit);
+                }
+                let (message, server_signature) = setup.client_final(&first, key.insert(derived));
+                Ok((Step::SentFinal { server_signature }, message))
+            }
+            Step::Start { .. } | Step::SentFirst { .. } | Step::SentFinal { .. } | Step::Proved | Step::Done => {
+                Err(SaslError::OutOfOrder)
+            }
         })
     }
 
@@ -176,7 +248,7 @@ impl Scram {
             }
             Step::Proved if data.is_empty() => Ok((Step::Done, ServerProof::Verified)),
             Step::Proved => Err(SaslError::UnexpectedSuccessData),
-            Step::Start { .. } | Step::SentFirst { .. } => Err(SaslError::SuccessTooEarly),
+            Step::Start { .. } | Step::SentFirst { .. } | Step::Deriving { .. } => Err(SaslError::SuccessTooEarly),
             Step::Done => Err(SaslError::OutOfOrder),
         })
     }
@@ -184,21 +256,11 @@ impl Scram {
 
 impl ChannelBinding {
     // RFC 5802 §7: gs2-cbind-flag
-    fn flag(&self) -> Result<String, SaslError> {
+    fn flag(&self) -> String {
         match self {
-            Self::No => Ok("n".to_string()),
-            Self::Supported => Ok("y".to_string()),
-            Self::Bound { name, .. } => {
-                let is_name = !name.is_empty()
-                    && name
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
-                if is_name {
-                    Ok(format!("p={name}"))
-                } else {
-                    Err(SaslError::ChannelBindingName)
-                }
-            }
+            Self::No => "n".to_string(),
+            Self::Supported => "y".to_string(),
+            Self::Bound { of, .. } => format!("p={}", of.name()),
         }
     }
 
@@ -211,8 +273,27 @@ impl ChannelBinding {
 }
 
 impl Setup {
+    /// XEP-0474 §4.2: before the proof is shown, what the server says that it offered has to be what arrived.
+    fn check_offer(&mut self, first: &ServerFirst) -> Result<(), SaslError> {
+        match &first.offer_hash {
+            Some(received) => {
+                let expected = encoding::encode(self.hash.digest(&Secret::from(self.offer.joined())).expose());
+                if *received != expected {
+                    return Err(SaslError::OfferChanged {
+                        expected,
+                        received: shown(received),
+                    });
+                }
+                self.offer_verified = true;
+                Ok(())
+            }
+            None if self.offer_required => Err(SaslError::OfferUnproved),
+            None => Ok(()),
+        }
+    }
+
     /// The client's last message, and the signature that the server must answer with (RFC 5802 §3).
-    fn client_final(&self, server_first: &ServerFirst<'_>, key: &DerivedKey) -> (Secret, Secret) {
+    fn client_final(&self, server_first: &ServerFirst, key: &DerivedKey) -> (Secret, Secret) {
         let bound = Zeroizing::new([self.gs2_header.as_bytes(), self.binding.data()].concat());
         let without_proof = format!("c={},r={}", encoding::encode(&bound), server_first.nonce);
         let auth_message = format!("{},{},{without_proof}", self.first_bare, server_first.raw);
@@ -236,15 +317,18 @@ impl Setup {
 }
 
 /// A server-first-message that passed every check (RFC 5802 §7).
-struct ServerFirst<'a> {
-    raw: &'a str,
-    nonce: &'a str,
+#[derive(Debug)]
+struct ServerFirst {
+    raw: String,
+    nonce: String,
     salt: Vec<u8>,
     iterations: u32,
+    /// What the server says that it offered (XEP-0474 §4.1).
+    offer_hash: Option<String>,
 }
 
-impl<'a> ServerFirst<'a> {
-    fn parse(data: &'a [u8], setup: &Setup) -> Result<Self, SaslError> {
+impl ServerFirst {
+    fn parse(data: &[u8], setup: &Setup) -> Result<Self, SaslError> {
         let raw = message_text(data)?;
         let mut attributes = raw.split(',');
 
@@ -284,26 +368,21 @@ impl<'a> ServerFirst<'a> {
             })?;
         let iterations = checked_iterations(iterations, setup.limits)?;
 
+        let mut offer_hashes = attributes.clone().filter_map(|attribute| attribute.strip_prefix("h="));
+        let offer_hash = offer_hashes.next().map(ToString::to_string);
+        if offer_hashes.next().is_some() {
+            return Err(SaslError::Malformed {
+                expected: "one hash of the offer (h=)".into(),
+            });
+        }
         check_extensions(attributes)?;
         Ok(Self {
-            raw,
-            nonce,
+            raw: raw.to_string(),
+            nonce: nonce.to_string(),
             salt,
             iterations,
+            offer_hash,
         })
-    }
-
-    fn derive(&self, hash: ScramHash, known: Option<DerivedKey>, password: Secret) -> DerivedKey {
-        match known {
-            Some(key) if key.fits(hash, &self.salt, self.iterations) => key,
-            Some(_) | None => DeriveJob {
-                hash,
-                salt: self.salt.clone(),
-                iterations: self.iterations,
-                password,
-            }
-            .run(),
-        }
     }
 }
 
@@ -378,8 +457,12 @@ fn check_extensions<'a>(attributes: impl Iterator<Item = &'a str>) -> Result<(),
     Ok(())
 }
 
-/// The server's text is for people and logs: nothing in it may act on a terminal or fill a disk.
 fn server_error(value: &str) -> SaslError {
+    SaslError::Server { value: shown(value) }
+}
+
+/// The server's text is for people and logs: nothing in it may act on a terminal or fill a disk.
+fn shown(value: &str) -> String {
     let mut shown: String = value
         .chars()
         .take(MAX_ERROR_NAME)
@@ -388,7 +471,7 @@ fn server_error(value: &str) -> SaslError {
     if value.chars().nth(MAX_ERROR_NAME).is_some() {
         shown.push_str("...");
     }
-    SaslError::Server { value: shown }
+    shown
 }
 
 // RFC 5802 §7: printable is %x21-2B / %x2D-7E

@@ -3,7 +3,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{ChannelBinding, External, Mechanism, Plain, SaslError, Scram, ScramHash, ScramLimits};
+use super::scram::ChannelBinding;
+use super::{External, Mechanism, Plain, SaslError, Scram, ScramHash, ScramLimits};
 use crate::certificate::{self, AuthzidWarning, ClientCertificate};
 use crate::config::{Config, Credentials};
 use crate::error::{LoginError, Warning};
@@ -12,6 +13,33 @@ use crate::secret::Secret;
 
 /// So many offered mechanisms are named in an error: more than there are, and too few to fill a log.
 const SHOWN: usize = 32;
+
+/// The client's own order (RFC 6120 §6.3.3), best first.
+const ORDER: [&str; 18] = [
+    "EXTERNAL",
+    "HT-SHA-256-EXPR",
+    "HT-SHA-256-UNIQ",
+    "HT-SHA-256-ENDP",
+    "HT-SHA-256-NONE",
+    "SCRAM-SHA-512-PLUS",
+    "SCRAM-SHA-384-PLUS",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-384",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-1",
+    "OAUTHBEARER",
+    "X-OAUTH2",
+    "DIGEST-MD5",
+    "PLAIN",
+    "ANONYMOUS",
+];
+
+/// The mechanism's place in the order of preference: lower is better. `None` for one that the client does not have.
+pub(crate) fn preference(mechanism: &str) -> Option<usize> {
+    ORDER.iter().position(|known| *known == mechanism)
+}
 
 /// The chosen mechanism, and what a person should know about the choice.
 pub(crate) struct Choice {
@@ -52,7 +80,12 @@ pub(crate) fn select(
 fn wanted(config: &Config, connection: &Connection<'_>) -> Vec<&'static str> {
     let mut wanted: Vec<&'static str> = match &config.credentials {
         Credentials::Certificate { .. } => Vec::from(["EXTERNAL"]),
-        Credentials::Nothing => Vec::new(),
+        Credentials::Nothing
+        | Credentials::ScramKey { .. }
+        | Credentials::AccessToken { .. }
+        | Credentials::KeptToken
+        | Credentials::Anonymous
+        | Credentials::NewAccount { .. } => Vec::new(),
         // Two factors: the certificate acts at the TLS level, so EXTERNAL would leave the password out.
         Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } => {
             let mut names = Vec::from(["SCRAM-SHA-256", "SCRAM-SHA-1"]);
@@ -91,7 +124,16 @@ fn start(name: &str, config: &Config, connection: &Connection<'_>, random: &mut 
                 warning: None,
             })
         }
-        (_, Credentials::Certificate { .. } | Credentials::Nothing) => Err(SaslError::OutOfOrder),
+        (
+            _,
+            Credentials::Certificate { .. }
+            | Credentials::ScramKey { .. }
+            | Credentials::AccessToken { .. }
+            | Credentials::KeptToken
+            | Credentials::Anonymous
+            | Credentials::NewAccount { .. }
+            | Credentials::Nothing,
+        ) => Err(SaslError::OutOfOrder),
     }
 }
 
@@ -113,7 +155,7 @@ fn scram(
         ChannelBinding::No,
         None,
         localpart,
-        password,
+        Some(password),
         random.token(),
         limits,
     )?;

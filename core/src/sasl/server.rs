@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{DeriveJob, ScramHash, encoding, prep};
+use super::{Derivation, ScramHash, encoding, prep};
 use crate::Secret;
 
 /// What a replay may spend on one login: the engine's own bound is checked before.
@@ -23,9 +23,7 @@ pub(crate) struct Texts<'a> {
 
 /// The text of the server's last message, if the client has proved that it knows `password`.
 pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroizing<Vec<u8>>> {
-    let hash = [ScramHash::Sha1, ScramHash::Sha256]
-        .into_iter()
-        .find(|hash| is_of(*hash, texts.mechanism))?;
+    let hash = ScramHash::ALL.into_iter().find(|hash| is_of(*hash, texts.mechanism))?;
     let decoded = |text: &str| encoding::decode(text).ok().map(Zeroizing::new);
     let client_first = decoded(texts.client_first)?;
     let server_first = decoded(texts.server_first)?;
@@ -44,7 +42,7 @@ pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroiz
         .ok()
         .filter(|count| (1..=MAX_ITERATIONS).contains(count))?;
     let password = prep::password(password).ok()?;
-    let key = DeriveJob {
+    let key = Derivation {
         hash,
         salt,
         iterations,

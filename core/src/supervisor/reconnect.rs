@@ -109,7 +109,9 @@ pub(super) fn after(loss: &Loss<'_>, plain: bool) -> After {
             | PeerMisbehaved::AfterLogin
             | PeerMisbehaved::HandledCount { .. }
             | PeerMisbehaved::StreamManagement { .. }
-            | PeerMisbehaved::BoundJid => FINAL,
+            | PeerMisbehaved::BoundJid
+            | PeerMisbehaved::AuthorizationIdentifier
+            | PeerMisbehaved::Sasl2 { .. } => FINAL,
         },
         Offline::Ended(end) => after_end(end, plain),
     }
