@@ -485,6 +485,10 @@ pub(crate) mod vectors {
         row[field].as_str().map(ToString::to_string)
     }
 
+    pub(crate) fn base64(row: &Value, field: &str) -> Vec<u8> {
+        super::encoding::decode(&text(row, field)).unwrap()
+    }
+
     pub(crate) fn bytes(row: &Value, field: &str) -> Vec<u8> {
         let digits: Vec<u8> = text(row, field)
             .chars()
