@@ -2,12 +2,12 @@
 
 use epode::config::{KeyDerivation, MechanismPolicy};
 use epode::error::{LoginError, SaslError};
-use epode::{Credentials, Offline, Output};
+use epode::{Credentials, Input, Offline, Output};
 
 use crate::harness::{PASSWORD, SALT, base64, of};
 use crate::server::{
     Login, Offer, One, PLUS, Profile, SCRAM, Scram, Slots, Two, account, bindable, both, everywhere, lasting, password,
-    success, unbound, with_plain,
+    quick, success, unbound, with_plain,
 };
 
 /// SCRAM-SHA-256 has begun.
@@ -19,7 +19,11 @@ fn begun(profile: Profile) -> (Login, Scram) {
 
 /// The client has proved itself, and the server could do the same by this.
 fn proved(profile: Profile) -> (Login, String) {
-    let mut login = Login::new(profile, password(), &Offer::of(&[SCRAM]));
+    let mut login = Login::new(
+        profile,
+        quick(MechanismPolicy::default()).build().unwrap(),
+        &Offer::of(&[SCRAM]),
+    );
     let proof = login.scram();
     (login, proof)
 }
@@ -307,7 +311,7 @@ fn what_has_to_be_understood_ends_the_login_and_what_has_not_does_not() {
         );
         // An extension that may be ignored is, and is part of what both sign.
         let mut login = Login::new(profile, password(), &Offer::of(&[SCRAM]));
-        let server = Scram::to(&login).with("x=anything,z=");
+        let server = Scram::to(&login).with("x=anything,z=1");
         login.challenge(&server.first);
         let proof = server.proof(&login.last_text());
         login.succeed(Some(&format!("{proof},x=more")));
@@ -556,6 +560,48 @@ fn base64_in_any_other_form_is_refused() {
             });
             assert_eq!(login.error(&text), SaslError::Encoding, "{text}");
         }
+    });
+}
+
+#[test]
+fn nothing_is_believed_while_a_key_is_being_derived() {
+    both(|profile| {
+        let begin = || {
+            let builder = of("user@example.org").credentials(Credentials::password(PASSWORD));
+            let config = builder.key_derivation(KeyDerivation::Host).build().unwrap();
+            let mut login = Login::new(profile, config, &Offer::of(&[SCRAM]));
+            let first = Scram::to(&login).first;
+            login.challenge(&first);
+            (login, first)
+        };
+        let job = |login: &Login| {
+            login.others.iter().find_map(|output| match output {
+                Output::DeriveKey { job, derivation } => Some((*job, derivation.run())),
+                _ => None,
+            })
+        };
+        let (_, first) = begin();
+        let challenge = profile.element("challenge", &base64(&first));
+        for word in [
+            challenge,
+            profile.success(None),
+            profile.success(Some(&base64("v=AAAA"))),
+            profile.failure("not-authorized", ""),
+        ] {
+            let (mut login, _) = begin();
+            login.answer(&word);
+            login.refused_unproved(&word);
+            // What comes out of it later is for nobody.
+            let (job, key) = job(&login).unwrap();
+            login.input(Input::Derived { job, key }).unwrap();
+            login.refused_unproved(&word);
+        }
+        // A key of something else is no proof of anything that a server could use twice.
+        let (mut login, _) = begin();
+        let (job, key) = job(&login).unwrap();
+        let unknown = epode::JobId(job.0 + 7);
+        login.input(Input::Derived { job: unknown, key }).unwrap();
+        assert_eq!(login.messages().len(), 1);
     });
 }
 

@@ -50,7 +50,7 @@ fn assert_silent(text: &str, secrets: &[Vec<u8>], place: &str) {
 
 /// The password, and all that makes it up again.
 fn derived() -> Vec<Vec<u8>> {
-    let salted = salted(PASSWORD, 4_096);
+    let salted = salted(PASSWORD);
     let client_key = hmac(&salted, b"Client Key");
     let server_key = hmac(&salted, b"Server Key");
     vec![PASSWORD.into(), salted.to_vec(), client_key, server_key]
