@@ -366,12 +366,37 @@ fn types_and_mechanisms_of_channel_binding_come_together() {
     let login = Login::over(Two, password(), bindable(), &offer);
     assert_eq!(problem(&login, "mechanisms alone"), ChannelBindingProblem::NoTypes);
     assert!(login.starts().is_empty());
-    // Servers of SASL1 are older than the list: they bind, or refuse.
+    // Servers of SASL1 that are older than the list know one type, and nothing is bound to where the connection has none of it.
+    // That is said as it is: `y` would be a false alarm.
     let login = Login::over(One, password(), bindable(), &offer);
+    assert_eq!(Scram::to(&login).flag, "n");
+    let mut old = bindable();
+    old.tls_version = Some("1.2".to_owned());
+    old.channel_bindings.tls_unique = Some(vec![3; 12]);
+    let login = Login::over(One, password(), old, &offer);
     assert_eq!(
         (login.tried(), Scram::to(&login).flag.as_str()),
-        (vec![PLUS.to_owned()], "p=tls-exporter")
+        (vec![PLUS.to_owned()], "p=tls-unique")
     );
+}
+
+#[test]
+fn a_list_of_types_that_is_taken_away_is_missed_where_the_policy_says_so() {
+    both(|profile| {
+        let bound = Offer::of(&[SCRAM, PLUS]).bindings(EXPORTER_ONLY);
+        let mut login = known(profile, pinning_channel_binding(), bindable(), &bound);
+        login.again(bindable(), &Offer::of(&[SCRAM, PLUS]));
+        match profile {
+            One => assert_downgrade(&login, Pinned::ChannelBinding, &[SCRAM, PLUS], "no list"),
+            Two => assert_eq!(problem(&login, "no list"), ChannelBindingProblem::NoTypes),
+        }
+        // And by a server that shows its offer, always (XEP-0474).
+        let mut login = Login::over(One, password(), bindable(), &Offer::of(&[SCRAM, PLUS]));
+        let server = Scram::to(&login).with(&format!("h={}", bound.hash()));
+        login.challenge(&server.first);
+        login.refused_unproved("no list");
+        assert!(matches!(login.error("no list"), SaslError::OfferChanged { .. }));
+    });
 }
 
 #[test]
@@ -379,9 +404,9 @@ fn a_list_of_types_with_nothing_in_it_is_no_list_to_choose_from() {
     both(|profile| {
         let offer = Offer::of(&[SCRAM, PLUS]).bindings(&[]);
         let login = Login::over(profile, password(), bindable(), &offer);
-        // As if there was none: an old server of SASL1 binds, or refuses.
+        // As if there was none.
         match profile {
-            One => assert_eq!(login.tried(), [PLUS]),
+            One => assert_eq!(Scram::to(&login).flag, "n"),
             Two => assert_eq!(problem(&login, "an empty list"), ChannelBindingProblem::NoTypes),
         }
     });

@@ -6,7 +6,8 @@ use epode::{ChannelBindingType, Config, Credentials, Input, LinkInfo, Offline, S
 
 use crate::harness::{PASSWORD, of};
 use crate::server::{
-    EXPORTER, Login, NOW, Offer, One, SCRAM, Slots, Two, USER, account, bindable, hmac, lasting, unbound, with_plain,
+    EXPORTER, Login, NOW, Offer, One, PLUS, SCRAM, Slots, Two, USER, account, bindable, hmac, lasting, unbound,
+    with_plain,
 };
 
 const TOKEN: &str = "canary-Vt3-fast-token";
@@ -44,7 +45,12 @@ fn said(token: &str, binding: &[u8]) -> Vec<u8> {
 
 /// Online by SCRAM, with that token of a server that offers these.
 fn holding(config: Config, info: LinkInfo, fast: &[&str], more: &str) -> Login {
-    let mut login = Login::over(Two, config, info, &Offer::of(&[SCRAM, "PLAIN"]).fast(fast));
+    let offer = if info.channel_bindings.is_empty() {
+        Offer::of(&[SCRAM, "PLAIN"])
+    } else {
+        binding()
+    };
+    let mut login = Login::over(Two, config, info, &offer.fast(fast));
     let proof = login.scram();
     login.succeed_as(Some(&proof), more);
     login.bind();
@@ -58,6 +64,11 @@ fn returning(config: Config) -> Login {
     assert_eq!(login.tried(), [SCRAM, NONE]);
     assert_eq!(login.last(), said(TOKEN, b""));
     login
+}
+
+/// Of a server that knows what its connections can be bound to.
+fn binding() -> Offer<'static> {
+    Offer::of(&[SCRAM, PLUS, "PLAIN"]).bindings(&["tls-exporter"])
 }
 
 fn offer() -> Offer<'static> {
@@ -247,7 +258,7 @@ fn a_token_is_used_with_the_mechanism_that_it_is_for_or_not_at_all() {
     );
     let slots = login.slots();
     // As it should be.
-    login.again(bindable(), &Offer::of(&[SCRAM]).fast(both));
+    login.again(bindable(), &binding().fast(both));
     assert_eq!(login.last(), said(TOKEN, &EXPORTER));
     prove(&mut login, &mac(TOKEN, "Responder", &EXPORTER), IDENTITY);
     login.bind();
@@ -259,8 +270,9 @@ fn a_token_is_used_with_the_mechanism_that_it_is_for_or_not_at_all() {
         (unbound(), &[NONE, EXPR]),
         (bindable(), &[]),
     ] {
-        let (login, mechanism, _) = next_process(&slots, info, &Offer::of(&[SCRAM]).fast(fast));
-        assert_eq!(mechanism, SCRAM, "{fast:?}");
+        let password = if info.channel_bindings.is_empty() { SCRAM } else { PLUS };
+        let (login, mechanism, _) = next_process(&slots, info, &binding().fast(fast));
+        assert_eq!(mechanism, password, "{fast:?}");
         let warned = Warning::TokenUnusable {
             mechanism: EXPR.to_owned(),
         };
@@ -297,11 +309,11 @@ fn a_login_that_does_not_wait_uses_the_token_as_it_is_for_too() {
     let mut login = holding(config(), bindable(), &[NONE, EXPR], &given(TOKEN, LATER));
     let slots = login.slots();
     // The server has changed its mind meanwhile, which is not known yet: the token still proves nothing but this connection.
-    login.again(bindable(), &Offer::of(&[SCRAM]).fast(&[NONE]));
-    assert_eq!(login.tried(), [SCRAM, EXPR]);
+    login.again(bindable(), &binding().fast(&[NONE]));
+    assert_eq!(login.tried(), [PLUS, EXPR]);
     assert_eq!(login.last(), said(TOKEN, &EXPORTER));
     login.refuse("not-authorized");
-    assert_eq!(login.tried(), [SCRAM, EXPR, SCRAM]);
+    assert_eq!(login.tried(), [PLUS, EXPR, PLUS]);
     // Where there is nothing to bind to, nothing is said early.
     let login = Login::linked(Two, config(), &slots, unbound());
     assert!(login.starts().is_empty());
