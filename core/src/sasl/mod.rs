@@ -31,7 +31,7 @@ pub(crate) use external::External;
 pub(crate) use ht::Ht;
 pub(crate) use oauth::{OauthBearer, TokenFailure, XOauth2};
 pub(crate) use plain::Plain;
-pub(crate) use scram::{Scram, ScramLimits};
+pub(crate) use scram::{ChannelBinding, Scram, ScramLimits};
 pub(crate) use select::preference;
 
 use crate::Secret;
