@@ -9,6 +9,7 @@
 //! - `success.rs`: what a success of SASL2 says, and what it must not.
 //! - `tasks.rs`: what SASL2 may ask for after the credentials, and XEP-0480.
 //! - `refusals.rs`: refusals, and what they lead to.
+//! - `registration.rs`: accounts that do not exist yet (XEP-0077).
 //! - `secrets.rs`: what never shows.
 //!
 //! The table in `tests/adversary/README.md` names these tests; the client's half of the harness is that of `adversary_client`.
@@ -30,6 +31,8 @@ mod mechanisms;
 mod offers;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod registration;
 #[cfg(test)]
 mod scram;
 #[cfg(test)]

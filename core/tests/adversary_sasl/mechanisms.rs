@@ -63,6 +63,18 @@ fn nobody_is_named_by_no_message_at_all() {
 }
 
 #[test]
+fn whoever_is_named_is_named_without_a_resource() {
+    both(|profile| {
+        let certificate = Credentials::certificate("user", None);
+        let config = of("user@example.org/mine")
+            .credentials(certificate)
+            .authzid(Authzid::Always);
+        let login = Login::new(profile, config.build().unwrap(), &Offer::of(&["EXTERNAL"]));
+        assert_eq!(login.last_text(), USER);
+    });
+}
+
+#[test]
 fn who_proves_itself_by_tls_or_in_the_clear_hears_nothing_more() {
     both(|profile| {
         for (config, name) in [(with_certificate(), "EXTERNAL"), (plain(), "PLAIN")] {

@@ -1,8 +1,10 @@
 //! What is offered, and what is taken of it: lists that were cut down, channel binding, pins (RFC 5802 §6, XEP-0440, XEP-0474).
 
 use epode::config::{MechanismPolicy, Persist};
-use epode::error::{ChannelBindingProblem, LoginError, Misuse, PeerIncompatible, Pinned, SaslError};
-use epode::{ChannelBindingType, Config, Input, LinkInfo, Offline, Refused, SaslProfile, ServerProof, Slot, TlsPolicy};
+use epode::error::{ChannelBindingProblem, LoginError, Misuse, PeerIncompatible, Pinned, SaslError, TlsError};
+use epode::{
+    ChannelBindingType, Config, Input, LinkInfo, Offline, Refused, SaslProfile, ServerProof, Slot, TlsFacts, TlsPolicy,
+};
 
 use crate::harness::{PASSWORD, PROCEED, STARTTLS};
 use crate::server::{
@@ -126,6 +128,27 @@ fn a_new_connection_is_a_new_binding() {
         let server = Scram::to(&login);
         login.challenge(&server.first);
         assert_eq!(server.bound(&login.last_text()), [9; 32]);
+    });
+}
+
+#[test]
+fn another_certificate_in_the_middle_of_a_login_ends_it() {
+    wire::set(Wire::Bosh, Cut::Together);
+    both(|profile| {
+        let facts = |byte| {
+            Some(TlsFacts {
+                server_certificate_sha256: Some([byte; 32]),
+                ..TlsFacts::default()
+            })
+        };
+        let mut login = Login::linked(profile, password(), &Slots::new(), unbound());
+        login.tls = facts(1);
+        login.features(&Offer::of(&[SCRAM]));
+        let first = Scram::to(&login).first;
+        login.tls = facts(2);
+        login.challenge(&first);
+        let reason = login.refused_unproved("another certificate");
+        assert_eq!(reason, Offline::Tls(TlsError::CertificateChanged));
     });
 }
 
@@ -271,6 +294,24 @@ fn a_client_that_could_have_bound_says_so() {
         // Nothing to bind to: nothing to say.
         let login = Login::over(profile, password(), unbound(), &Offer::of(&[SCRAM]));
         assert_eq!(Scram::to(&login).flag, "n");
+    });
+}
+
+#[test]
+fn a_client_that_could_have_bound_takes_the_best_of_the_rest() {
+    both(|profile| {
+        for (offer, expected) in [
+            (&["PLAIN", SCRAM][..], SCRAM),
+            (&["PLAIN", "SCRAM-SHA-1"], "SCRAM-SHA-1"),
+            (&["SCRAM-SHA-1", "SCRAM-SHA-512", SCRAM, "PLAIN"], "SCRAM-SHA-512"),
+        ] {
+            for info in [unbound(), bindable(), exporting()] {
+                let config = account(with_plain()).build().unwrap();
+                let login = Login::over(profile, config, info, &Offer::of(offer));
+                assert_eq!(login.tried(), [expected]);
+                login.assert_unsaid(PASSWORD, expected);
+            }
+        }
     });
 }
 

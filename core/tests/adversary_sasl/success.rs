@@ -141,6 +141,29 @@ fn an_account_that_is_not_ours_is_never_taken_on() {
 }
 
 #[test]
+fn whoever_was_proved_is_whoever_has_logged_in() {
+    for (credentials, mechanism) in [
+        (Credentials::certificate("user", None), "EXTERNAL"),
+        (Credentials::password(PASSWORD), "PLAIN"),
+        (Credentials::access_token("t0ken"), "OAUTHBEARER"),
+    ] {
+        let policy = MechanismPolicy {
+            allow_plain: true,
+            ..MechanismPolicy::default()
+        };
+        let config = of("user@example.org").credentials(credentials).mechanisms(policy);
+        let mut login = Login::new(Two, config.build().unwrap(), &Offer::of(&[mechanism]));
+        login.succeed_as(None, &identity("other@example.org"));
+        let reason = login.reason();
+        assert!(
+            matches!(&reason, Offline::Login(LoginError::UnexpectedIdentity { .. })),
+            "{mechanism}: {reason:?}"
+        );
+        assert!(onlines(&login).is_empty(), "{mechanism}");
+    }
+}
+
+#[test]
 fn two_accounts_are_no_account() {
     let (ours, other) = (identity("user@example.org"), identity("other@example.org"));
     for both in [format!("{ours}{other}"), format!("{other}{ours}")] {

@@ -151,7 +151,8 @@ fn what_the_server_says_about_tasks_can_neither_fill_nor_forge_a_log() {
         (&["X-OTHER"], format!("your password is {PASSWORD}")),
         (&[PASSWORD], String::new()),
     ] {
-        let mut login = Login::new(Two, without_tasks(), &offer());
+        let config = account(MechanismPolicy::default()).build().unwrap();
+        let mut login = Login::new(Two, config, &offer());
         let proof = login.scram();
         login.answer(&goes_on(Some(&proof), tasks, &format!("<text>{text}</text>")));
         let reason = login.refused("hostile");
