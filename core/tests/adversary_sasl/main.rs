@@ -2,7 +2,9 @@
 //! behaviour is written once and run on both, a few on every transport too.
 //!
 //! - `server.rs`: the server: it speaks either profile, and knows SCRAM and HT well enough to be honest or nearly so.
-//! - `offers.rs`: what is offered and what is taken of it: lists that were cut down, channel binding, pins.
+//! - `proofs.rs`: its cryptography.
+//! - `offers.rs`: what is offered and what is taken of it: lists that were cut down, pins, profiles.
+//! - `binding.rs`: channel binding, and what a server says that it offered.
 //! - `scram.rs`: SCRAM.
 //! - `mechanisms.rs`: EXTERNAL, PLAIN, ANONYMOUS, OAUTHBEARER, X-OAUTH2, DIGEST-MD5.
 //! - `tokens.rs`: login tokens (XEP-0484).
@@ -22,6 +24,8 @@
 #[cfg(test)]
 const WIRE: (wire::Wire, wire::Cut) = (wire::Wire::Direct, wire::Cut::Together);
 #[cfg(test)]
+mod binding;
+#[cfg(test)]
 #[path = "../adversary_client/harness.rs"]
 #[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod harness;
@@ -29,6 +33,8 @@ mod harness;
 mod mechanisms;
 #[cfg(test)]
 mod offers;
+#[cfg(test)]
+mod proofs;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -5,9 +5,10 @@ use epode::error::{LoginError, SaslError};
 use epode::{Credentials, Input, Offline, Output};
 
 use crate::harness::{PASSWORD, SALT, base64, of};
+use crate::proofs::Scram;
 use crate::server::{
-    Login, Offer, One, PLUS, Profile, SCRAM, Scram, Slots, Two, account, bindable, both, everywhere, lasting, password,
-    quick, success, unbound, with_plain,
+    Login, Offer, One, PLUS, Profile, SCRAM, Slots, Two, account, bindable, both, everywhere, lasting, password, quick,
+    success, unbound, with_plain,
 };
 
 /// SCRAM-SHA-256 has begun.
@@ -35,110 +36,6 @@ fn assert_no_answer(profile: Profile, first: &str) -> SaslError {
     login.refused_unproved(first);
     assert_eq!(login.count("abort"), 1, "{first}");
     login.error(first)
-}
-
-// ---- rows 54 and 55: what the server says that it offered
-
-#[test]
-fn an_offer_that_was_changed_on_the_way_gets_no_proof() {
-    everywhere(|profile| {
-        // The server offers more than what arrives.
-        let arrived = Offer::of(&[SCRAM]);
-        for real in [
-            Offer::of(&[SCRAM, "SCRAM-SHA-512"]),
-            Offer::of(&[SCRAM, PLUS]).bindings(&["tls-exporter"]),
-            Offer::of(&[SCRAM]).bindings(&[]),
-            Offer::of(&[SCRAM, SCRAM]),
-            Offer::of(&[]),
-        ] {
-            let mut login = Login::new(profile, password(), &arrived);
-            let server = Scram::to(&login).with(&format!("h={}", real.hash()));
-            login.challenge(&server.first);
-            login.refused_unproved("another offer");
-            let SaslError::OfferChanged { expected, received } = login.error("another offer") else {
-                panic!("{:?}", login.reason());
-            };
-            assert_eq!((expected, received), (arrived.hash(), real.hash()));
-            assert_eq!(login.count("abort"), 1);
-        }
-    });
-}
-
-#[test]
-fn a_hash_of_the_offer_that_is_none_gets_no_proof() {
-    both(|profile| {
-        let right = Offer::of(&[SCRAM]).hash();
-        for wrong in [
-            String::new(),
-            "=".to_owned(),
-            "*".to_owned(),
-            right.to_lowercase(),
-            right.trim_end_matches('=').to_owned(),
-            right[..20].to_owned(),
-            format!("{right}A"),
-            format!("{right},h={}", Offer::of(&[]).hash()),
-            format!("{},h={right}", Offer::of(&[]).hash()),
-        ] {
-            let mut login = Login::new(profile, password(), &Offer::of(&[SCRAM]));
-            let server = Scram::to(&login).with(&format!("h={wrong}"));
-            login.challenge(&server.first);
-            login.refused_unproved(&wrong);
-        }
-    });
-}
-
-#[test]
-fn an_offer_that_arrived_as_it_was_is_taken() {
-    both(|profile| {
-        for offer in [
-            Offer::of(&["X-UNKNOWN", SCRAM, "PLAIN"]),
-            Offer::of(&[PLUS, SCRAM]).bindings(&["tls-server-end-point", "tls-exporter", "x-unknown"]),
-        ] {
-            let mut login = Login::over(profile, password(), bindable(), &offer);
-            let server = Scram::to(&login).with(&format!("h={}", offer.hash()));
-            login.challenge(&server.first);
-            let proof = server.proof(&login.last_text());
-            login.succeed(Some(&proof));
-            login.bind();
-        }
-    });
-}
-
-#[test]
-fn a_server_that_showed_its_offer_once_has_to_show_it_again() {
-    both(|profile| {
-        let offer = Offer::of(&[SCRAM]);
-        let shown = |login: &mut Login| {
-            let server = Scram::to(login).with(&format!("h={}", offer.hash()));
-            login.challenge(&server.first);
-            let proof = server.proof(&login.last_text());
-            login.succeed(Some(&proof));
-            login.bind();
-        };
-        let config = || lasting(account(with_plain()));
-        let mut login = Login::new(profile, config(), &offer);
-        shown(&mut login);
-        let slots = login.slots();
-        // On the next link, and in the next process.
-        login.again(unbound(), &offer);
-        let mut next = Login::restored(profile, config(), &slots, unbound(), &offer);
-        for login in [&mut login, &mut next] {
-            let first = Scram::to(login).first;
-            login.challenge(first);
-            login.refused_unproved("nothing is shown");
-            assert_eq!(login.error("nothing is shown"), SaslError::OfferUnproved);
-        }
-        // As it should be, it goes on.
-        let mut next = Login::restored(profile, config(), &slots, unbound(), &offer);
-        shown(&mut next);
-        // A server that never did is as welcome as before.
-        let mut login = Login::new(profile, config(), &offer);
-        login.scram_in();
-        login.bind();
-        login.again(unbound(), &offer);
-        login.scram_in();
-        login.bind();
-    });
 }
 
 // ---- row 56

@@ -6,9 +6,10 @@ use epode::{Credentials, Element, Input, LinkInfo, Output, Secret, Slot};
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::harness::{PASSWORD, SALT, base64, of};
+use crate::proofs::{Scram, hmac, salted};
 use crate::server::{
-    Login, Offer, PLUS, Profile, SCRAM, Scram, Slots, Two, USER, account, bindable, both, hmac, lasting, salted,
-    success, unbound, with_plain,
+    Login, Offer, PLUS, Profile, SCRAM, Slots, Two, USER, account, bindable, both, lasting, success, unbound,
+    with_plain,
 };
 
 const ACCESS: &str = "canary-Bx5-access-token";

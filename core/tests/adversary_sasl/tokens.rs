@@ -5,9 +5,9 @@ use epode::error::{LoginError, SaslError, Warning};
 use epode::{ChannelBindingType, Config, Credentials, Input, LinkInfo, Offline, SaslProfile, ServerProof, Slot};
 
 use crate::harness::{PASSWORD, of};
+use crate::proofs::hmac;
 use crate::server::{
-    EXPORTER, Login, NOW, Offer, One, PLUS, SCRAM, Slots, Two, USER, account, bindable, hmac, lasting, unbound,
-    with_plain,
+    EXPORTER, Login, NOW, Offer, One, PLUS, SCRAM, Slots, Two, USER, account, bindable, lasting, unbound, with_plain,
 };
 
 const TOKEN: &str = "canary-Vt3-fast-token";
