@@ -1,16 +1,12 @@
 //! What is offered, and what is taken of it: lists that were cut down, pins, the two profiles.
 
 use epode::config::{MechanismPolicy, Persist};
-use epode::error::{ChannelBindingProblem, LoginError, Misuse, PeerIncompatible, Pinned, SaslError, TlsError};
-use epode::{
-    ChannelBindingType, Config, Input, LinkInfo, Offline, Refused, SaslProfile, ServerProof, Slot, TlsFacts, TlsPolicy,
-};
+use epode::error::{LoginError, PeerIncompatible, Pinned};
+use epode::{Config, Input, LinkInfo, Offline, Refused, SaslProfile, ServerProof, Slot, TlsPolicy};
 
 use crate::harness::{PASSWORD, PROCEED, STARTTLS};
-use crate::proofs::Scram;
 use crate::server::{
-    EXPORTER, Login, Offer, One, PLUS, Profile, SCRAM, Slots, Two, account, bindable, both, everywhere, exporting,
-    lasting, password, unbound, with_plain,
+    Login, Offer, One, Profile, SCRAM, Slots, Two, account, both, everywhere, lasting, password, unbound, with_plain,
 };
 use crate::wire::{self, Cut, Wire};
 

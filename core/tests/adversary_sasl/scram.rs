@@ -7,8 +7,8 @@ use epode::{Credentials, Input, Offline, Output};
 use crate::harness::{PASSWORD, SALT, base64, of};
 use crate::proofs::Scram;
 use crate::server::{
-    Login, Offer, One, PLUS, Profile, SCRAM, Slots, Two, account, bindable, both, everywhere, lasting, password, quick,
-    success, unbound, with_plain,
+    Login, Offer, One, Profile, SCRAM, Slots, Two, account, both, everywhere, lasting, password, quick, success,
+    unbound,
 };
 
 /// SCRAM-SHA-256 has begun.

@@ -12,7 +12,6 @@ use epode::{
     ChannelBindingType, ChannelBindings, Config, Credentials, Derivation, DerivedKey, Element, Event, Failure, Input,
     LinkInfo, Offline, Output, SaslProfile, ScramHash, Secret, ServerProof, Slot,
 };
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::harness::{BIND, NS_SASL, PASSWORD, Play, SALT, base64, bound, of};
