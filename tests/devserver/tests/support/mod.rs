@@ -1,6 +1,7 @@
 //! Clients as small as can be, BOSH here and the others in `link.rs`, and certificates made at run time.
 
 pub(crate) mod link;
+pub(crate) mod modern;
 
 use std::sync::Arc;
 use std::time::Duration;
