@@ -52,13 +52,13 @@ pub struct Authentication {
     pub refusal: Option<&'static str>,
     /// Binding a resource with SASL2 (XEP-0386) is offered.
     pub bind2: bool,
-    /// Resuming with SASL2 (XEP-0198 §7) is offered, where stream management is. Never over BOSH.
+    /// Resuming with SASL2 (XEP-0198 §9.2) is offered, where stream management is. Never over BOSH.
     pub inline_resumption: bool,
-    /// The stream features are sent after an inline resumption too, as Prosody 13 does and XEP-0388 §2.6.3 does not want.
+    /// The stream features are sent after an inline resumption too, as Prosody 13 does and XEP-0388 §2.6.1 does not want.
     pub features_after_resumption: bool,
     /// Tokens for quick logins (XEP-0484). `None`: not offered.
     pub fast: Option<Fast>,
-    /// Tasks of which the client must do one after SASL2's mechanism (XEP-0388 §2.7). Whatever the name, the task is the same:
+    /// Tasks of which the client must do one after SASL2's mechanism (XEP-0388 §2.6.3). Whatever the name, the task is the same:
     /// `<ask xmlns='urn:epode:devserver:task'>` has a text that `<answer/>` must repeat, twice.
     pub tasks: Vec<String>,
     /// Hashes of SCRAM that no account has, until its client was asked for them (XEP-0480).

@@ -1,4 +1,4 @@
-//! What SASL2 brings with its success: binding (XEP-0386), resumption (XEP-0198 §7), tokens (XEP-0484).
+//! What SASL2 brings with its success: binding (XEP-0386), resumption (XEP-0198 §9.2), tokens (XEP-0484).
 
 use std::time::{Duration, SystemTime};
 
@@ -49,7 +49,7 @@ impl Hub {
                 Resumption::Ended => return,
             }
         }
-        // XEP-0198 §7: who resumes has a resource already.
+        // XEP-0198 §9.2: who resumes has a resource already.
         if let (Some(bind), None) = (&request.bind, &outcome.resumed) {
             self.bind_inline(client, &proved.user, bind, &mut outcome);
         }

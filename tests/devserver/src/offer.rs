@@ -103,7 +103,7 @@ impl Advert {
         wrap(context, &inside)
     }
 
-    /// XEP-0388 §2.4.
+    /// XEP-0388 §2.1.
     fn authentication(&self) -> String {
         let mut inline = String::new();
         if self.bind2 {
