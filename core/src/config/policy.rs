@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ConfigError;
-use crate::sasl::preference;
+use crate::sasl::{ChannelBindingType, preference};
 
 /// Whether and when to connect again after the link is gone. Times are drawn at random between half of what is said here
 /// and all of it, so that a server that comes back is not asked by everybody at once (RFC 6120 §3.3).
@@ -127,7 +127,8 @@ impl Default for Liveness {
     }
 }
 
-/// Whether the host keeps what survives a process.
+/// Whether the host keeps what survives a process. This is about the slot [`Session`](crate::Slot::Session): what a login
+/// taught, in the slots `Token` and `Pins`, is stored as soon as it changes, unless nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "record",
@@ -194,10 +195,15 @@ pub struct MechanismPolicy {
     pub only: Option<Vec<String>>,
     /// Nothing that stands behind this one in the order of preference, if set.
     pub least: Option<String>,
+    /// Bind to these only, of what the host gives and the server offers, if set.
+    pub channel_bindings: Option<Vec<ChannelBindingType>>,
     /// Bounds on what a SCRAM server may ask for.
     pub scram: ScramIterations,
     /// Use SASL2 (XEP-0388) where the server has it and TLS protects the link (default true).
     pub sasl2: bool,
+    /// Log in by token or by certificate in the same breath as the stream is opened, where an earlier login has shown that
+    /// the server takes it (default true). It saves a round trip; SASL2 on TCP and WebSocket only.
+    pub pipeline: bool,
     /// Refuse to log in by less than the strongest class of mechanism that the server has offered to this account before
     /// (default true). The classes: with channel binding, without showing the password, the rest. What was seen is kept in
     /// the slot [`Pins`](crate::Slot::Pins), and in the client.
@@ -219,8 +225,10 @@ impl Default for MechanismPolicy {
             digest_md5: None,
             only: None,
             least: None,
+            channel_bindings: None,
             scram: ScramIterations::default(),
             sasl2: true,
+            pipeline: true,
             pin: true,
             pin_channel_binding: false,
             allow_missing_ht_server_proof: false,
