@@ -30,6 +30,8 @@ pub struct Authentication {
     pub channel_bindings: Vec<String>,
     /// PLAIN is offered.
     pub plain: bool,
+    /// DIGEST-MD5 (RFC 2831) is offered.
+    pub digest_md5: bool,
     /// ANONYMOUS (RFC 4505) is offered: everybody gets a new name.
     pub anonymous: bool,
     /// The tokens of OAUTHBEARER (RFC 7628) and X-OAUTH2, which are offered where there are any.
@@ -197,6 +199,7 @@ impl Default for Authentication {
             plus: false,
             channel_bindings: Vec::new(),
             plain: true,
+            digest_md5: false,
             anonymous: false,
             bearer_tokens: Vec::new(),
             openid_configuration: None,

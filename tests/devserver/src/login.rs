@@ -158,9 +158,10 @@ impl Stream {
             (false, _) => &self.advert.sasl1,
         };
         let mechanism = Mechanism::by_name(name).filter(|_| offered.iter().any(|offered| offered == name));
-        if quick && self.claimed.is_none() {
+        // Who shows a certificate, or wants to be nobody, may not know the account.
+        if sasl2 && self.claimed.is_none() && !matches!(mechanism, Some(Mechanism::External | Mechanism::Anonymous)) {
             actions.push(Action::Violation(
-                "a token without `from` in the stream's header (XEP-0484 §4.1)".into(),
+                "SASL2 without `from` in the stream's header (XEP-0388 §2.1)".into(),
             ));
         }
         let step = match (mechanism, initial) {

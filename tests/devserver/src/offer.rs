@@ -2,7 +2,7 @@
 
 use crate::faults::Transport;
 use crate::personality::ExternalOffer;
-use crate::sasl::{ANONYMOUS, EXTERNAL, OAUTHBEARER, PLAIN, X_OAUTH2};
+use crate::sasl::{ANONYMOUS, DIGEST_MD5, EXTERNAL, OAUTHBEARER, PLAIN, X_OAUTH2};
 use crate::sm::SM;
 use crate::stream::{BIND2, CARBONS, CLIENT, CSI, Context, FAST, SASL, SASL2, SESSION, UPGRADE};
 use crate::tls::Verdict;
@@ -72,9 +72,10 @@ impl Advert {
 
     /// The features before login.
     pub(crate) fn features(&self, context: &Context<'_>) -> String {
+        let authentication = context.options.sasl2.then(|| self.authentication()).unwrap_or_default();
         let mut inside = String::new();
-        if context.options.sasl2 {
-            inside.push_str(&self.authentication());
+        if !context.habits.sasl2_last {
+            inside.push_str(&authentication);
         }
         if context.options.sasl1 {
             inside.push_str(&format!(
@@ -91,6 +92,9 @@ impl Advert {
             inside.push_str(&format!(
                 "<sasl-channel-binding xmlns='{BINDINGS}'>{types}</sasl-channel-binding>"
             ));
+        }
+        if context.habits.sasl2_last {
+            inside.push_str(&authentication);
         }
         let others = context.habits.features_before;
         match &context.options.registration {
@@ -219,6 +223,9 @@ fn mechanisms(context: &Context<'_>, claimed: Option<&str>) -> Vec<String> {
                 names.push(format!("{}-PLUS", hash.mechanism()));
             }
             names.push(hash.mechanism().to_owned());
+        }
+        if options.digest_md5 {
+            names.push(DIGEST_MD5.to_owned());
         }
         if options.plain {
             names.push(PLAIN.to_owned());

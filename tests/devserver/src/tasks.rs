@@ -57,7 +57,8 @@ impl Tasks {
         };
         let mut to_do = VecDeque::new();
         // XEP-0480 §2.2: upgrades come last, one after the other.
-        if !context.options.tasks.is_empty() {
+        // XEP-0484 §4.2: a token stands for tasks that were done.
+        if !context.options.tasks.is_empty() && proved.token.is_none() {
             to_do.push_back(context.options.tasks.clone());
         }
         to_do.extend(upgrades.iter().filter(lacking).map(|task| vec![task.clone()]));

@@ -12,6 +12,7 @@ mod tests {
     use epode_devserver::{
         Attempt, Authentication, BearerToken, DowngradeHash, Proof, ScramHash, Server, TokenState, Transport,
     };
+    use md5::{Digest, Md5};
 
     use crate::support::link::{LINKS, Link};
     use crate::support::modern::{HASHES, Hash, Reply, SHA_256, Scram, plain};
@@ -288,6 +289,58 @@ mod tests {
         let (mut link, _) = opened(&server, &authority).await;
         link.send(&auth("X-OAUTH2", &STANDARD.encode("\0user01\0good"))).await;
         link.until(&format!("<success {SASL}/>")).await;
+    }
+
+    #[tokio::test]
+    async fn digest_md5_logs_in_and_the_server_proves_itself() {
+        let authority = Authority::new();
+        let server = modern(&authority, |options| options.digest_md5 = true).await;
+        let hex = |text: String| -> String { Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect() };
+        for (password, is_right) in [("wrong", false), (PASSWORD, true)] {
+            let (mut link, features) = opened(&server, &authority).await;
+            assert!(features.contains("<mechanism>DIGEST-MD5</mechanism>"), "{features}");
+            link.send(&auth("DIGEST-MD5", "")).await;
+            let challenge = link.until("</challenge>").await;
+            let challenge = STANDARD.decode(between(&challenge, "'>", "</challenge>")).unwrap();
+            let challenge = String::from_utf8(challenge).unwrap();
+            let nonce = between(&challenge, "nonce=\"", "\"");
+            let secret = Md5::digest(format!("user01:localhost:{password}"));
+            let a1: Vec<u8> = [secret.as_slice(), format!(":{nonce}:abc").as_bytes()].concat();
+            let a1: String = Md5::digest(a1).iter().map(|byte| format!("{byte:02x}")).collect();
+            let value = |method: &str| {
+                let a2 = hex(format!("{method}:xmpp/localhost"));
+                hex(format!("{a1}:{nonce}:00000001:abc:auth:{a2}"))
+            };
+            let message = format!(
+                "username=\"user01\",realm=\"localhost\",nonce=\"{nonce}\",cnonce=\"abc\",nc=00000001,qop=auth,\
+                 digest-uri=\"xmpp/localhost\",response={},charset=utf-8",
+                value("AUTHENTICATE")
+            );
+            link.send(&format!("<response {SASL}>{}</response>", STANDARD.encode(message)))
+                .await;
+            if !is_right {
+                assert!(link.until("</failure>").await.contains("<not-authorized/>"));
+                continue;
+            }
+            let proof = STANDARD.encode(format!("rspauth={}", value("")));
+            link.until(&format!("<challenge {SASL}>{proof}</challenge>")).await;
+            link.send(&format!("<response {SASL}/>")).await;
+            link.until(&format!("<success {SASL}/>")).await;
+        }
+        assert_eq!(server.violations(), NONE);
+    }
+
+    #[tokio::test]
+    async fn over_tls_1_2_both_bindings_are_the_same_on_both_sides() {
+        let authority = Authority::new();
+        let server = modern(&authority, |_| {}).await;
+        for kind in ["tls-exporter", "tls-server-end-point"] {
+            let mut link = Link::over_tls_1_2(&server, &authority).await;
+            link.open().await;
+            let binding = link.binding(kind);
+            let (reply, answer) = scram(&mut link, &SHA_256, "-PLUS", &format!("p={kind},,"), binding).await;
+            assert!(answer.contains(&reply.proof), "{answer}");
+        }
     }
 
     #[tokio::test]

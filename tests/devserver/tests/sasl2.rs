@@ -8,7 +8,9 @@ mod support;
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use epode_devserver::{Authentication, Cut, Identifier, Proof, Rotation, ScramHash, Server, Transport};
+    use epode_devserver::{
+        Authentication, Cut, Identifier, Personality, Proof, Rotation, ScramHash, Server, Transport,
+    };
 
     use crate::support::link::{LINKS, Link, SM};
     use crate::support::modern::{AGENT, BIND2, FAST, SASL2, SHA_256, Scram, Token, authenticate, plain};
@@ -159,6 +161,58 @@ mod tests {
             link.enable().await;
         }
         assert_eq!(server.violations(), NONE);
+    }
+
+    #[tokio::test]
+    async fn a_login_need_not_wait_for_the_features() {
+        let authority = Authority::new();
+        let server = modern(&authority, |_| {}).await;
+        for transport in [Transport::StartTls, Transport::DirectTls] {
+            let token = token(&server, &authority, QUICK).await;
+            let mut link = Link::connect(&server, transport, &authority, None).await;
+            let inline = format!("{AGENT}<fast {FAST}/>{}", bind(""));
+            let (login, proof) = token.authenticate(&link.binding("tls-exporter"), &inline);
+            let header = link.header().replacen(" to=", " from='user01@localhost' to=", 1);
+            link.send(&format!("{header}{login}")).await;
+            link.until("</stream:features>").await;
+            assert!(link.until("</success>").await.contains(&proof));
+            link.until("</stream:features>").await;
+            link.ping("p").await;
+        }
+        assert_eq!(server.violations(), NONE);
+    }
+
+    #[tokio::test]
+    async fn success_looks_as_each_server_says_it() {
+        let authority = Authority::new();
+        for (personality, tag, order) in [
+            (
+                Personality::Prosody,
+                '~',
+                ["<additional-data", "<bound", "<token", "<authorization-identifier"],
+            ),
+            (
+                Personality::Ejabberd,
+                '.',
+                ["<token", "<bound", "<authorization-identifier", "<additional-data"],
+            ),
+        ] {
+            let server = start(&authority, |settings| {
+                settings.personality = personality;
+                settings.authentication = Authentication::modern();
+            })
+            .await;
+            let mut link = direct(&server, &authority).await;
+            let success = link
+                .login2(&format!("{}{}", bind(""), request(QUICK)), "</success>")
+                .await;
+            assert!(
+                identifier(&success).starts_with(&format!("user01@localhost/test{tag}")),
+                "{success}"
+            );
+            let places = order.map(|element| success.find(element).unwrap());
+            assert!(places.is_sorted(), "{success}");
+        }
     }
 
     #[tokio::test]
@@ -357,6 +411,15 @@ mod tests {
         link.until("</stream:features>").await;
         link.ping("a").await;
 
+        // Who has a token has done it before (XEP-0484 §4.2).
+        server.control().change_authentication(|options| options.tasks.clear());
+        let token = token(&server, &authority, QUICK).await;
+        server
+            .control()
+            .change_authentication(|options| options.tasks = vec!["TEST-A".into()]);
+        let success = quick(&mut direct(&server, &authority).await, &token, AGENT).await;
+        assert!(success.contains("<success"), "{success}");
+
         let mut link = direct(&server, &authority).await;
         link.login2("", "</continue>").await;
         link.send(&format!("<next {SASL2} task='TEST-A'/>")).await;
@@ -432,8 +495,7 @@ mod tests {
     async fn what_sasl2_forbids_is_refused_or_recorded() {
         let authority = Authority::new();
         let server = modern(&authority, |_| {}).await;
-        let mut link = Link::connect(&server, Transport::DirectTls, &authority, None).await;
-        link.open().await;
+        let mut link = direct(&server, &authority).await;
         for (request, condition) in [
             (authenticate("PLAIN", "=", ""), "incorrect-encoding"),
             (
@@ -457,12 +519,16 @@ mod tests {
         let odd = "<user-agent id='me'/><request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-UNIQ'/>";
         link.send(&authenticate("PLAIN", &plain("user01"), odd)).await;
         assert!(!link.until("</success>").await.contains("<token"));
+        let mut link = Link::connect(&server, Transport::DirectTls, &authority, None).await;
+        link.open().await;
+        link.login2("", "</success>").await;
         assert_eq!(
             server.violations(),
             [
                 "<response/> that nothing asked for",
                 "a user-agent whose id is no UUID of version 4 (XEP-0388 §2.3)",
                 "a token asked for with a mechanism that was not offered (XEP-0484 §3.2)",
+                "SASL2 without `from` in the stream's header (XEP-0388 §2.1)",
             ]
         );
     }

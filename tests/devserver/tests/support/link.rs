@@ -89,6 +89,27 @@ impl Link {
         }
     }
 
+    /// Direct TLS as it was before 1.3.
+    pub(crate) async fn over_tls_1_2(server: &Server, authority: &Authority) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.certificate.clone()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(server.direct_tls_address()).await.unwrap();
+        let stream = handshake(stream, config).await.unwrap();
+        assert_eq!(
+            stream.get_ref().1.protocol_version(),
+            Some(rustls::ProtocolVersion::TLSv1_2)
+        );
+        Self {
+            wire: Wire::Tls(Box::new(stream)),
+            unread: String::new(),
+        }
+    }
+
     /// Logged in with a password and bound.
     pub(crate) async fn online(
         server: &Server,
