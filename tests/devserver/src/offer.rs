@@ -215,8 +215,10 @@ fn mechanisms(context: &Context<'_>, claimed: Option<&str>) -> Vec<String> {
     }
     if context.accounts.any_password() {
         for hash in &options.scram {
-            // One that the client has yet to bring is no use to it, if it is known who comes.
-            if claimed.is_some_and(|user| context.accounts.lacks(user, *hash, options)) {
+            // XEP-0388 §2.1: only what this user has; before it is known who comes, only what all have.
+            if claimed.map_or(options.upgrades.contains(hash), |user| {
+                context.accounts.lacks(user, *hash, options)
+            }) {
                 continue;
             }
             if options.plus && context.transport != Transport::Bosh {

@@ -9,12 +9,12 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use epode_devserver::{
-        Authentication, Cut, Identifier, Personality, Proof, Rotation, ScramHash, Server, Transport,
+        Authentication, BearerToken, Cut, Identifier, Personality, Proof, Rotation, ScramHash, Server, Transport,
     };
 
     use crate::support::link::{LINKS, Link, SM};
     use crate::support::modern::{AGENT, BIND2, FAST, SASL2, SHA_256, Scram, Token, authenticate, plain};
-    use crate::support::{Authority, CLIENT, Client, Connection, between, start};
+    use crate::support::{Authority, CLIENT, Client, Connection, Validity, between, start};
 
     const NONE: [&str; 0] = [];
     const QUICK: &str = "HT-SHA-256-EXPR";
@@ -160,6 +160,47 @@ mod tests {
             assert_eq!(link.bind("old").await, "user01@localhost/old");
             link.enable().await;
         }
+        assert_eq!(server.violations(), NONE);
+    }
+
+    #[tokio::test]
+    async fn every_mechanism_has_its_place_in_the_new_profile() {
+        let authority = Authority::new();
+        let server = modern(&authority, |options| {
+            options.anonymous = true;
+            options.bearer_tokens = vec![BearerToken::good("good", "user02")];
+        })
+        .await;
+        let identity = authority.client(&["user01@localhost"], Validity::Now);
+        for (mechanism, user) in [("EXTERNAL", Some("user01")), ("ANONYMOUS", None)] {
+            for initial in ["<initial-response/>", ""] {
+                let mut link = Link::connect(&server, Transport::WebSocket, &authority, Some(&identity)).await;
+                link.open().await;
+                let inside = format!("{initial}{}", bind(""));
+                link.send(&format!(
+                    "<authenticate {SASL2} mechanism='{mechanism}'>{inside}</authenticate>"
+                ))
+                .await;
+                let success = link.until("</success>").await;
+                let jid = identifier(&success);
+                match user {
+                    Some(user) => assert!(jid.starts_with(&format!("{user}@localhost/test~")), "{jid}"),
+                    None => assert!(jid.contains("@localhost/test~") && !jid.contains("user"), "{jid}"),
+                }
+                assert!(!success.contains("additional-data"), "{success}");
+                link.until("</stream:features>").await;
+                link.ping("p").await;
+            }
+        }
+        let mut link = Link::connect(&server, Transport::DirectTls, &authority, None).await;
+        link.open_as("user02").await;
+        let bearer = |token: &str| STANDARD.encode(format!("n,,\x01auth=Bearer {token}\x01\x01"));
+        link.send(&authenticate("OAUTHBEARER", &bearer("bad"), "")).await;
+        link.until("</challenge>").await;
+        link.send(&format!("<response {SASL2}>AQ==</response>")).await;
+        assert!(link.until("</failure>").await.contains("<not-authorized"));
+        link.send(&authenticate("OAUTHBEARER", &bearer("good"), "")).await;
+        assert_eq!(identifier(&link.until("</success>").await), "user02@localhost");
         assert_eq!(server.violations(), NONE);
     }
 
