@@ -72,7 +72,11 @@ impl Advert {
 
     /// The features before login.
     pub(crate) fn features(&self, context: &Context<'_>) -> String {
-        let authentication = context.options.sasl2.then(|| self.authentication()).unwrap_or_default();
+        let authentication = if context.options.sasl2 {
+            self.authentication()
+        } else {
+            String::new()
+        };
         let mut inside = String::new();
         if !context.habits.sasl2_last {
             inside.push_str(&authentication);
