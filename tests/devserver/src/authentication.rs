@@ -42,6 +42,9 @@ pub struct Authentication {
     pub mechanisms: Option<Vec<String>>,
     /// The same for SASL2, where it is to differ.
     pub sasl2_mechanisms: Option<Vec<String>>,
+    /// Mechanisms and types of channel binding that somebody on the way takes out of the features. The server knows nothing of it: it
+    /// goes by what it meant to offer.
+    pub stripped: Vec<String>,
     /// Iterations of SCRAM, instead of the personality's. What is above a million is announced and never derived: no proof is right.
     pub scram_iterations: Option<u32>,
     /// The hash of what was offered, in the first message of SCRAM (XEP-0474).
@@ -205,6 +208,7 @@ impl Default for Authentication {
             openid_configuration: None,
             mechanisms: None,
             sasl2_mechanisms: None,
+            stripped: Vec::new(),
             scram_iterations: None,
             downgrade_hash: DowngradeHash::Absent,
             proof: Proof::Right,

@@ -72,6 +72,22 @@ impl Advert {
 
     /// The features before login.
     pub(crate) fn features(&self, context: &Context<'_>) -> String {
+        let kept = |names: &[String]| {
+            let stays = |name: &&String| !context.options.stripped.contains(name);
+            names.iter().filter(stays).cloned().collect()
+        };
+        let arriving = Self {
+            sasl1: kept(&self.sasl1),
+            sasl2: kept(&self.sasl2),
+            bindings: kept(&self.bindings),
+            fast: kept(&self.fast),
+            upgrades: self.upgrades.clone(),
+            ..*self
+        };
+        arriving.as_features(context)
+    }
+
+    fn as_features(&self, context: &Context<'_>) -> String {
         let authentication = if context.options.sasl2 {
             self.authentication()
         } else {

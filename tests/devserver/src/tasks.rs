@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use crate::ScramHash;
+use crate::accounts::MOST_ITERATIONS;
 use crate::personality::Refusal;
 use crate::sasl::Proved;
 use crate::stream::{Context, SASL2, hex};
@@ -143,6 +144,9 @@ impl Tasks {
                 let Some(salted) = text.and_then(|text| STANDARD.decode(text).ok()) else {
                     return Progress::Violation("an upgrade task without the hash in base64".into());
                 };
+                if iterations > MOST_ITERATIONS {
+                    return Progress::Violation(format!("{iterations} rounds, which a client must not do"));
+                }
                 // A server that had to ask could not know. This one can, and a wrong hash would lock the user out.
                 let password = context.accounts.password(&self.proved.user).unwrap_or_default();
                 let expected = hash.salted(password.as_bytes(), &salt, iterations);

@@ -166,6 +166,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_somebody_takes_away_the_server_has_offered_all_the_same() {
+        let authority = Authority::new();
+        let stripped = HASHES.each_ref().map(|hash| format!("{}-PLUS", hash.mechanism));
+        let server = modern(&authority, |options| {
+            options.scram = vec![ScramHash::Sha256, ScramHash::Sha1];
+            options.stripped = stripped.to_vec();
+        })
+        .await;
+        let (mut link, features) = opened(&server, &authority).await;
+        assert!(
+            !features.contains("-PLUS") && features.contains("tls-exporter"),
+            "{features}"
+        );
+        let answer = refused(&mut link, "SCRAM-SHA-256", "y,,n=user01,r=0123456789abcdef").await;
+        assert!(answer.contains("server-does-support-channel-binding"), "{answer}");
+        let (reply, _) = scram(&mut link, &SHA_256, "", "n,,", Vec::new()).await;
+        let offer = "EXTERNAL\u{1e}PLAIN\u{1e}SCRAM-SHA-1\u{1e}SCRAM-SHA-1-PLUS\u{1e}SCRAM-SHA-256\u{1e}\
+                     SCRAM-SHA-256-PLUS\u{1f}tls-exporter\u{1e}tls-server-end-point";
+        let whole = format!(",h={}", STANDARD.encode((SHA_256.digest)(offer.as_bytes())));
+        assert!(reply.server_first.ends_with(&whole), "{}", reply.server_first);
+    }
+
+    #[tokio::test]
     async fn what_is_offered_can_be_a_lie() {
         let authority = Authority::new();
         let server = modern(&authority, |_| {}).await;
