@@ -123,7 +123,7 @@ impl Facts<'_> {
 /// A login that does not wait for the server's features, where it is known what they were (XEP-0388 §6 leaves it to us to
 /// be wrong): by token, or by certificate. One message, which shows nothing that a wrong server could use.
 pub(super) fn early(facts: &mut Facts<'_>) -> Result<Option<Box<Exchange>>, Offline> {
-    let policy = &facts.config.mechanisms;
+    let policy = facts.config.mechanisms();
     if !(policy.sasl2 && policy.pipeline && facts.verified_tls) {
         return Ok(None);
     }
@@ -154,7 +154,7 @@ pub(super) fn early(facts: &mut Facts<'_>) -> Result<Option<Box<Exchange>>, Offl
 
 /// The features are there: SASL2 where it can be used (XEP-0388 §6), or SASL.
 pub(super) fn authenticate(features: Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
-    let sasl2 = facts.config.mechanisms.sasl2 && facts.verified_tls;
+    let sasl2 = facts.config.mechanisms().sasl2 && facts.verified_tls;
     let Some(authentication) = features.authentication.as_ref().filter(|_| sasl2) else {
         return authenticate_by_sasl1(features, facts);
     };
@@ -247,7 +247,7 @@ fn begin_sasl2(
         },
         upgrade: tasks::upgrade(&mechanism, features.as_ref(), config),
     };
-    let agent = &config.user_agent;
+    let agent = config.user_agent();
     let id = match &agent.id {
         Some(id) => id.as_str(),
         None => facts.memory.user_agent(facts.random),
@@ -255,8 +255,8 @@ fn begin_sasl2(
     let mut authenticate = Authenticate::new(
         mechanism.name(),
         initial.as_ref(),
-        (agent, id),
-        (&config.bind, inline),
+        (&agent, id),
+        (&config.bind(), inline),
         &asked,
     );
     if is_token {
@@ -403,10 +403,10 @@ fn learn(exchange: &Exchange, facts: &mut Facts<'_>) {
     let is_scram = mechanism.name().starts_with("SCRAM-");
     let early = exchange.features.as_ref().and_then(|features| {
         let authentication = features.authentication.as_ref()?;
-        Some(Early {
+        Some(Box::new(Early {
             external: authentication.mechanisms.iter().any(|name| name == "EXTERNAL"),
             inline: authentication.inline.clone(),
-        })
+        }))
     });
     let early = early.filter(|_| exchange.profile == SaslProfile::Sasl2 && facts.traits.early_login);
     memory.pin(facts.kind, |scram, link: &mut LinkPins| {

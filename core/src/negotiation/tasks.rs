@@ -37,7 +37,7 @@ pub(super) fn upgrade(mechanism: &Mechanism, features: Option<&Features>, config
             .into_iter()
             .any(|plus| hash.mechanism(plus) == mechanism.name())
     })?;
-    if !config.mechanisms.upgrade || config.credentials.password_secret().is_none() {
+    if !config.mechanisms().upgrade || config.credentials.password_secret().is_none() {
         return None;
     }
     let better = ScramHash::ALL.into_iter().skip(used + 1).rev();
@@ -153,7 +153,7 @@ pub(super) fn data(mut exchange: Box<Exchange>, element: &Element, facts: &mut F
 /// The salted password for another hash, within the bounds of a login (XEP-0480 §3).
 fn upgrade_answer(hash: ScramHash, task_data: ElementRef<'_>, config: &Config) -> Result<Secret, SaslError> {
     let (salt, iterations) = sasl2::upgrade_salt(task_data).ok_or(SaslError::Salt)?;
-    let bounds = config.mechanisms.scram;
+    let bounds = config.mechanisms().scram;
     if iterations < bounds.min {
         return Err(SaslError::IterationsTooLow {
             asked: iterations,
