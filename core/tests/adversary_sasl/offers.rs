@@ -127,6 +127,20 @@ fn who_had_scram_is_not_asked_for_the_password_by_the_next_process() {
 }
 
 #[test]
+fn who_had_scram_is_not_asked_for_the_password_by_another_way() {
+    both(|profile| {
+        wire::set(Wire::Direct, Cut::Together);
+        let slots = known(profile, with_plain(), unbound(), &Offer::of(&[SCRAM, "PLAIN"])).slots();
+        for other in [Wire::StartTls, Wire::WebSocket, Wire::Bosh] {
+            wire::set(other, Cut::Together);
+            let config = lasting(account(with_plain()));
+            let login = Login::restored(profile, config, &slots, unbound(), &Offer::of(&["PLAIN"]));
+            assert_downgrade(&login, Pinned::Scram, &["PLAIN"], "another transport");
+        }
+    });
+}
+
+#[test]
 fn a_login_that_failed_is_no_reason_to_forget_a_pin() {
     both(|profile| {
         let first = known(profile, with_plain(), unbound(), &Offer::of(&[SCRAM, "PLAIN"]));

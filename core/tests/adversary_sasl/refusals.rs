@@ -160,6 +160,25 @@ fn temporary_failures_make_no_storm() {
     });
 }
 
+#[test]
+fn a_server_that_falls_silent_in_a_login_is_not_waited_for_for_ever() {
+    everywhere(|profile| {
+        let give_up = |login: &mut Login, case: &str| {
+            login.wait(3_600_000);
+            let reason = login.refused(case);
+            assert!(matches!(reason, Offline::Connection(_)), "{case}: {reason:?}");
+        };
+        let start = || Login::new(profile, plain(), &Offer::of(&[SCRAM]));
+        give_up(&mut start(), "after the first message");
+        let mut login = start();
+        login.scram();
+        give_up(&mut login, "after the proof");
+        let mut login = start();
+        login.scram_in();
+        give_up(&mut login, "after the success");
+    });
+}
+
 // ---- rows 76 and 77: what a refusal says
 
 #[test]

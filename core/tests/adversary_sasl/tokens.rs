@@ -359,6 +359,22 @@ fn a_login_that_does_not_wait_is_answered_after_the_features() {
     assert!(login.starts().is_empty());
 }
 
+#[test]
+fn a_login_that_did_not_wait_and_led_nowhere_waits_the_next_time() {
+    let slots = holding(config(), unbound(), &[NONE], &given(TOKEN, LATER)).slots();
+    let mut login = Login::linked(Two, config(), &slots, unbound());
+    assert_eq!(login.tried(), [NONE]);
+    // The server breaks off, or says what makes no sense.
+    login.create("<x xmlns='urn:example:other'/>");
+    login.refused_unproved("nonsense");
+    let mut next = slots.clone();
+    next.extend(login.slots());
+    let mut login = Login::linked(Two, config(), &next, unbound());
+    assert!(login.starts().is_empty());
+    login.features(&offer());
+    assert_eq!(login.tried(), [NONE], "the token is as good as before");
+}
+
 // ---- row 74: what a refusal costs
 
 #[test]
