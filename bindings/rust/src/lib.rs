@@ -58,6 +58,8 @@
 
 mod actor;
 mod binding;
+#[cfg(test)]
+mod binding_tests;
 mod bosh;
 mod client;
 mod clock;
