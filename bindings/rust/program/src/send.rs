@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use epode::config::Reconnect;
+use epode::config::{Fast, Reconnect};
 use epode::{Element, Event, Offline, Stage, Token};
 use epode_tokio::Client;
 
 use crate::cli::SendArgs;
-use crate::connect::{self, Account, Login};
+use crate::connect::{self, Account, Login, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::login::Printer;
 use crate::terminal::visible;
@@ -34,7 +34,7 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
             ));
         }
     };
-    let account = Account::with_identity(&jid, &args.account, identity)?;
+    let account = Account::read(&jid, &args.account, identity, Purpose::Account)?;
     let message = Element::builder("jabber:client", "message")
         .attr("to", args.to.as_str())
         .attr("type", "chat")
@@ -60,7 +60,7 @@ async fn session(
     place: &str,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let own = account.configure(|config| config.reconnect(Reconnect::never()));
+    let own = account.configure(|config| config.reconnect(Reconnect::never()).fast(Fast::Off));
     let mut client = connect::connect(own.builder()?).await?;
     log_in(&mut client, place).await?;
     let token = client
