@@ -36,6 +36,16 @@
 //! # }
 //! ```
 //!
+//! The same store keeps the login token of a server that has them (XEP-0484), so that the next process needs no password
+//! ([`Credentials::KeptToken`](epode::Credentials)). A token that was renewed elsewhere, or a password that was changed, is given with
+//! [`Client::provide`]; what the server wants beside the credentials is done with [`Client::answer_task`].
+//!
+//! Logins are bound to their connection where server and mechanism can: each link offers `tls-exporter` (RFC 9266) with TLS 1.3, and
+//! `tls-server-end-point` (RFC 5929 §4); BOSH offers the latter alone, because its requests go over several connections, which
+//! all have to show the same certificate. There is no `tls-unique`, because rustls does not show it, and with TLS 1.2 no
+//! `tls-exporter`, because rustls does not say whether the extended master secret was negotiated. SCRAM's keys are derived
+//! from a password on a thread of their own ([`Builder::key_derivation`]).
+//!
 //! How the rooms fit:
 //!
 //! ```text

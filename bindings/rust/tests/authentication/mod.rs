@@ -1,5 +1,7 @@
 //! What a login is proved with: certificates that cannot work, and what each connection offers to be bound to.
 
+mod modern;
+
 use std::sync::{Arc, Mutex};
 
 use epode::certificate::NoSingleAccount;

@@ -23,7 +23,7 @@ fn tcp(address: SocketAddr, tls: TcpTls) -> Transport {
     Transport::Tcp(Tcp { host, port, tls })
 }
 
-fn starttls(server: &Server) -> Transport {
+pub(crate) fn starttls(server: &Server) -> Transport {
     tcp(server.starttls_address(), TcpTls::StartTls)
 }
 

@@ -1,6 +1,8 @@
 //! What `epode login` logs in with, and what it says when that cannot work.
 
-use epode_devserver::Settings;
+use std::process::Output;
+
+use epode_devserver::{Authentication, BearerToken, Settings};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, OtherNameValue,
     SanType,
@@ -193,4 +195,185 @@ fn an_access_token_comes_from_the_environment_and_is_never_repeated() {
         assert!(!said.contains("geheim"), "{arguments:?}: {said}");
     }
     assert_eq!(world.server.statistics().connections, 0);
+}
+
+/// A server that has everything, and the way to it over TCP.
+fn modern(name: &str) -> (World, Vec<String>) {
+    let world = World::new(name, |settings| settings.authentication = Authentication::modern());
+    let [(way, _), ..] = world.ways();
+    (world, way)
+}
+
+/// What the first object says of a login that has to work.
+fn online(output: &Output) -> serde_json::Value {
+    assert_eq!(output.status.code(), Some(0), "{}{}", err(output), out(output));
+    let line = objects(output).into_iter().find(|line| line["event"] == "online");
+    line.expect("an object of the login")
+}
+
+#[test]
+fn the_report_says_how_the_login_was_made() {
+    let (world, way) = modern("report");
+    let output = world.by_password(&way, &[]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    for expected in [
+        "  mechanism     SCRAM-SHA-512-PLUS (the server proved that it knows the password too)\n",
+        "  profile       SASL2 (XEP-0388)\n",
+        "  bound to      this TLS connection (tls-exporter)\n",
+        "  round trips   ",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
+    }
+    let said = online(&world.by_password(&way, &["--json"]));
+    assert_eq!(said["mechanism"], "SCRAM-SHA-512-PLUS");
+    assert_eq!(said["profile"], "sasl2");
+    assert_eq!(said["channel_binding"], "tls-exporter");
+    assert_eq!(said["server_proof"], true);
+    assert!(said["round_trips"].as_u64().is_some_and(|count| count > 0), "{said}");
+    assert_eq!(world.server.violations(), [""; 0]);
+}
+
+#[test]
+fn the_mechanism_is_the_users_choice() {
+    let (world, way) = modern("choice");
+    for (arguments, mechanism) in [
+        (&["--mechanism", "SCRAM-SHA-256"][..], "SCRAM-SHA-256"),
+        (&["--mechanism", "scram-sha-1-plus"], "SCRAM-SHA-1-PLUS"),
+        // To name it is to allow it.
+        (&["--mechanism", "PLAIN"], "PLAIN"),
+        (&["--min-mechanism", "SCRAM-SHA-256-PLUS"], "SCRAM-SHA-512-PLUS"),
+    ] {
+        let said = online(&world.by_password(&way, &[arguments, &["--json"]].concat()));
+        assert_eq!(said["mechanism"], mechanism, "{arguments:?}");
+    }
+    world.server.control().change_authentication(|authentication| {
+        authentication.plus = false;
+        authentication.channel_bindings.clear();
+    });
+    let output = world.by_password(&way, &["--min-mechanism", "SCRAM-SHA-1-PLUS"]);
+    assert_eq!(output.status.code(), Some(5), "{}", out(&output));
+    assert!(err(&output).contains("SCRAM-SHA-1-PLUS"), "{}", err(&output));
+    assert_eq!(world.server.violations(), [""; 0]);
+}
+
+#[test]
+fn an_access_token_logs_in_and_is_nowhere_to_be_seen() {
+    let (world, way) = modern("bearer");
+    world.server.control().change_authentication(|authentication| {
+        authentication.bearer_tokens = vec![BearerToken::good("geheim-token", "user01")];
+    });
+    let login = |token: &str| {
+        let mut command = epode(&[
+            "login",
+            "user01@localhost",
+            "--once",
+            "--json",
+            "--token-env",
+            "ACCESS_TOKEN",
+        ]);
+        command
+            .args(&way)
+            .args(["--ca", &world.file("ca.crt")])
+            .env("ACCESS_TOKEN", token);
+        command.output().unwrap()
+    };
+    let output = login("geheim-token");
+    assert_eq!(online(&output)["mechanism"], "OAUTHBEARER");
+    assert!(!(out(&output) + &err(&output)).contains("geheim"), "{}", out(&output));
+    let output = login("geheim-and-wrong");
+    assert_eq!(output.status.code(), Some(5), "{}", out(&output));
+    assert!(err(&output).contains("token"), "{}", err(&output));
+    assert!(!(out(&output) + &err(&output)).contains("geheim"), "{}", err(&output));
+    assert_eq!(world.server.violations(), [""; 0]);
+}
+
+#[test]
+fn an_anonymous_login_gets_an_address_of_the_servers_making() {
+    let (world, way) = modern("anonymous");
+    world
+        .server
+        .control()
+        .change_authentication(|authentication| authentication.anonymous = true);
+    let mut command = epode(&["login", "localhost", "--anonymous", "--once", "--json"]);
+    let output = command
+        .args(&way)
+        .args(["--ca", &world.file("ca.crt")])
+        .output()
+        .unwrap();
+    let said = online(&output);
+    assert_eq!(said["mechanism"], "ANONYMOUS");
+    assert!(said["jid"].as_str().unwrap().contains("@localhost/"), "{said}");
+    assert_eq!(world.server.violations(), [""; 0]);
+}
+
+#[test]
+fn an_account_is_made_and_logged_in_to() {
+    let (world, way) = modern("register");
+    let login = |arguments: &[&str]| {
+        let mut command = epode(&["login", "user03@localhost", "--once", "--json"]);
+        command.args(&way).args(["--ca", &world.file("ca.crt")]).args(arguments);
+        command.env("EPODE_PASSWORD", "user03's own").output().unwrap()
+    };
+    assert_eq!(login(&[]).status.code(), Some(5), "the account is there already");
+    let said = online(&login(&["--register"]));
+    assert!(said["jid"].as_str().unwrap().starts_with("user03@localhost/"), "{said}");
+    online(&login(&[]));
+    let output = login(&["--register"]);
+    assert_eq!(output.status.code(), Some(5), "{}", out(&output));
+    assert!(err(&output).contains("exists already"), "{}", err(&output));
+    assert_eq!(world.server.violations(), [""; 0]);
+}
+
+#[test]
+fn a_kept_token_logs_the_next_run_in_without_the_password() {
+    let (world, way) = modern("kept-token");
+    let folder = world.file("kept");
+    let login = |password: bool, arguments: &[&str]| {
+        let mut command = epode(&["login", "user01@localhost", "--once", "--json", "--keep", &folder]);
+        command.args(&way).args(["--ca", &world.file("ca.crt")]).args(arguments);
+        if password {
+            command.env("EPODE_PASSWORD", PASSWORD);
+        }
+        command.output().unwrap()
+    };
+    let said = online(&login(true, &[]));
+    assert_eq!(said["mechanism"], "SCRAM-SHA-512-PLUS", "{said}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(world.file("kept/token"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    // Nobody is there to be asked.
+    let said = online(&login(false, &[]));
+    assert_eq!(said["mechanism"], "HT-SHA-256-EXPR", "{said}");
+    assert_eq!(
+        (&said["channel_binding"], &said["server_proof"]),
+        (&"tls-exporter".into(), &true.into())
+    );
+    assert_eq!(said["resumed"], true, "{said}");
+
+    // The token that is not taken any more is told, and then the password is needed.
+    world.server.control().forget_tokens();
+    let output = login(false, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", out(&output));
+    assert_eq!(objects(&output)[0]["event"], "warning", "{}", out(&output));
+    assert!(err(&output).contains("EPODE_PASSWORD"), "{}", err(&output));
+    let said = online(&login(true, &[]));
+    assert_eq!(said["mechanism"], "SCRAM-SHA-512-PLUS", "{said}");
+
+    // A last time, and then there is none.
+    let said = online(&login(false, &["--forget-token"]));
+    assert_eq!(said["mechanism"], "HT-SHA-256-EXPR", "{said}");
+    assert_eq!(world.server.control().tokens(), 0);
+    let output = login(false, &["--forget-token"]);
+    assert_eq!(output.status.code(), Some(5), "{}", out(&output));
+    let said = online(&login(true, &["--no-fast"]));
+    assert_eq!(said["mechanism"], "SCRAM-SHA-512-PLUS", "{said}");
+    assert_eq!(world.server.control().tokens(), 0);
+    assert_eq!(world.server.violations(), [""; 0]);
 }
