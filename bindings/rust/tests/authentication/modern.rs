@@ -158,41 +158,6 @@ async fn keys_are_derived_on_another_thread_unless_that_is_not_wanted() {
     assert_eq!(derivations(&authority, &server, inline).await, (0, 0));
 }
 
-/// A derivation that takes long holds up nobody else of the same thread.
-#[tokio::test]
-async fn the_runtime_goes_on_while_a_key_is_derived() {
-    let authority = Authority::new();
-    let server = modern(&authority).await;
-    // More than the server itself ever derives: what it says of the proof does not matter here.
-    server
-        .control()
-        .change_authentication(|authentication| authentication.scram_iterations = Some(1_500_000));
-    let asked = Arc::new(tokio::sync::Notify::new());
-    let derived = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (tell_asked, tell_derived) = (Arc::clone(&asked), Arc::clone(&derived));
-    let builder = with(&authority, &server, Credentials::password(PASSWORD), |config| config).trace(move |trace| {
-        if let Trace::Output {
-            output: Output::DeriveKey { .. },
-            ..
-        } = trace
-        {
-            tell_asked.notify_one();
-        } else if let Trace::Input {
-            input: Input::Derived { .. },
-            ..
-        } = trace
-        {
-            tell_derived.store(true, std::sync::atomic::Ordering::Release);
-        }
-    });
-    let mut client = builder.connect().await.unwrap();
-    // This task is on the same thread as the client's: it would wait for the key, too, were it derived there.
-    within(asked.notified()).await;
-    assert!(!derived.load(std::sync::atomic::Ordering::Acquire));
-    offline(&mut client).await;
-    assert!(derived.load(std::sync::atomic::Ordering::Acquire));
-}
-
 struct Folder(PathBuf);
 
 impl Folder {
