@@ -13,8 +13,10 @@ use epode::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::client::{CallError, Trace, Tracer, weight};
+use crate::builder::{Trace, Tracer};
+use crate::client::weight;
 use crate::clock::{self, Clock};
+use crate::error::CallError;
 use crate::http;
 use crate::link::{Environment, Link, Opening, Order, Wires};
 use crate::record::Record;

@@ -49,7 +49,7 @@
 //! How the rooms fit:
 //!
 //! ```text
-//! client     what an application holds: Builder, Client, Handle
+//! builder    with what to connect; client: what an application holds; error: what goes wrong between the two
 //! actor      one task: it owns the engine and carries out its outputs in order; record, store and clock serve it
 //! link       what the actor holds of a connection, and what the connection's own task has on its desk
 //! tcp        bytes, and TLS at once or when it is asked for      \
@@ -71,10 +71,12 @@ mod binding;
 #[cfg(test)]
 mod binding_tests;
 mod bosh;
+mod builder;
 mod client;
 mod clock;
 mod dial;
 mod dns;
+mod error;
 mod http;
 mod link;
 #[cfg(test)]
@@ -85,8 +87,10 @@ mod tcp;
 mod tls;
 mod websocket;
 
-pub use client::{Builder, CallError, Client, ConnectError, Handle, RequestError, Trace};
+pub use builder::{Builder, Trace};
+pub use client::{Client, Handle};
 pub use epode;
+pub use error::{CallError, ConnectError, RequestError};
 pub use rustls;
 pub use store::{FileStore, Store};
 pub use tls::{ClientIdentity, IdentityError};
