@@ -1,7 +1,7 @@
 //! The one task that owns the engine: it feeds inputs, carries out outputs in order, and keeps the deadline.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use epode::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::backlog::Backlog;
 use crate::builder::{Trace, Tracer};
-use crate::client::weight;
 use crate::clock::{self, Clock};
 use crate::error::CallError;
 use crate::http;
@@ -26,16 +26,6 @@ use crate::tls::ClientIdentity;
 /// Events that wait here beyond the channel before calls are refused with `Full`: an application that sends and never
 /// takes an event would fill the memory with the news of its own stanzas.
 const BACKLOG: usize = 3_000;
-
-/// Events that wait here before nothing more is read. Each stanza that was taken brings three, so what was taken can
-/// always be finished: an application that sends for a while before it looks at its events is not stalled by them.
-const UNREAD: usize = 10_000;
-
-/// Stanzas and requests of others that wait here before nothing more is read.
-const STANZAS: usize = 64;
-
-/// Bytes of them (256 KiB).
-const STANZA_BYTES: usize = 256 * 1024;
 
 /// How long the driver sleeps at most. Its timers stand still while the device sleeps, and the engine's clock does not: this is
 /// how late they can be after that.
@@ -111,10 +101,7 @@ pub(crate) struct Actor {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     /// Events that the channel had no room for.
-    backlog: VecDeque<Event>,
-    /// Those of them that others sent, and their bytes.
-    stanzas: usize,
-    stanza_bytes: usize,
+    backlog: Backlog,
     /// A call was refused for the backlog's sake: `Writable` is owed.
     refused: bool,
     answers: HashMap<Token, oneshot::Sender<Result<Element, IqError>>>,
@@ -150,9 +137,7 @@ impl Actor {
             told: (Duration::ZERO, tokio::time::Instant::now()),
             commands,
             events,
-            backlog: VecDeque::new(),
-            stanzas: 0,
-            stanza_bytes: 0,
+            backlog: Backlog::default(),
             refused: false,
             answers: HashMap::new(),
             links: HashMap::new(),
@@ -207,7 +192,7 @@ impl Actor {
             tokio::select! {
                 biased;
                 permit = events.reserve(), if !self.backlog.is_empty() && !self.abandoned => {
-                    if let Ok(permit) = permit && let Some(event) = self.take_from_backlog() {
+                    if let Ok(permit) = permit && let Some(event) = self.backlog.pop() {
                         permit.send(event);
                     }
                 }
@@ -273,8 +258,7 @@ impl Actor {
 
     fn abandon(&mut self) {
         self.abandoned = true;
-        self.backlog.clear();
-        (self.stanzas, self.stanza_bytes) = (0, 0);
+        self.backlog = Backlog::default();
         if self.running {
             self.tell(Input::Stop);
         }
@@ -377,10 +361,7 @@ impl Actor {
     ///
     fn judge_reading(&mut self) {
         let share = if self.reading { 1 } else { 2 };
-        let reading = self.engine.wants_read()
-            && self.stanzas < STANZAS / share
-            && self.stanza_bytes < STANZA_BYTES / share
-            && self.backlog.len() < UNREAD / share;
+        let reading = self.engine.wants_read() && self.backlog.has_room(share);
         if reading == self.reading {
             return;
         }
@@ -537,7 +518,7 @@ impl Actor {
     /// The events that are left, for as long as somebody takes them.
     async fn say_last_words(mut self) {
         self.commands.close();
-        while let Some(event) = self.take_from_backlog() {
+        while let Some(event) = self.backlog.pop() {
             if self.events.send(event).await.is_err() {
                 return;
             }
@@ -565,31 +546,14 @@ impl Actor {
             return;
         }
         if !self.backlog.is_empty() {
-            return self.put_into_backlog(event);
+            return self.backlog.push(event);
         }
         match self.events.try_send(event) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(event)) => self.put_into_backlog(event),
+            Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push(event),
             // `run` sees it too, and says goodbye.
             Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
-    }
-
-    fn put_into_backlog(&mut self, event: Event) {
-        if from_others(&event) {
-            self.stanzas = self.stanzas.saturating_add(1);
-            self.stanza_bytes = self.stanza_bytes.saturating_add(weight(&event));
-        }
-        self.backlog.push_back(event);
-    }
-
-    fn take_from_backlog(&mut self) -> Option<Event> {
-        let event = self.backlog.pop_front()?;
-        if from_others(&event) {
-            self.stanzas = self.stanzas.saturating_sub(1);
-            self.stanza_bytes = self.stanza_bytes.saturating_sub(weight(&event));
-        }
-        Some(event)
     }
 }
 
@@ -606,11 +570,6 @@ pub(crate) async fn answer(environment: &Environment, question: Question) -> Ans
         }),
     };
     answer.unwrap_or_else(Answer::Failed)
-}
-
-/// What the server can send as much of as it likes. All else is news of what the application did, and small.
-fn from_others(event: &Event) -> bool {
-    matches!(event, Event::Stanza { .. } | Event::Request { .. })
 }
 
 /// `Send` and `Request` give a token whenever they are taken.

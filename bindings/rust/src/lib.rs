@@ -50,7 +50,7 @@
 //!
 //! ```text
 //! builder    with what to connect; client: what an application holds; error: what goes wrong between the two
-//! actor      one task: it owns the engine and carries out its outputs in order; record, store and clock serve it
+//! actor      one task: it owns the engine and carries out its outputs in order; backlog, record, store and clock serve it
 //! link       what the actor holds of a connection, and what the connection's own task has on its desk
 //! tcp        bytes, and TLS at once or when it is asked for      \
 //! websocket  text messages, on an upgraded connection            | dial: addresses, and a race between them (RFC 8305)
@@ -67,6 +67,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod backlog;
 mod binding;
 #[cfg(test)]
 mod binding_tests;
