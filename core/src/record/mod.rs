@@ -227,7 +227,7 @@ impl Scribe {
     /// The entry for an input that is handed in.
     pub fn input(&mut self, now: Instant, input: &Input<'static>) -> Entry {
         let mut r#in = input.clone();
-        self.mask.input(&mut r#in, None);
+        self.mask.input(&mut r#in);
         Entry::In { now, r#in }
     }
 
@@ -261,7 +261,7 @@ impl Recorder {
     /// As [`Client::handle`].
     pub fn handle(&mut self, now: Instant, input: Input<'static>) -> Result<Option<Token>, Refused> {
         let mut logged = input.clone();
-        self.mask.input(&mut logged, None);
+        self.mask.input(&mut logged);
         self.entries.push(Entry::In { now, r#in: logged });
         self.client.handle(now, input)
     }

@@ -1,4 +1,4 @@
-//! The server's part of SCRAM (RFC 5802 §3), for the replay of a log that leaves the proofs out: the proof of the client is
+//! The server's part of mechanisms with proofs, for the replay of a log that leaves the proofs out: the proof of the client is
 //! checked as a server checks it, and the server's own is computed again.
 
 use alloc::format;
@@ -6,13 +6,25 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{Derivation, ScramHash, encoding, prep};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::{ChannelBindingType, Derivation, DerivedKey, ScramHash, encoding, prep};
 use crate::Secret;
+use crate::input::ChannelBindings;
 
 /// What a replay may spend on one login: the engine's own bound is checked before.
 const MAX_ITERATIONS: u32 = 10_000_000;
 
-/// The texts of one exchange, as they travel in the SASL1 profile.
+/// What the client of a replay knows.
+#[derive(Clone, Debug)]
+pub(crate) enum Knows {
+    Password(Secret),
+    Key(DerivedKey),
+    Nothing,
+}
+
+/// The texts of one exchange of SCRAM (RFC 5802 §3), as they travel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Texts<'a> {
     pub(crate) mechanism: &'a str,
@@ -21,8 +33,8 @@ pub(crate) struct Texts<'a> {
     pub(crate) client_final: &'a str,
 }
 
-/// The text of the server's last message, if the client has proved that it knows `password`.
-pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+/// The text of the server's last message, if the client has proved what it knows.
+pub(crate) fn server_final(texts: Texts<'_>, knows: &Knows) -> Option<Zeroizing<Vec<u8>>> {
     let hash = ScramHash::ALL.into_iter().find(|hash| is_of(*hash, texts.mechanism))?;
     let decoded = |text: &str| encoding::decode(text).ok().map(Zeroizing::new);
     let client_first = decoded(texts.client_first)?;
@@ -41,14 +53,17 @@ pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroiz
         .parse()
         .ok()
         .filter(|count| (1..=MAX_ITERATIONS).contains(count))?;
-    let password = prep::password(password).ok()?;
-    let key = Derivation {
-        hash,
-        salt,
-        iterations,
-        password,
-    }
-    .run();
+    let key = match knows {
+        Knows::Password(password) => Derivation {
+            hash,
+            salt,
+            iterations,
+            password: prep::password(password).ok()?,
+        }
+        .run(),
+        Knows::Key(key) => key.clone(),
+        Knows::Nothing => return None,
+    };
     let message = format!("{bare},{server_first},{without_proof}");
     let stored_key = hash.digest(&key.client_key);
     let signature = hash.hmac(&stored_key, message.as_bytes());
@@ -60,6 +75,32 @@ pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroiz
     let verifier = hash.hmac(&key.server_key, message.as_bytes());
     let message = Zeroizing::new(format!("v={}", encoding::encode(verifier.expose())));
     Some(Zeroizing::new(encoding::encode(message.as_bytes()).into_bytes()))
+}
+
+/// The same for HT (draft-schmaus-kitten-sasl-ht-09 §3), if the client has proved that it knows `token`.
+pub(crate) fn token_final(
+    mechanism: &str,
+    initial: &str,
+    token: &[u8],
+    bindings: &ChannelBindings,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let bound = match mechanism.strip_prefix("HT-SHA-256-")? {
+        "NONE" => &[][..],
+        "EXPR" => bindings.get(ChannelBindingType::TlsExporter)?,
+        "UNIQ" => bindings.get(ChannelBindingType::TlsUnique)?,
+        "ENDP" => bindings.get(ChannelBindingType::TlsServerEndPoint)?,
+        _ => return None,
+    };
+    let tag = |name: &[u8]| {
+        let mac = Hmac::<Sha256>::new_from_slice(token).ok()?;
+        Some(mac.chain_update(name).chain_update(bound).finalize().into_bytes())
+    };
+    let message = Zeroizing::new(encoding::decode(initial).ok()?);
+    let name = message.iter().position(|byte| *byte == 0)?;
+    if message.get(name + 1..)? != tag(b"Initiator")?.as_slice() {
+        return None;
+    }
+    Some(Zeroizing::new(encoding::encode(&tag(b"Responder")?).into_bytes()))
 }
 
 fn is_of(hash: ScramHash, mechanism: &str) -> bool {
@@ -88,13 +129,15 @@ mod tests {
         };
         let expected = text("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         assert_eq!(
-            server_final(texts, &Secret::from("pencil")).unwrap().as_slice(),
+            server_final(texts, &Knows::Password("pencil".into()))
+                .unwrap()
+                .as_slice(),
             expected.as_bytes()
         );
-        assert_eq!(server_final(texts, &Secret::from("pen")), None);
+        assert_eq!(server_final(texts, &Knows::Password("pen".into())), None);
         let mechanism = "SCRAM-SHA-1";
         assert_eq!(
-            server_final(Texts { mechanism, ..texts }, &Secret::from("pencil")),
+            server_final(Texts { mechanism, ..texts }, &Knows::Password("pencil".into())),
             None
         );
     }
