@@ -3,14 +3,16 @@
 //! The first line is a [`Header`]; each further line is an [`Entry`], `{"now": 12, "in": ...}` or `{"out": ...}`. Bytes
 //! are `{"text": "..."}` where they are UTF-8 and `{"base64": "..."}` where they are not.
 //!
-//! Secrets are left out. A secret of the configuration is written as the placeholder `"secret"`; in the bytes that travel, and in
-//! those that are stored, a placeholder of the same length stands for each ([`Label`]). A replay puts the password back, if it is
-//! given again ([`Config::set_password`]), and computes the proofs from it, on both sides; without it, it takes another one, and the
-//! comparison leaves those spans out ([`Log::compare`]). The log of a login by a password says how long the password is where
-//! PLAIN was used, and nothing else about it. What is left in it is private all the same: the seed, names, and what people wrote.
+//! Secrets are left out. A secret of the configuration, or of an input, is written as the placeholder `"secret"`; in the bytes that
+//! travel, and in those that are stored, a placeholder of the same length stands for each ([`Label`]). A replay puts the password or
+//! the access token back, if it is given again ([`Config::set_password`]), and computes the proofs from it, on both sides; without
+//! it, it takes another one, and the comparison leaves those spans out ([`Log::compare`]). Keys that a host derived
+//! ([`Input::Derived`]) are derived again. The log of a login says how long the password or the token is where the mechanism shows
+//! it (PLAIN, OAUTHBEARER), and nothing else about it. What is left in it is private all the same: the seed, names, and what people
+//! wrote.
 //!
 //! - `mod.rs`: the lines, and how they are written.
-//! - `mask.rs`: finds secrets in the bytes that travel.
+//! - `mask/`: finds secrets in the bytes that travel.
 //! - `replay.rs`: plays a log again, and compares.
 //! - `fields.rs`: how single fields are written.
 
