@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{ChannelBindingType, Derivation, DerivedKey, ScramHash, encoding, prep};
+use super::{Derivation, DerivedKey, Ht, ScramHash, digest_md5, encoding, prep};
 use crate::Secret;
 use crate::input::ChannelBindings;
 
@@ -84,12 +84,9 @@ pub(crate) fn token_final(
     token: &[u8],
     bindings: &ChannelBindings,
 ) -> Option<Zeroizing<Vec<u8>>> {
-    let bound = match mechanism.strip_prefix("HT-SHA-256-")? {
-        "NONE" => &[][..],
-        "EXPR" => bindings.get(ChannelBindingType::TlsExporter)?,
-        "UNIQ" => bindings.get(ChannelBindingType::TlsUnique)?,
-        "ENDP" => bindings.get(ChannelBindingType::TlsServerEndPoint)?,
-        _ => return None,
+    let bound = match Ht::binding_of(mechanism)? {
+        Some(binding) => bindings.get(binding)?,
+        None => &[],
     };
     let tag = |name: &[u8]| {
         let mac = Hmac::<Sha256>::new_from_slice(token).ok()?;
@@ -103,6 +100,16 @@ pub(crate) fn token_final(
     Some(Zeroizing::new(encoding::encode(&tag(b"Responder")?).into_bytes()))
 }
 
+/// The same for DIGEST-MD5 (RFC 2831 §2.1.3), if the client has proved that it knows the password.
+pub(crate) fn digest_final(challenge: &str, response: &str, knows: &Knows) -> Option<Zeroizing<Vec<u8>>> {
+    let Knows::Password(password) = knows else {
+        return None;
+    };
+    let response = Zeroizing::new(encoding::decode(response).ok()?);
+    let proof = digest_md5::server_proof(&encoding::decode(challenge).ok()?, &response, password)?;
+    Some(Zeroizing::new(encoding::encode(&proof).into_bytes()))
+}
+
 fn is_of(hash: ScramHash, mechanism: &str) -> bool {
     [false, true].iter().any(|bound| hash.mechanism(*bound) == mechanism)
 }
@@ -110,35 +117,48 @@ fn is_of(hash: ScramHash, mechanism: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sasl::vectors::{rows, text};
 
-    /// RFC 7677 §3.
+    const VECTORS: &str = include_str!("../../../tests/vectors/scram.json");
+
+    /// What a server of the vectors says at the end, and what it says to another password or under another name.
     #[test]
-    fn the_example_of_the_rfc() {
-        let text = |message: &str| encoding::encode(message.as_bytes());
-        let proof = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
-        let (first, challenge, last) = (
-            text("n,,n=user,r=rOprNGfwEbeRWgbNEkqO"),
-            text("r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"),
-            text(proof),
-        );
-        let texts = Texts {
-            mechanism: "SCRAM-SHA-256",
-            client_first: &first,
-            server_first: &challenge,
-            client_final: &last,
-        };
-        let expected = text("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
-        assert_eq!(
-            server_final(texts, &Knows::Password("pencil".into()))
-                .unwrap()
-                .as_slice(),
-            expected.as_bytes()
-        );
-        assert_eq!(server_final(texts, &Knows::Password("pen".into())), None);
-        let mechanism = "SCRAM-SHA-1";
-        assert_eq!(
-            server_final(Texts { mechanism, ..texts }, &Knows::Password("pencil".into())),
-            None
-        );
+    fn servers_of_all_hashes() {
+        let mut mechanisms = alloc::collections::BTreeSet::new();
+        for row in rows(VECTORS, "exchanges").into_iter().chain(rows(VECTORS, "servers")) {
+            let encoded = |field| encoding::encode(text(&row, field).as_bytes());
+            let (first, challenge, last) = (
+                encoded("client_first"),
+                encoded("server_first"),
+                encoded("client_final"),
+            );
+            let mechanism = text(&row, "mechanism");
+            let texts = Texts {
+                mechanism: &mechanism,
+                client_first: &first,
+                server_first: &challenge,
+                client_final: &last,
+            };
+            let password = Knows::Password(text(&row, "password").into());
+            // A server may add an extension, which this one does not.
+            let expected = text(&row, "server_final");
+            let proof = expected.split(',').next().unwrap_or_default();
+            assert_eq!(
+                server_final(texts, &password).unwrap().as_slice(),
+                encoding::encode(proof.as_bytes()).as_bytes(),
+                "{row}"
+            );
+            assert_eq!(server_final(texts, &Knows::Password("pen".into())), None, "{row}");
+            for other in ScramHash::ALL.map(|hash| hash.mechanism(false)) {
+                if mechanism.trim_end_matches("-PLUS") != other {
+                    let mechanism = other;
+                    assert_eq!(server_final(Texts { mechanism, ..texts }, &password), None, "{row}");
+                }
+            }
+            mechanisms.insert(mechanism);
+        }
+        for hash in ScramHash::ALL {
+            assert!(mechanisms.iter().any(|mechanism| is_of(hash, mechanism)), "{hash:?}");
+        }
     }
 }

@@ -132,8 +132,10 @@ impl Exchange {
         match self.kind {
             // RFC 6120 §6.3.10: a server may send its proof so, and an empty success behind it. RFC 2831 §2.1.3: it does.
             Kind::Scram | Kind::DigestMd5 => (self.challenges > 1).then_some(Label::ServerProof),
+            // RFC 4422 §3.6: the same, and it is all that is ever said so.
+            Kind::LoginToken => Some(Label::ServerProof),
             // RFC 7628 §3.2.2: why a token was refused.
-            Kind::Open | Kind::AccessToken | Kind::LoginToken | Kind::Password => None,
+            Kind::Open | Kind::AccessToken | Kind::Password => None,
         }
     }
 
@@ -190,7 +192,7 @@ impl Exchange {
                 .iter()
                 .rev()
                 .find_map(|token| server::token_final(mechanism, text(&self.initial)?, token, bindings)),
-            Kind::DigestMd5 => None,
+            Kind::DigestMd5 => server::digest_final(text(&self.challenge)?, text(&self.response)?, &known.knows),
             Kind::Open | Kind::AccessToken | Kind::Password => None,
         }
     }
