@@ -210,8 +210,8 @@ impl core::error::Error for ReadError {}
 
 /// Writes the log of a client that somebody else drives: give it everything in order, from the client's first input on.
 ///
-/// All that [`Label`] names is left out, but for [`Input::Restore`]: a client that goes on where another one was cannot be replayed
-/// without that, so the log of such a client is as good as a login while the session lasts.
+/// All that [`Label`] names is left out, but for [`Input::Restore`] of a session: a client that goes on where another one was cannot
+/// be replayed without that, so the log of such a client is as good as a login while the session lasts.
 #[derive(Debug)]
 pub struct Scribe {
     mask: Mask,

@@ -25,6 +25,8 @@ use super::codec::{Cursor, put_bytes, read_change, write_change, write_whole};
 use crate::error::SnapshotError;
 use crate::input::{Slot, Token};
 use crate::link::bosh::state as bosh;
+#[cfg(feature = "record")]
+use crate::negotiation::memory::TOKEN;
 use crate::secret::Secret;
 use crate::session::stream_management::{self, Kept};
 
@@ -259,6 +261,20 @@ pub(crate) fn read_entries(slot: Slot, account: &str, bytes: &[u8]) -> Result<En
         Ok(())
     })?;
     Ok(entries)
+}
+
+/// What slot `Token` holds, with another token of the same length in the place of its token: for a log, and its replay. Gives the
+/// bytes and the old token, if there is one.
+#[cfg(feature = "record")]
+pub(crate) fn replace_token(bytes: &[u8], with: impl FnOnce(usize) -> Vec<u8>) -> Option<(Secret, Secret)> {
+    let mut cursor = Cursor(bytes);
+    cursor.take(MAGIC.len() + 3).ok()?;
+    let account = core::str::from_utf8(cursor.bytes().ok()?).ok()?;
+    let mut entries = read_entries(Slot::Token, account, bytes).ok()?;
+    let (_, token) = entries.iter_mut().find(|(name, _)| name == TOKEN)?;
+    let length = token.len();
+    let token = Secret::new(core::mem::replace(token, with(length)));
+    Some((write_entries(Slot::Token, account, &entries), token))
 }
 
 // ---- header and records

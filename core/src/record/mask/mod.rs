@@ -25,6 +25,7 @@ use crate::input::{ChannelBindings, Input, LinkId, Slot};
 use crate::output::{Endpoint, Event, Output};
 use crate::sasl::server::Knows;
 use crate::secret::Secret;
+use crate::supervisor::snapshot::replace_token;
 
 /// What a placeholder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,10 +230,15 @@ impl Mask {
                 let state = self.links.entry(*link).or_default();
                 (state.sent, state.received) = (Scanner::default(), Scanner::default());
             }
-            Output::Store { bytes, slot, .. } if all || (proofs && *slot == Slot::Token) => {
+            Output::Store { bytes, .. } if all => {
                 self.found.add(Label::Kept, bytes.expose().len().max(1), false, false);
                 *bytes = Secret::new(Label::Kept.placeholder(bytes.expose().len()));
             }
+            Output::Store {
+                slot: Slot::Token,
+                bytes,
+                ..
+            } if proofs => self.token(bytes),
             // The log has the computation without the password.
             Output::DeriveKey { derivation, .. } if proofs => derivation.password = Secret::default(),
             Output::Close { link } => {
@@ -314,6 +320,10 @@ impl Mask {
                 ..
             } if proofs => return element::hide_sent(payload, b"<iq>"),
             Input::Task { payload: Some(payload) } if proofs => return element::hide_sent(payload, b"<task-data>"),
+            Input::Restore {
+                slot: Slot::Token,
+                bytes,
+            } => return self.token(bytes),
             Input::Start
             | Input::Stop
             | Input::Restore { .. }
@@ -347,6 +357,21 @@ impl Mask {
             found: &mut self.found,
         };
         state.received.scan(&mut pass, bytes.to_mut());
+    }
+
+    /// What the host keeps of a login token. A slot that holds anything else is refused by the client.
+    fn token(&mut self, bytes: &mut Secret) {
+        let placeholder = |length| Label::LoginToken.placeholder(length);
+        let Some((hidden, token)) = replace_token(bytes.expose(), placeholder) else {
+            return;
+        };
+        match &mut self.role {
+            Role::Hide(_) => {
+                self.found.add(Label::LoginToken, token.expose().len(), false, false);
+                *bytes = hidden;
+            }
+            Role::Fill(known) => known.remember(token.expose()),
+        }
     }
 
     /// The server's certificate is no secret, and its hash neither.
