@@ -228,7 +228,11 @@ impl Setup {
 #[cfg(feature = "record")]
 pub(crate) fn server_proof(challenge: &[u8], response: &[u8], password: &Secret) -> Option<Zeroizing<Vec<u8>>> {
     let said = Directives::parse(response).ok()?;
-    let text = |name| said.single(name).ok()?.and_then(|value| core::str::from_utf8(value).ok());
+    let text = |name| {
+        said.single(name)
+            .ok()?
+            .and_then(|value| core::str::from_utf8(value).ok())
+    };
     let charset = match text("charset") {
         Some(_) => Charset::Utf8,
         None => Charset::Latin1,

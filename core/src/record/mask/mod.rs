@@ -359,18 +359,22 @@ impl Mask {
         state.received.scan(&mut pass, bytes.to_mut());
     }
 
-    /// What the host keeps of a login token. A slot that holds anything else is refused by the client.
+    /// What the host keeps of a login token.
     fn token(&mut self, bytes: &mut Secret) {
         let placeholder = |length| Label::LoginToken.placeholder(length);
-        let Some((hidden, token)) = replace_token(bytes.expose(), placeholder) else {
-            return;
-        };
-        match &mut self.role {
-            Role::Hide(_) => {
+        match (replace_token(bytes.expose(), placeholder), &mut self.role) {
+            (Ok(None), _) => {}
+            (Ok(Some((hidden, token))), Role::Hide(_)) => {
                 self.found.add(Label::LoginToken, token.expose().len(), false, false);
                 *bytes = hidden;
             }
-            Role::Fill(known) => known.remember(token.expose()),
+            (Ok(Some((_, token))), Role::Fill(known)) => known.remember(token.expose()),
+            // A client refuses it, and there may be a token in it all the same.
+            (Err(_), Role::Hide(_)) => {
+                self.found.add(Label::Kept, bytes.expose().len(), false, false);
+                *bytes = Secret::new(Label::Kept.placeholder(bytes.expose().len()));
+            }
+            (Err(_), Role::Fill(_)) => {}
         }
     }
 
