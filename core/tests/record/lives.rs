@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 
 use crate::harness::{PASSWORD, base64, of};
 use crate::server::{
-    EXPORTER, Login, Offer, PLUS, SCRAM, Scram, Slots, Two, USER, account, bindable, everywhere, hmac, lasting,
+    EXPORTER, Login, Offer, PLUS, SCRAM, Scram, Slots, Two, USER, account, bindable, both, everywhere, hmac, lasting,
     success, unbound, with_plain,
 };
 
@@ -105,14 +105,20 @@ fn passwords() {
         login.scram_in();
         check(live(login), Some(PASSWORD), "SCRAM, twice");
 
+        let mut login = Login::new(profile, config(), &Offer::of(&["PLAIN"]));
+        login.succeed(None);
+        check(live(login), Some(PASSWORD), "PLAIN");
+    });
+}
+
+#[test]
+fn passwords_in_other_ways() {
+    both(|profile| {
+        let config = || lasting(account(with_plain()));
         let offer = Offer::of(&[PLUS]).bindings(&["tls-exporter"]);
         let mut login = Login::over(profile, config(), bindable(), &offer);
         login.scram_in();
         check(live(login), Some(PASSWORD), "SCRAM with channel binding");
-
-        let mut login = Login::new(profile, config(), &Offer::of(&["PLAIN"]));
-        login.succeed(None);
-        check(live(login), Some(PASSWORD), "PLAIN");
 
         let mut login = Login::new(profile, config(), &Offer::of(&["PLAIN"]));
         login.refuse("not-authorized");
@@ -127,7 +133,7 @@ fn passwords() {
 
 #[test]
 fn digest_md5() {
-    everywhere(|profile| {
+    both(|profile| {
         let digest_md5 = Some(DigestMd5::default());
         let policy = MechanismPolicy {
             digest_md5,
@@ -151,7 +157,7 @@ fn digest_md5() {
 
 #[test]
 fn keys() {
-    everywhere(|profile| {
+    both(|profile| {
         let config = || lasting(account(with_plain()).key_derivation(KeyDerivation::Host));
         let mut login = Login::new(profile, config(), &Offer::of(&[SCRAM]));
         let server = Scram::to(&login);
@@ -180,7 +186,7 @@ fn keys() {
 
 #[test]
 fn access_tokens() {
-    everywhere(|profile| {
+    both(|profile| {
         let config = || lasting(of(USER).credentials(Credentials::access_token(ACCESS)));
         for mechanism in ["OAUTHBEARER", "X-OAUTH2"] {
             let mut login = Login::new(profile, config(), &Offer::of(&[mechanism]));
@@ -255,7 +261,7 @@ fn login_tokens() {
 
 #[test]
 fn tasks() {
-    everywhere(|profile| {
+    both(|profile| {
         if profile != Two {
             return;
         }
@@ -308,6 +314,61 @@ fn tasks() {
         login.succeed(None);
         let login = live(login);
         check(login, Some(PASSWORD), "an upgrade");
+    });
+}
+
+/// XEP-0077: the password goes out in a form, and then in a login.
+#[test]
+fn a_new_account() {
+    everywhere(|profile| {
+        let config = lasting(
+            of(USER)
+                .credentials(Credentials::new_account(PASSWORD))
+                .mechanisms(with_plain()),
+        );
+        let features = Offer::of(&["PLAIN"]).features(profile);
+        let register = "<register xmlns='http://jabber.org/features/iq-register'/></stream:features>";
+        let mut login = Login::linked(profile, config, &Slots::new(), unbound());
+        login.create(&features.replace("</stream:features>", register));
+        let id = login.iq_id();
+        login.answer(&format!(
+            "<iq xmlns='jabber:client' type='result' id='{id}'><query xmlns='jabber:iq:register'><username/><password/></query></iq>"
+        ));
+        let asked = login.elements().pop().unwrap().to_xml();
+        assert!(asked.contains(PASSWORD), "{asked}");
+        let id = login.iq_id();
+        login.answer(&format!("<iq xmlns='jabber:client' type='result' id='{id}'/>"));
+        login.succeed(None);
+        check(live(login), Some(PASSWORD), "a new account");
+    });
+}
+
+/// XEP-0077 §3.3: the application's own request, and what comes back.
+#[test]
+fn a_password_that_is_changed() {
+    both(|profile| {
+        let query = |password: &str| {
+            let username = Element::builder("jabber:iq:register", "username").text("user");
+            let password = Element::builder("jabber:iq:register", "password").text(password);
+            Element::builder("jabber:iq:register", "query")
+                .child(username)
+                .child(password)
+        };
+        let config = lasting(of(USER).credentials(Credentials::certificate("user", None)));
+        let mut login = Login::new(profile, config, &Offer::of(&["EXTERNAL"]));
+        login.succeed(None);
+        login.bind();
+        let iq = epode::stanza::set(None, query(&format!("{PASSWORD} & more"))).unwrap();
+        login.input(Input::Request { iq, timeout: None }).unwrap();
+        let id = login.iq_id();
+        let answer = query(PASSWORD).build().unwrap().to_xml();
+        login.answer(&format!(
+            "<iq xmlns='jabber:client' type='result' id='{id}'>{answer}</iq>"
+        ));
+        let is_done = |event: &Event| matches!(event, Event::IqDone { result: Ok(_), .. });
+        assert!(login.events.iter().any(is_done), "{:?}", login.events);
+        login.input(Input::Stop).unwrap();
+        check(login, None, "a password change");
     });
 }
 

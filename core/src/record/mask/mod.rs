@@ -131,6 +131,8 @@ enum Role {
 pub(super) struct Mask {
     role: Role,
     links: BTreeMap<LinkId, Link>,
+    /// Slot `Session` holds what may be a password.
+    kept_password: bool,
     found: Found,
 }
 
@@ -182,6 +184,7 @@ impl Mask {
         Self {
             role,
             links: BTreeMap::new(),
+            kept_password: false,
             found: Found::default(),
         }
     }
@@ -239,6 +242,11 @@ impl Mask {
                 bytes,
                 ..
             } if proofs => self.token(bytes),
+            Output::Store {
+                slot: Slot::Session,
+                append,
+                bytes,
+            } if proofs => self.session(*append, bytes),
             // The log has the computation without the password.
             Output::DeriveKey { derivation, .. } if proofs => derivation.password = Secret::default(),
             Output::Close { link } => {
@@ -375,6 +383,19 @@ impl Mask {
                 *bytes = Secret::new(Label::Kept.placeholder(bytes.expose().len()));
             }
             (Err(_), Role::Fill(_)) => {}
+        }
+    }
+
+    /// A session may hold a request that changes a password. What is put behind it depends on it by its checksum.
+    fn session(&mut self, append: bool, bytes: &mut Secret) {
+        let says = |word: &[u8]| {
+            let mut parts = bytes.expose().windows(word.len());
+            parts.any(|part| part.eq_ignore_ascii_case(word))
+        };
+        self.kept_password = (self.kept_password && append) || says(b"password") || says(b"text-private");
+        if self.kept_password {
+            self.found.add(Label::Kept, bytes.expose().len(), false, false);
+            *bytes = Secret::new(Label::Kept.placeholder(bytes.expose().len()));
         }
     }
 
