@@ -11,6 +11,8 @@
 #[cfg(test)]
 const WIRE: (wire::Wire, wire::Cut) = (wire::Wire::Direct, wire::Cut::Together);
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 #[path = "../adversary_client/harness.rs"]
 #[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod harness;
