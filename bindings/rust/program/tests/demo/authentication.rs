@@ -9,7 +9,7 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 
-use crate::world::{PASSWORD, World, epode, err, objects, out};
+use crate::world::{PASSWORD, World, epode, err, objects, out, run};
 
 /// An authority that is not this program's: what it signs is not either.
 struct Signer {
@@ -263,7 +263,8 @@ fn an_access_token_logs_in_and_is_nowhere_to_be_seen() {
     world.server.control().change_authentication(|authentication| {
         authentication.bearer_tokens = vec![BearerToken::good("geheim-token", "user01")];
     });
-    let login = |token: &str| {
+    let log = world.file("bearer.jsonl");
+    let login = |token: &str, arguments: &[&str]| {
         let mut command = epode(&[
             "login",
             "user01@localhost",
@@ -275,13 +276,21 @@ fn an_access_token_logs_in_and_is_nowhere_to_be_seen() {
         command
             .args(&way)
             .args(["--ca", &world.file("ca.crt")])
+            .args(arguments)
             .env("ACCESS_TOKEN", token);
         command.output().unwrap()
     };
-    let output = login("geheim-token");
+    let output = login("geheim-token", &["--record", &log]);
     assert_eq!(online(&output)["mechanism"], "OAUTHBEARER");
     assert!(!(out(&output) + &err(&output)).contains("geheim"), "{}", out(&output));
-    let output = login("geheim-and-wrong");
+    // Neither as it is, nor as base64 of any alignment; and the log replays without it.
+    let recorded = std::fs::read_to_string(&log).unwrap();
+    for text in ["geheim", "Z2VoZWltLXRva", "dlaGVpbS10b2t", "nZWhlaW0tdG9r"] {
+        assert!(!recorded.contains(text), "{text} is in the log");
+    }
+    let replayed = run(&["replay", &log]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", out(&replayed));
+    let output = login("geheim-and-wrong", &[]);
     assert_eq!(output.status.code(), Some(5), "{}", out(&output));
     assert!(err(&output).contains("token"), "{}", err(&output));
     assert!(!(out(&output) + &err(&output)).contains("geheim"), "{}", err(&output));
