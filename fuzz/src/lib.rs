@@ -5,7 +5,7 @@
 //! - `tree.rs`: XML as a flat list that can be compared.
 //! - `expat.rs`: the same list from libexpat.
 //! - `grammar.rs`: documents that are XML but for the faults in them, and elements for the builder.
-//! - `host.rs`: a host for one client; each output is checked against the contract.
+//! - `host/`: a host for one client; each output is checked against the contract.
 //! - `wire.rs`: one link, and what may be said on it.
 //! - `stream.rs`: the server on TCP and WebSocket.
 //! - `answers.rs`: SRV records and host-meta documents.
