@@ -140,20 +140,21 @@ impl Config {
         self.bind.as_deref().cloned().unwrap_or_default()
     }
 
+    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
+    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
+        self.key_derivation = key_derivation;
+    }
+
     /// Puts a secret that a log left out back in its place: a password, or an access token.
     #[cfg(feature = "record")]
     pub fn set_password(&mut self, secret: Secret) {
-        match &mut self.credentials {
-            Credentials::Password { password: place }
-            | Credentials::CertificateAndPassword { password: place, .. }
-            | Credentials::NewAccount { password: place }
-            | Credentials::AccessToken { token: place } => *place = secret,
-            Credentials::Certificate { .. }
-            | Credentials::ScramKey { .. }
-            | Credentials::KeptToken
-            | Credentials::Anonymous
-            | Credentials::Nothing => {}
-        }
+        self.credentials.set_secret(secret);
+    }
+
+    /// For the replay of a log that left the secrets out.
+    #[cfg(feature = "record")]
+    pub(crate) fn make_up_secrets(&mut self, length: usize) {
+        self.credentials.make_up(length);
     }
 }
 

@@ -13,6 +13,8 @@ use crate::random::Random;
 use crate::sasl::DerivedKey;
 use crate::secret::Secret;
 
+/// The name under which slot `Token` holds the token.
+pub(crate) const TOKEN: &str = "token";
 /// A token needs no more.
 pub(crate) const TOKEN_BYTES: usize = 4 * 1024;
 
@@ -141,7 +143,7 @@ impl Memory {
                     put("user-agent", id.as_bytes());
                 }
                 if let Some(token) = &self.token {
-                    put("token", token.secret.expose());
+                    put(TOKEN, token.secret.expose());
                     put("mechanism", token.mechanism.as_bytes());
                     put("expires", &token.expires_unix_ms.to_be_bytes());
                 }
@@ -166,7 +168,7 @@ impl Memory {
             self.user_agent = Some(id.into());
         }
         let expires = value("expires").and_then(|value| value.as_slice().try_into().ok());
-        if let (Some(secret), Some(mechanism), Some(expires)) = (value("token"), text("mechanism"), expires) {
+        if let (Some(secret), Some(mechanism), Some(expires)) = (value(TOKEN), text("mechanism"), expires) {
             self.token = Some(Box::new(LoginToken {
                 secret: Secret::new(secret.as_slice()),
                 mechanism: mechanism.to_string(),
