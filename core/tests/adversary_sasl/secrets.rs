@@ -231,8 +231,13 @@ fn a_login_token_is_in_its_own_slot_and_nowhere_else() {
     assert_kept(login, &secrets(), "a login by token");
 
     let mut login = by_token(unbound());
-    login.refuse_with("not-authorized", &format!("<text>'{TOKEN}' is unknown</text>"));
+    login.refuse("not-authorized");
     assert_kept(login, &secrets(), "a refused token");
+
+    // A recording has what the server said; nothing else repeats it.
+    let mut login = by_token(unbound());
+    login.refuse_with("not-authorized", &format!("<text>'{TOKEN}' is unknown</text>"));
+    assert_silent(&login.shown, &secrets(), "a token that the server repeats");
 
     let login = Login::restored(
         Two,
