@@ -58,7 +58,7 @@ pub(crate) fn failure(failure: ElementRef<'_>) -> (String, Option<String>) {
         .children()
         .find(|child| child.namespace() == NS_SASL && child.name() != "text");
     let known = found.and_then(|child| CONDITIONS.into_iter().find(|known| *known == child.name()));
-    // Each profile has its own (§6.5, XEP-0388 §2.6.1).
+    // Each profile has its own (§6.5, XEP-0388 §2.6.2).
     let text = failure
         .child(NS_SASL, "text")
         .or_else(|| failure.child(NS_SASL2, "text"));

@@ -239,7 +239,7 @@ fn a_refusals_text_can_neither_fill_nor_forge_a_log() {
         let long = "x".repeat(60_000);
         for text in [forged, long.as_str()] {
             let mut login = Login::new(profile, plain(), &Offer::of(&[SCRAM]));
-            // The text is in the namespace of the profile (RFC 6120 §6.5, XEP-0388 §2.6.1).
+            // The text is in the namespace of the profile (RFC 6120 §6.5, XEP-0388 §2.6.2).
             login.refuse_with("not-authorized", &format!("<text>{text}</text>"));
             let reason = login.refused_unproved("text");
             let Offline::Login(LoginError::Refused { text: Some(kept), .. }) = &reason else {

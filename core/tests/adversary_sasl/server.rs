@@ -173,7 +173,7 @@ impl<'a> Offer<'a> {
         Two.element("authentication", &format!("{names}{}{inline}", self.more))
     }
 
-    /// The hash of the offer that an honest server shows (XEP-0474 §4.1).
+    /// The hash of the offer that an honest server shows (XEP-0474 §6.1).
     pub(crate) fn hash(&self) -> String {
         let sorted = |list: &[&str]| {
             let mut list = list.to_vec();

@@ -473,7 +473,7 @@ fn nothing_is_delivered_before_there_is_a_resource() {
 
 #[test]
 fn the_stream_goes_on_as_it_was() {
-    // XEP-0388 §2.6.3: no restart. A new header is a second stream.
+    // XEP-0388 §2.6.1: no restart. A new header is a second stream.
     let mut login = succeeded(config(), &plain_offer(), &identity("user@example.org"));
     assert_eq!(login.streams, 1);
     let header = login.wire.header("version='1.0' id='s2' from='example.org'");

@@ -1,4 +1,4 @@
-//! What SASL2 may ask for after the credentials (XEP-0388 §2.6.4), and the one task that the client does itself (XEP-0480).
+//! What SASL2 may ask for after the credentials (XEP-0388 §2.6.3), and the one task that the client does itself (XEP-0480).
 
 use epode::config::MechanismPolicy;
 use epode::error::{LoginError, Misuse, SaslError, Warning};

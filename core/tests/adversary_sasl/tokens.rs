@@ -449,7 +449,7 @@ fn nothing_is_sent_before_the_link_is_there_whatever_is_offered() {
     let login = returning(config());
     let start = login.starts().pop().unwrap();
     let fast = start.children().find(|child| child.name() == "fast").unwrap();
-    // A count is for early data alone (XEP-0484 §5.3).
+    // A count is for early data alone (XEP-0484).
     assert_eq!(fast.to_element().attribute("count"), None);
 }
 
