@@ -1,0 +1,88 @@
+//! Many logins of one mechanism with one server: all that is right has to succeed, and all that is wrong to fail on the right side.
+
+use epode::config::{MechanismPolicy, Reconnect, StreamManagement};
+use epode::error::{LoginError, SaslError};
+use epode::{
+    BareJid, ChannelBindingType, Config, ConfigBuilder, Credentials, Offline, SaslProfile, ServerProof, TcpTls,
+};
+
+use crate::frame::End;
+
+/// Whether XEP-0388 takes its part.
+const SASL2: bool = true;
+
+/// So many logins that succeed, and at least as many that fail.
+pub const LOGINS: u64 = 200;
+
+/// How a login has to end.
+#[derive(Clone, Copy)]
+pub enum Expected {
+    /// With a session, and the server's proof as it says.
+    Online(ServerProof, Option<ChannelBindingType>),
+    /// The server says no.
+    Refused,
+    /// The client says no, with an error that fits.
+    Rejected(fn(&SaslError) -> bool),
+}
+
+/// A configuration for one account and one mechanism.
+pub fn config(account: &BareJid, mechanism: &str, credentials: Credentials) -> ConfigBuilder {
+    Config::builder(account.as_str().parse().expect("a bare JID is one"))
+        .tcp("localhost", 5223, TcpTls::Direct)
+        .credentials(credentials)
+        .reconnect(Reconnect::never())
+        .stream_management(StreamManagement {
+            enabled: false,
+            ..StreamManagement::default()
+        })
+        .mechanisms(policy(mechanism))
+}
+
+/// Only that mechanism, and whatever it needs to be allowed at all.
+pub fn policy(mechanism: &str) -> MechanismPolicy {
+    MechanismPolicy {
+        only: Some(vec![mechanism.to_owned()]),
+        allow_plain: true,
+        digest_md5: (mechanism == "DIGEST-MD5").then(Default::default),
+        pin: false,
+        ..MechanismPolicy::default()
+    }
+}
+
+/// Judges one login. `told` says which it was: where it is reproduced from, without a secret.
+pub fn judge(end: &End, expected: Expected, mechanism: &str, profile: SaslProfile, told: &str) {
+    let fits = match (end, expected) {
+        (
+            End::Online {
+                mechanism: by,
+                proof,
+                binding,
+                profile: through,
+            },
+            Expected::Online(wanted, bound),
+        ) => by == mechanism && *proof == wanted && *binding == bound && *through == Some(profile),
+        (End::Offline(Offline::Login(LoginError::Refused { mechanism: by, .. })), Expected::Refused)
+        | (End::Offline(Offline::Login(LoginError::TokenRefused { mechanism: by, .. })), Expected::Refused) => {
+            by == mechanism
+        }
+        (End::Offline(Offline::Login(LoginError::Mechanism { mechanism: by, error })), Expected::Rejected(is)) => {
+            by == mechanism && is(error)
+        }
+        _ => false,
+    };
+    let wanted = match expected {
+        Expected::Online(proof, bound) => format!("a login with proof {proof:?}, bound to {bound:?}"),
+        Expected::Refused => "a refusal by the server".to_owned(),
+        Expected::Rejected(_) => "an error of the client's own".to_owned(),
+    };
+    assert!(fits, "{told}\n  expected: {wanted}\n  ended:    {end:?}");
+}
+
+/// One of the two protocols.
+pub fn profile(rng: &mut fastrand::Rng) -> SaslProfile {
+    if SASL2 && rng.bool() {
+        SaslProfile::Sasl2
+    } else {
+        SaslProfile::Sasl1
+    }
+}
