@@ -91,6 +91,7 @@ static sasl_conn_t *start(void) {
     const char *realm = text(&setup, "realm");
     if (sasl_server_new("xmpp", text(&setup, "host"), realm, NULL, NULL, callbacks, SASL_SUCCESS_DATA, &connection) != SASL_OK)
         give_up("sasl_server_new failed");
+    if (text(&setup, "refuse")) security.security_flags = SASL_SEC_NOANONYMOUS;
     sasl_setprop(connection, SASL_SEC_PROPS, &security);
     if (text(&setup, "external")) sasl_setprop(connection, SASL_AUTH_EXTERNAL, text(&setup, "external"));
     if (find(&setup, "cb-data")) {

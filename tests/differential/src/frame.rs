@@ -38,8 +38,8 @@ pub struct Offer {
     pub binding: Option<ChannelBindingType>,
     /// The mechanism is one for tokens (XEP-0484).
     pub fast: bool,
-    /// A token that the server gives with the success (XEP-0484 §3.3).
-    pub gives_token: Option<String>,
+    /// A token that the server gives with the success (XEP-0484 §3.3): the mechanism that it is for, and its text.
+    pub gives_token: Option<(String, String)>,
     /// The server's last message comes as a challenge, and the success is empty (RFC 6120 §6.4.6 leaves it open).
     pub last_as_challenge: bool,
 }
@@ -195,7 +195,11 @@ impl<'a, 'b> Stream<'a, 'b> {
     fn new(config: &Config, offer: &'a Offer, server: &'a mut Server<'b>) -> Self {
         let account = config.account();
         Self {
-            account: account.to_string(),
+            // Whoever has no account gets one (XEP-0175 §3).
+            account: match account.local() {
+                Some(_) => account.to_string(),
+                None => format!("somebody@{account}"),
+            },
             domain: account.domain().to_owned(),
             offer,
             server,
@@ -250,13 +254,13 @@ impl<'a, 'b> Stream<'a, 'b> {
                      <inline><fast xmlns='{FAST}'><mechanism>{mechanism}</mechanism></fast></inline></authentication>"
                 ),
                 (SaslProfile::Sasl2, false) => {
-                    let fast = match &self.offer.gives_token {
-                        Some(mechanism) => format!(
-                            "<inline><fast xmlns='{FAST}'><mechanism>{}</mechanism></fast></inline>",
-                            mechanism.split(' ').next().unwrap_or_default()
-                        ),
-                        None => String::new(),
-                    };
+                    let fast = self
+                        .offer
+                        .gives_token
+                        .as_ref()
+                        .map_or_else(String::new, |(mechanism, _)| {
+                            format!("<inline><fast xmlns='{FAST}'><mechanism>{mechanism}</mechanism></fast></inline>")
+                        });
                     format!("<authentication xmlns='{SASL2}'><mechanism>{mechanism}</mechanism>{fast}</authentication>")
                 }
                 _ => format!("<mechanisms xmlns='{SASL1}'><mechanism>{mechanism}</mechanism></mechanisms>"),
@@ -338,12 +342,8 @@ impl<'a, 'b> Stream<'a, 'b> {
             return self.answer(&format!("<success xmlns='{SASL1}'>{text}</success>"));
         }
         let data = data.map_or_else(String::new, |_| format!("<additional-data>{text}</additional-data>"));
-        let token = self
-            .offer
-            .gives_token
-            .as_deref()
-            .and_then(|given| given.split_once(' '));
-        let token = token.map_or_else(String::new, |(_, token)| {
+        let token = self.offer.gives_token.as_ref().map_or_else(String::new, |(_, token)| {
+            let token = escaped(token);
             format!("<token xmlns='{FAST}' expiry='2030-01-01T00:00:00Z' token='{token}'/>")
         });
         let account = escaped(&self.account);

@@ -11,7 +11,7 @@ use crate::frame::Reply;
 /// What the server takes, and what it says otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// The identities that the client may ask to act as; none at all: the empty one.
+    /// The identities that the client may ask to act as; one of them can be empty. None: it must not ask.
     pub authzids: Vec<String>,
     /// OAUTHBEARER: the access token.
     pub token: String,
@@ -86,7 +86,7 @@ impl Account {
 
     fn takes_authzid(&self, context: &Context<'_>) -> bool {
         match context.get_ref::<AuthzId>() {
-            None | Some("") => self.authzids.is_empty(),
+            None => self.authzids.is_empty(),
             Some(authzid) => self.authzids.iter().any(|allowed| allowed == authzid),
         }
     }
