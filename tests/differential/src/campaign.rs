@@ -9,9 +9,6 @@ use epode::{
 use crate::frame::{End, Reply};
 use crate::peer::Peer;
 
-/// Whether XEP-0388 takes its part.
-const SASL2: bool = false;
-
 /// So many logins that succeed, and at least as many that fail.
 pub const LOGINS: u64 = 200;
 
@@ -62,7 +59,7 @@ pub fn judge(end: &End, expected: Expected, mechanism: &str, profile: SaslProfil
                 profile: through,
             },
             Expected::Online(wanted, bound),
-        ) => by == mechanism && *proof == wanted && *binding == bound && (*through == Some(profile) || !SASL2),
+        ) => by == mechanism && *proof == wanted && *binding == bound && *through == Some(profile),
         (End::Offline(Offline::Login(LoginError::Refused { mechanism: by, .. })), Expected::Refused)
         | (End::Offline(Offline::Login(LoginError::TokenRefused { mechanism: by, .. })), Expected::Refused) => {
             by == mechanism
@@ -82,7 +79,7 @@ pub fn judge(end: &End, expected: Expected, mechanism: &str, profile: SaslProfil
 
 /// One of the two protocols.
 pub fn profile(rng: &mut fastrand::Rng) -> SaslProfile {
-    if SASL2 && rng.bool() {
+    if rng.bool() {
         SaslProfile::Sasl2
     } else {
         SaslProfile::Sasl1

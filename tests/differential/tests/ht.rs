@@ -6,7 +6,7 @@
     reason = "all of it is a test"
 )]
 
-use epode::config::MechanismPolicy;
+use epode::config::{MechanismPolicy, Persist};
 use epode::error::SaslError;
 use epode::{ChannelBindingType, Credentials, LinkInfo, SaslProfile, ServerProof};
 use epode_differential::campaign::{Expected, LOGINS, config, judge, policy};
@@ -73,7 +73,7 @@ fn campaign(mechanism: &'static str, of: Option<ChannelBindingType>, seed: u64) 
             only: Some(vec!["PLAIN".to_owned(), mechanism.to_owned()]),
             ..policy("PLAIN")
         };
-        let by_password = config(&account, "PLAIN", Credentials::password("secret")).mechanisms(both);
+        let by_password = config(&account, "PLAIN", Credentials::password("secret")).mechanisms(both).persist(Persist::EveryTurn);
         let by_password = by_password.build().expect("a configuration");
         let info = link(of, &draw::binding(rng));
         let earlier = login(&by_password, &info, &first, draw::seed(rng), None, &mut |_| {

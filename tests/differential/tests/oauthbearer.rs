@@ -74,10 +74,17 @@ fn campaign(mut peer: Server, seed: u64) {
         .map(|(number, wrong)| (number, Some(wrong)));
     for (number, wrong) in (0..LOGINS).map(|number| (number, None)).chain(wrong) {
         let rng = &mut rng;
-        let (profile, account, token) = (profile(rng), draw::account(rng), draw::token(rng));
+        let (profile, account) = (profile(rng), draw::account(rng));
+        // Prosody takes a token of at most 1023 bytes here.
+        let token = loop {
+            let token = draw::token(rng);
+            if gives_reasons || token.len() < 1_024 {
+                break token;
+            }
+        };
         // Neither server decodes the identity (RFC 5801 §4, `saslname`), so it is compared as it is encoded.
         let authzid = account.to_string().replace('=', "=3D").replace(',', "=2C");
-        let told = format!("OAUTHBEARER with {told}, login {number}, wrong: {wrong:?}, {profile:?}");
+        let told = format!("OAUTHBEARER with {told}, login {number} of {account}, wrong: {wrong:?}, {profile:?}");
         let known = match wrong {
             Some(Wrong::Token | Wrong::SuccessAfterReason) => format!("x{token}"),
             _ => token.clone(),
