@@ -141,7 +141,11 @@ fn campaign(whose: Whose, seed: u64) {
         );
         if let (None, Some(seen)) = (wrong, &peer.user) {
             // Cyrus SASL names an account with its realm.
-            let name = if whose == Whose::Cyrus { format!("{user}@{realm}") } else { user };
+            let name = if whose == Whose::Cyrus {
+                format!("{user}@{realm}")
+            } else {
+                user
+            };
             assert_eq!(*seen, name, "{told}");
         }
     }

@@ -66,6 +66,7 @@ fn campaign(mechanism: &'static str, of: Option<ChannelBindingType>, seed: u64) 
 
         // An earlier login, whose server gives the token.
         let first = Offer {
+            binding: of,
             gives_token: Some((mechanism.to_owned(), token.clone())),
             ..Offer::of("PLAIN", SaslProfile::Sasl2)
         };
@@ -73,7 +74,9 @@ fn campaign(mechanism: &'static str, of: Option<ChannelBindingType>, seed: u64) 
             only: Some(vec!["PLAIN".to_owned(), mechanism.to_owned()]),
             ..policy("PLAIN")
         };
-        let by_password = config(&account, "PLAIN", Credentials::password("secret")).mechanisms(both).persist(Persist::EveryTurn);
+        let by_password = config(&account, "PLAIN", Credentials::password("secret"))
+            .mechanisms(both)
+            .persist(Persist::EveryTurn);
         let by_password = by_password.build().expect("a configuration");
         let info = link(of, &draw::binding(rng));
         let earlier = login(&by_password, &info, &first, draw::seed(rng), None, &mut |_| {
