@@ -90,7 +90,9 @@ pub fn profile(rng: &mut fastrand::Rng) -> SaslProfile {
 pub fn prepared(prep: &mut Peer, mut draw: impl FnMut() -> String) -> (String, String) {
     for _ in 0..1_000 {
         let text = draw();
-        if let Some(prepared) = prep.prepared(&text).filter(|prepared| !prepared.is_empty()) {
+        if let Ok(prepared) = prep.prepared(&text)
+            && !prepared.is_empty()
+        {
             return (text, prepared);
         }
     }

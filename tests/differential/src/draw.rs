@@ -17,6 +17,9 @@ const PREPARED: &[&str] = &[
     "\u{aa}", "\u{2168}", "\u{fb01}", "\u{a0}", "\u{ad}", "\u{2003}", "e\u{301}", "\u{212b}", "\u{2460}", "\u{ff21}",
 ];
 
+/// Written from right to left, where a text must have nothing else at its ends (RFC 3454 §6).
+const RIGHT_TO_LEFT: &str = "אבגדהשתעربيסלמ";
+
 /// How long a derivation is, most of the time, and how long it is sometimes.
 const ITERATIONS: (u32, u32) = (4_096, 20_000);
 
@@ -62,25 +65,61 @@ pub fn account(rng: &mut Rng) -> BareJid {
     }
 }
 
-/// A password as somebody would type it. Without `latin` it has nothing beyond ASCII.
-pub fn password(rng: &mut Rng, prepared: bool) -> String {
+/// A password as somebody would type it.
+pub fn password(rng: &mut Rng) -> String {
     let length = match rng.u8(..10) {
         0 => 1,
         1 => rng.usize(60..180),
         _ => rng.usize(2..24),
     };
     let mut password = String::new();
+    if rng.u8(..20) == 0 {
+        return (0..length).map(|_| pick(rng, RIGHT_TO_LEFT)).collect();
+    }
     for _ in 0..length {
         match rng.u8(..12) {
             0 | 1 => password.push(pick(rng, PUNCTUATION)),
             2 | 3 => password.push(pick(rng, QUOTES)),
             4 => password.push(pick(rng, LATIN)),
             5 => password.push(pick(rng, BEYOND)),
-            6 if prepared => password.push_str(PREPARED[rng.usize(..PREPARED.len())]),
+            6 => password.push_str(PREPARED[rng.usize(..PREPARED.len())]),
             _ => password.push(rng.alphanumeric()),
         }
     }
     password
+}
+
+/// Any text at all: of one or two blocks of Unicode, so that some of it is allowed.
+pub fn text(rng: &mut Rng) -> String {
+    // Latin, letters with marks, Greek and Cyrillic, Hebrew and Arabic, spaces and controls of all kinds, symbols, Korean and Japanese,
+    // private use, presentation forms, what is no character, music, mathematics, tags.
+    const BLOCKS: [(u32, u32); 18] = [
+        (0x00, 0x7f),
+        (0x20, 0x7e),
+        (0x80, 0x24f),
+        (0x300, 0x3ff),
+        (0x400, 0x4ff),
+        (0x5d0, 0x6d5),
+        (0x1e00, 0x1fff),
+        (0x2000, 0x206f),
+        (0x20a0, 0x2190),
+        (0x2460, 0x24ff),
+        (0x3000, 0x33ff),
+        (0xac00, 0xd7a3),
+        (0xe000, 0xe010),
+        (0xf900, 0xfdff),
+        (0xfe00, 0xffff),
+        (0x1d100, 0x1d1ff),
+        (0x1d400, 0x1d7ff),
+        (0xe0000, 0xe007f),
+    ];
+    let blocks = [BLOCKS[rng.usize(..BLOCKS.len())], BLOCKS[rng.usize(..BLOCKS.len())]];
+    let length = rng.usize(1..8);
+    let drawn = std::iter::repeat_with(|| {
+        let (first, last) = blocks[usize::from(rng.u8(..4) == 0)];
+        char::from_u32(rng.u32(first..=last))
+    });
+    drawn.flatten().take(length).collect()
 }
 
 /// An access token, or one of XEP-0484: `b64token` (RFC 6750 §2.1).

@@ -114,14 +114,14 @@ impl Peer {
         }
     }
 
-    /// scramp's SASLprep (RFC 4013), for those that keep a password as it was prepared; `None` where it is refused.
-    pub fn prepared(&mut self, text: &str) -> Option<String> {
+    /// scramp's SASLprep (RFC 4013) of a password that is stored, or why it refuses the text.
+    pub fn prepared(&mut self, text: &str) -> Result<String, String> {
         let answer = self.ask(&format!("prep {}", hex(text.as_bytes())));
-        if failure(&answer).is_some() {
-            return None;
+        if let Some(why) = failure(&answer) {
+            return Err(why);
         }
         let data = read(answer.strip_prefix("challenge ").expect("an answer")).expect("data");
-        Some(String::from_utf8(data).expect("UTF-8"))
+        Ok(String::from_utf8(data).expect("UTF-8"))
     }
 
     fn ask(&mut self, line: &str) -> String {

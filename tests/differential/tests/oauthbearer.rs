@@ -1,5 +1,6 @@
 //! OAUTHBEARER (RFC 7628) with rsasl and with Prosody's community module as the server.
 #![allow(
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "all of it is a test"

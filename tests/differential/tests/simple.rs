@@ -1,6 +1,6 @@
 //! EXTERNAL (RFC 4422 appendix A, XEP-0178), PLAIN (RFC 4616), ANONYMOUS (RFC 4505, XEP-0175) and X-OAUTH2, which all show what they
 //! have and get no proof in return.
-#![allow(clippy::indexing_slicing, reason = "all of it is a test")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "all of it is a test")]
 
 use epode::{Authzid, BareJid, Config, Credentials, ServerProof};
 use epode_differential::campaign::{Expected, LOGINS, Lie, config, judge, prepared, profile};
@@ -86,7 +86,7 @@ fn plain(mechanism: &str, whose: Whose, seed: u64) {
         let account = draw::account(rng);
         let (_, user) = prepared(&mut prep, || account.local().unwrap_or_default().to_owned());
         let (secret, kept) = match mechanism {
-            "PLAIN" => prepared(&mut prep, || draw::password(rng, true)),
+            "PLAIN" => prepared(&mut prep, || draw::password(rng)),
             _ => prepared(&mut prep, || draw::token(rng)),
         };
         let credentials = match mechanism {
