@@ -15,7 +15,7 @@ class Session:
         )
         if "lie" in fields:
             # It can check the client's proof, and has no proof of its own.
-            _, _, server_key, _ = scram.make_auth_info(password + "!", iteration_count=iterations, salt=salt)
+            _, _, server_key, _ = scram.make_auth_info(password * 2, iteration_count=iterations, salt=salt)
         account = saslprep(fields["user"].decode())
 
         def secrets(name: str) -> tuple[bytes, bytes, bytes, int] | None:

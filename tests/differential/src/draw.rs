@@ -89,6 +89,11 @@ pub fn password(rng: &mut Rng) -> String {
     password
 }
 
+/// Another password than this one, which SASLprep lets pass if it does that one.
+pub fn another(password: &str) -> String {
+    password.repeat(2)
+}
+
 /// Any text at all: of one or two blocks of Unicode, so that some of it is allowed.
 pub fn text(rng: &mut Rng) -> String {
     // Latin, letters with marks, Greek and Cyrillic, Hebrew and Arabic, spaces and controls of all kinds, symbols, Korean and Japanese,

@@ -85,7 +85,7 @@ fn campaign(whose: Whose, seed: u64) {
         let realm = REALMS[rng.usize(..if whose == Whose::Gnu { 3 } else { 5 })];
         let told = format!("DIGEST-MD5 with {whose:?}, login {number}, wrong: {wrong:?}, {profile:?}, realm {realm}");
         let known = if wrong == Some(Wrong::Password) {
-            format!("{kept}x")
+            draw::another(&kept)
         } else {
             kept
         };

@@ -121,7 +121,7 @@ impl Setup {
         let mut user = drawn.user.clone();
         let mut data = drawn.data.clone();
         match wrong {
-            Some(Wrong::Password) => password.push('x'),
+            Some(Wrong::Password) => password = draw::another(&password),
             Some(Wrong::User) => user.push('x'),
             Some(Wrong::Binding) => data = draw::flipped(&mut self.rng, &data),
             _ => {}

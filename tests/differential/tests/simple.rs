@@ -96,7 +96,7 @@ fn plain(mechanism: &str, whose: Whose, seed: u64) {
         // GNU SASL prepares what it is given; Cyrus SASL keeps what was prepared.
         let known = if whose == Whose::Cyrus { kept } else { secret };
         let known = if wrong == Some(Wrong::Secret) {
-            format!("{known}x")
+            draw::another(&known)
         } else {
             known
         };
