@@ -91,7 +91,7 @@ pub(crate) fn manage(
     let is_set = stanza.attribute("type") == Some("set");
     let mut after = Vec::new();
     let answer = if payload.is(REGISTER, "query") && context.options.registration.is_some() {
-        change(payload, is_set, user, &mut after, context)
+        change(payload, is_set, user, certificate, &mut after, context)
     } else if payload.namespace == CERTIFICATES && context.options.certificate_management {
         manage_certificates(payload, is_set, user, certificate, &mut after, context)
     } else {
@@ -119,7 +119,14 @@ pub(crate) fn disco_features(context: &Context<'_>) -> String {
 type Answer = Result<String, (&'static str, &'static str)>;
 
 /// XEP-0077 §3.2 and §3.3, and what is known of the account.
-fn change(query: &Element, is_set: bool, user: &str, after: &mut Vec<Action>, context: &mut Context<'_>) -> Answer {
+fn change(
+    query: &Element,
+    is_set: bool,
+    user: &str,
+    own: Option<&[u8]>,
+    after: &mut Vec<Action>,
+    context: &mut Context<'_>,
+) -> Answer {
     if !is_set {
         let name = escape(user);
         return Ok(format!(
@@ -145,11 +152,15 @@ fn change(query: &Element, is_set: bool, user: &str, after: &mut Vec<Action>, co
     if name.to_lowercase() != user {
         return Err(("cancel", "not-allowed"));
     }
+    if own.is_some() {
+        // XEP-0257 §5.2: who has the device has the certificate, and must not get the account.
+        return Err(("cancel", "not-authorized"));
+    }
     context.accounts.set_password(user, Some(&password));
     Ok(String::new())
 }
 
-/// XEP-0257 §4.
+/// XEP-0257 §2.
 fn manage_certificates(
     payload: &Element,
     is_set: bool,
@@ -165,7 +176,7 @@ fn manage_certificates(
             .filter(|text| !text.is_empty())
     };
     let registered = context.accounts.certificates(user);
-    // XEP-0257 §4.1: some certificates log in and manage nothing.
+    // XEP-0257 §2.1: some certificates log in and manage nothing.
     if own.is_some_and(|own| registered.iter().any(|known| known.der == own && !known.manages)) {
         return Err(("auth", "forbidden"));
     }

@@ -9,7 +9,7 @@ use rustls::crypto::CryptoProvider;
 use crate::{Authentication, ScramHash, User};
 
 /// More than that is announced to a client that is to refuse it, and never calculated.
-const MOST_ITERATIONS: u32 = 1_000_000;
+pub(crate) const MOST_ITERATIONS: u32 = 1_000_000;
 
 #[derive(Debug)]
 pub(crate) struct Accounts {

@@ -30,6 +30,8 @@ pub struct Authentication {
     pub channel_bindings: Vec<String>,
     /// PLAIN is offered.
     pub plain: bool,
+    /// DIGEST-MD5 (RFC 2831) is offered.
+    pub digest_md5: bool,
     /// ANONYMOUS (RFC 4505) is offered: everybody gets a new name.
     pub anonymous: bool,
     /// The tokens of OAUTHBEARER (RFC 7628) and X-OAUTH2, which are offered where there are any.
@@ -40,6 +42,9 @@ pub struct Authentication {
     pub mechanisms: Option<Vec<String>>,
     /// The same for SASL2, where it is to differ.
     pub sasl2_mechanisms: Option<Vec<String>>,
+    /// Mechanisms and types of channel binding that somebody on the way takes out of the features. The server knows nothing of it: it
+    /// goes by what it meant to offer.
+    pub stripped: Vec<String>,
     /// Iterations of SCRAM, instead of the personality's. What is above a million is announced and never derived: no proof is right.
     pub scram_iterations: Option<u32>,
     /// The hash of what was offered, in the first message of SCRAM (XEP-0474).
@@ -52,13 +57,13 @@ pub struct Authentication {
     pub refusal: Option<&'static str>,
     /// Binding a resource with SASL2 (XEP-0386) is offered.
     pub bind2: bool,
-    /// Resuming with SASL2 (XEP-0198 §7) is offered, where stream management is. Never over BOSH.
+    /// Resuming with SASL2 (XEP-0198 §9.2) is offered, where stream management is. Never over BOSH.
     pub inline_resumption: bool,
-    /// The stream features are sent after an inline resumption too, as Prosody 13 does and XEP-0388 §2.6.3 does not want.
+    /// The stream features are sent after an inline resumption too, as Prosody 13 does and XEP-0388 §2.6.1 does not want.
     pub features_after_resumption: bool,
     /// Tokens for quick logins (XEP-0484). `None`: not offered.
     pub fast: Option<Fast>,
-    /// Tasks of which the client must do one after SASL2's mechanism (XEP-0388 §2.7). Whatever the name, the task is the same:
+    /// Tasks of which the client must do one after SASL2's mechanism (XEP-0388 §2.6.3). Whatever the name, the task is the same:
     /// `<ask xmlns='urn:epode:devserver:task'>` has a text that `<answer/>` must repeat, twice.
     pub tasks: Vec<String>,
     /// Hashes of SCRAM that no account has, until its client was asked for them (XEP-0480).
@@ -197,11 +202,13 @@ impl Default for Authentication {
             plus: false,
             channel_bindings: Vec::new(),
             plain: true,
+            digest_md5: false,
             anonymous: false,
             bearer_tokens: Vec::new(),
             openid_configuration: None,
             mechanisms: None,
             sasl2_mechanisms: None,
+            stripped: Vec::new(),
             scram_iterations: None,
             downgrade_hash: DowngradeHash::Absent,
             proof: Proof::Right,

@@ -1,4 +1,4 @@
-//! What SASL2 brings with its success: binding (XEP-0386), resumption (XEP-0198 §7), tokens (XEP-0484).
+//! What SASL2 brings with its success: binding (XEP-0386), resumption (XEP-0198 §9.2), tokens (XEP-0484).
 
 use std::time::{Duration, SystemTime};
 
@@ -49,7 +49,7 @@ impl Hub {
                 Resumption::Ended => return,
             }
         }
-        // XEP-0198 §7: who resumes has a resource already.
+        // XEP-0198 §9.2: who resumes has a resource already.
         if let (Some(bind), None) = (&request.bind, &outcome.resumed) {
             self.bind_inline(client, &proved.user, bind, &mut outcome);
         }
@@ -59,11 +59,13 @@ impl Hub {
         let data = proved
             .data
             .map(|data| element("additional-data", &STANDARD.encode(data)));
-        let success = format!(
-            "<success xmlns='{SASL2}'>{}{identifier}{}{token}</success>",
-            data.unwrap_or_default(),
-            outcome.inline
-        );
+        let (data, inline) = (data.unwrap_or_default(), &outcome.inline);
+        let inside = if self.habits.data_last {
+            format!("{token}{inline}{identifier}{data}")
+        } else {
+            format!("{data}{inline}{token}{identifier}")
+        };
+        let success = format!("<success xmlns='{SASL2}'>{inside}</success>");
         self.perform(client, Action::Reply(success));
         if let (Some(again), Client::Link(id)) = (&outcome.resumed, client) {
             self.send_again(*id, again);
@@ -85,7 +87,7 @@ impl Hub {
     fn bind_inline(&mut self, client: &Client, user: &str, bind: &BindRequest, outcome: &mut Outcome) {
         let random = URL_SAFE_NO_PAD.encode(self.accounts.random_bytes::<9>());
         let resource = match &bind.tag {
-            Some(tag) => format!("{tag}~{random}"),
+            Some(tag) => format!("{tag}{}{random}", self.habits.tag_end),
             None => random,
         };
         let jid = format!("{user}@{}/{resource}", self.settings.domain);

@@ -115,7 +115,7 @@ impl Stream {
                     phase: Phase::Tasks(_), ..
                 }),
             ) => {
-                // XEP-0388 §2.6.2: the client is authenticated already.
+                // XEP-0388 §4.8: the client is authenticated already.
                 actions.push(Action::Violation("<authenticate/> after <continue/>".into()));
                 actions.push(Action::StreamError("policy-violation"));
             }
@@ -143,7 +143,7 @@ impl Stream {
             mechanism: name.to_owned(),
         }));
         let initial = if sasl2 {
-            // XEP-0388 §2.6.1: an element without text is a response without bytes.
+            // XEP-0388 §2.2: an element without text is a response without bytes.
             match element.child(SASL2, "initial-response") {
                 Some(response) => decode(&response.text(), true).map(|data| Some(data.unwrap_or_default())),
                 None => Some(None),
@@ -158,9 +158,10 @@ impl Stream {
             (false, _) => &self.advert.sasl1,
         };
         let mechanism = Mechanism::by_name(name).filter(|_| offered.iter().any(|offered| offered == name));
-        if quick && self.claimed.is_none() {
+        // Who shows a certificate, or wants to be nobody, may not know the account.
+        if sasl2 && self.claimed.is_none() && !matches!(mechanism, Some(Mechanism::External | Mechanism::Anonymous)) {
             actions.push(Action::Violation(
-                "a token without `from` in the stream's header (XEP-0484 §3.4)".into(),
+                "SASL2 without `from` in the stream's header (XEP-0388 §2.1)".into(),
             ));
         }
         let step = match (mechanism, initial) {
@@ -227,7 +228,7 @@ impl Request {
             .and_then(|agent| agent.attribute("id"))
             .map(str::to_owned);
         if agent.as_ref().is_some_and(|id| !is_uuid_v4(id)) {
-            violate("a user-agent whose id is no UUID of version 4 (XEP-0388 §2.6.1)");
+            violate("a user-agent whose id is no UUID of version 4 (XEP-0388 §2.3)");
         }
         let mut request = Self {
             agent,
@@ -265,7 +266,7 @@ impl Request {
             if !advert.fast.iter().any(|offered| offered == mechanism) {
                 violate("a token asked for with a mechanism that was not offered (XEP-0484 §3.2)");
             } else if request.agent.is_none() {
-                violate("a token asked for without a user-agent (XEP-0484 §3.2)");
+                violate("a token asked for without a user-agent (XEP-0484 §4.1)");
             } else {
                 request.token = Some(mechanism.to_owned());
             }
@@ -279,7 +280,7 @@ impl Request {
             if advert.upgrades.contains(&task) {
                 request.upgrades.push(task);
             } else {
-                violate("an upgrade task that was not offered (XEP-0480 §4)");
+                violate("an upgrade task that was not offered (XEP-0480 §2.2)");
             }
         }
         request
@@ -336,7 +337,7 @@ fn refuse(why: Refusal, sasl2: bool, actions: &mut Vec<Action>) {
 }
 
 fn failure(condition: &str, text: Option<&str>, sasl2: bool) -> String {
-    // XEP-0388 §2.6.4: the conditions keep the namespace that they have in the first profile.
+    // XEP-0388 §2.6.2: the conditions keep the namespace that they have in the first profile.
     let namespace = if sasl2 {
         format!(" xmlns='{SASL}'")
     } else {

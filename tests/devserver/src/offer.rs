@@ -2,7 +2,7 @@
 
 use crate::faults::Transport;
 use crate::personality::ExternalOffer;
-use crate::sasl::{ANONYMOUS, EXTERNAL, OAUTHBEARER, PLAIN, X_OAUTH2};
+use crate::sasl::{ANONYMOUS, DIGEST_MD5, EXTERNAL, OAUTHBEARER, PLAIN, X_OAUTH2};
 use crate::sm::SM;
 use crate::stream::{BIND2, CARBONS, CLIENT, CSI, Context, FAST, SASL, SASL2, SESSION, UPGRADE};
 use crate::tls::Verdict;
@@ -72,9 +72,30 @@ impl Advert {
 
     /// The features before login.
     pub(crate) fn features(&self, context: &Context<'_>) -> String {
+        let kept = |names: &[String]| {
+            let stays = |name: &&String| !context.options.stripped.contains(name);
+            names.iter().filter(stays).cloned().collect()
+        };
+        let arriving = Self {
+            sasl1: kept(&self.sasl1),
+            sasl2: kept(&self.sasl2),
+            bindings: kept(&self.bindings),
+            fast: kept(&self.fast),
+            upgrades: self.upgrades.clone(),
+            ..*self
+        };
+        arriving.as_features(context)
+    }
+
+    fn as_features(&self, context: &Context<'_>) -> String {
+        let authentication = if context.options.sasl2 {
+            self.authentication()
+        } else {
+            String::new()
+        };
         let mut inside = String::new();
-        if context.options.sasl2 {
-            inside.push_str(&self.authentication());
+        if !context.habits.sasl2_last {
+            inside.push_str(&authentication);
         }
         if context.options.sasl1 {
             inside.push_str(&format!(
@@ -92,6 +113,9 @@ impl Advert {
                 "<sasl-channel-binding xmlns='{BINDINGS}'>{types}</sasl-channel-binding>"
             ));
         }
+        if context.habits.sasl2_last {
+            inside.push_str(&authentication);
+        }
         let others = context.habits.features_before;
         match &context.options.registration {
             None => inside.push_str(others),
@@ -103,7 +127,7 @@ impl Advert {
         wrap(context, &inside)
     }
 
-    /// XEP-0388 §2.4.
+    /// XEP-0388 §2.1.
     fn authentication(&self) -> String {
         let mut inline = String::new();
         if self.bind2 {
@@ -211,14 +235,19 @@ fn mechanisms(context: &Context<'_>, claimed: Option<&str>) -> Vec<String> {
     }
     if context.accounts.any_password() {
         for hash in &options.scram {
-            // One that the client has yet to bring is no use to it, if it is known who comes.
-            if claimed.is_some_and(|user| context.accounts.lacks(user, *hash, options)) {
+            // XEP-0388 §2.1: only what this user has; before it is known who comes, only what all have.
+            if claimed.map_or(options.upgrades.contains(hash), |user| {
+                context.accounts.lacks(user, *hash, options)
+            }) {
                 continue;
             }
             if options.plus && context.transport != Transport::Bosh {
                 names.push(format!("{}-PLUS", hash.mechanism()));
             }
             names.push(hash.mechanism().to_owned());
+        }
+        if options.digest_md5 {
+            names.push(DIGEST_MD5.to_owned());
         }
         if options.plain {
             names.push(PLAIN.to_owned());

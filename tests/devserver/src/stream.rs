@@ -51,7 +51,7 @@ pub(crate) enum Action {
     Grant(Box<Grant>),
     /// This account is gone (XEP-0077 §3.2).
     Removed(String),
-    /// Whoever logged in with this certificate must go (XEP-0257 §4.3).
+    /// Whoever logged in with this certificate must go (XEP-0257 §2.4).
     Revoked(Vec<u8>),
 }
 

@@ -1,4 +1,4 @@
-//! Tasks between SASL2's mechanism and its success (XEP-0388 §2.7): those of XEP-0480, and one for tests.
+//! Tasks between SASL2's mechanism and its success (XEP-0388 §2.6.3): those of XEP-0480, and one for tests.
 
 use std::collections::VecDeque;
 
@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use crate::ScramHash;
+use crate::accounts::MOST_ITERATIONS;
 use crate::personality::Refusal;
 use crate::sasl::Proved;
 use crate::stream::{Context, SASL2, hex};
@@ -55,10 +56,13 @@ impl Tasks {
         let lacking = |task: &&String| {
             by_task(task).is_some_and(|hash| context.accounts.lacks(&proved.user, hash, context.options))
         };
-        let mut to_do: VecDeque<Vec<String>> = upgrades.iter().filter(lacking).map(|task| vec![task.clone()]).collect();
-        if !context.options.tasks.is_empty() {
+        let mut to_do = VecDeque::new();
+        // XEP-0480 §2.2: upgrades come last, one after the other.
+        // XEP-0484 §4.2: a token stands for tasks that were done.
+        if !context.options.tasks.is_empty() && proved.token.is_none() {
             to_do.push_back(context.options.tasks.clone());
         }
+        to_do.extend(upgrades.iter().filter(lacking).map(|task| vec![task.clone()]));
         if to_do.is_empty() {
             return Progress::Done(proved);
         }
@@ -71,7 +75,7 @@ impl Tasks {
         tasks.announce(data)
     }
 
-    /// XEP-0388 §2.6.2. The mechanism's data comes with the first one.
+    /// XEP-0388 §2.6.3. The mechanism's data comes with the first one.
     fn announce(self, data: Option<Vec<u8>>) -> Progress {
         let Some(choice) = self.to_do.front() else {
             return Progress::Done(self.proved);
@@ -140,11 +144,14 @@ impl Tasks {
                 let Some(salted) = text.and_then(|text| STANDARD.decode(text).ok()) else {
                     return Progress::Violation("an upgrade task without the hash in base64".into());
                 };
+                if iterations > MOST_ITERATIONS {
+                    return Progress::Violation(format!("{iterations} rounds, which a client must not do"));
+                }
                 // A server that had to ask could not know. This one can, and a wrong hash would lock the user out.
                 let password = context.accounts.password(&self.proved.user).unwrap_or_default();
                 let expected = hash.salted(password.as_bytes(), &salt, iterations);
                 if !bool::from(expected.ct_eq(&salted)) {
-                    return Progress::Violation("a hash that is not the password's (XEP-0480 §6)".into());
+                    return Progress::Violation("a hash that is not the password's (XEP-0480 §3)".into());
                 }
                 context
                     .accounts

@@ -1,7 +1,8 @@
 //! The server's side of SASL: one exchange, as bytes in and bytes out. EXTERNAL (XEP-0178), PLAIN (RFC 4616) and ANONYMOUS
-//! (RFC 4505) are here; `scram.rs` has SCRAM, `bearer.rs` the mechanisms of OAuth, `quick.rs` those of XEP-0484, `hash.rs` the hashes.
+//! (RFC 4505) are here; `scram.rs` has SCRAM, `digest.rs` DIGEST-MD5, `bearer.rs` the mechanisms of OAuth, `quick.rs` those of XEP-0484, `hash.rs` the hashes.
 
 mod bearer;
+mod digest;
 mod hash;
 mod quick;
 mod scram;
@@ -19,6 +20,7 @@ use crate::tls::{Peer, Verdict};
 use crate::{Authentication, ScramHash};
 
 pub(crate) const EXTERNAL: &str = "EXTERNAL";
+pub(crate) const DIGEST_MD5: &str = "DIGEST-MD5";
 pub(crate) const PLAIN: &str = "PLAIN";
 pub(crate) const ANONYMOUS: &str = "ANONYMOUS";
 pub(crate) const OAUTHBEARER: &str = "OAUTHBEARER";
@@ -54,6 +56,10 @@ pub(crate) enum Exchange {
     First(Mechanism),
     /// SCRAM's first two messages are done.
     ScramFinal(Box<Scram>),
+    /// DIGEST-MD5's challenge waits for its answer.
+    Digest(digest::Challenge),
+    /// The server has proved itself, and the client has to say nothing to it.
+    Acknowledged(Box<Proved>),
     /// The client was told why not, and acknowledges it (RFC 7628 §3.2.3).
     Refused(Refusal),
 }
@@ -66,6 +72,7 @@ pub(crate) enum Mechanism {
         plus: bool,
     },
     Plain,
+    DigestMd5,
     Anonymous,
     OauthBearer,
     XOauth2,
@@ -122,6 +129,7 @@ impl Mechanism {
         match name {
             EXTERNAL => Some(Self::External),
             PLAIN => Some(Self::Plain),
+            DIGEST_MD5 => Some(Self::DigestMd5),
             ANONYMOUS => Some(Self::Anonymous),
             OAUTHBEARER => Some(Self::OauthBearer),
             X_OAUTH2 => Some(Self::XOauth2),
@@ -141,6 +149,8 @@ pub(crate) fn start(
         (Mechanism::External, None) if !now.habits.challenge_external => external(b"", accounts, now),
         // There may be a trace, and there need not be one (RFC 4505 §2).
         (Mechanism::Anonymous, None) => anonymous(accounts),
+        // The server speaks first; an initial response would be of an earlier login (RFC 2831 §2.2).
+        (Mechanism::DigestMd5, None) => digest::challenge(accounts, now),
         (_, None) => Step::Challenge(Vec::new(), Exchange::First(mechanism)),
         (_, Some(message)) => first(mechanism, message, accounts, now),
     };
@@ -152,6 +162,9 @@ pub(crate) fn proceed(exchange: Exchange, message: &[u8], accounts: &mut Account
     let step = match exchange {
         Exchange::First(mechanism) => first(mechanism, message, accounts, now),
         Exchange::ScramFinal(scram) => scram.finish(message, now),
+        Exchange::Digest(challenge) => challenge.finish(message, accounts, now),
+        Exchange::Acknowledged(proved) if message.is_empty() => Step::Success(*proved),
+        Exchange::Acknowledged(_) => Step::Refuse(MALFORMED),
         Exchange::Refused(why) if message == b"\x01" => Step::Refuse(why),
         Exchange::Refused(_) => Step::Refuse(MALFORMED),
     };
@@ -171,6 +184,7 @@ fn first(mechanism: Mechanism, message: &[u8], accounts: &mut Accounts, now: &Ci
         Mechanism::External => external(message, accounts, now),
         Mechanism::Scram { hash, plus } => Scram::begin(hash, plus, message, accounts, now),
         Mechanism::Plain => plain(message, accounts, now),
+        Mechanism::DigestMd5 => Step::Refuse(MALFORMED),
         Mechanism::Anonymous => anonymous(accounts),
         Mechanism::OauthBearer => bearer::oauthbearer(message, now),
         Mechanism::XOauth2 => bearer::x_oauth2(message, now),

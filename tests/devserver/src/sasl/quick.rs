@@ -58,7 +58,7 @@ pub(super) fn login(binding: Binding, message: &[u8], accounts: &mut Accounts, n
     };
     let genuine = |token: &&Token| {
         let expected = ScramHash::Sha256.hmac(token.secret.as_bytes(), &[b"Initiator", data].concat());
-        // XEP-0484 §3: a token belongs to one installation and one mechanism.
+        // XEP-0484 §3.4: a token belongs to one installation and one mechanism.
         now.agent == Some(token.agent.as_str())
             && token.mechanism == binding.mechanism()
             && bool::from(expected.as_slice().ct_eq(proof))
@@ -72,7 +72,7 @@ pub(super) fn login(binding: Binding, message: &[u8], accounts: &mut Accounts, n
     if token.expiry <= now.time {
         return Step::Refuse(EXPIRED);
     }
-    // XEP-0484 §5.3: who could repeat the request could repeat the count too.
+    // XEP-0484 §3.4: who could repeat the request could repeat the count too.
     if now.count.is_some_and(|count| count <= token.count) {
         return Step::Refuse(UNKNOWN);
     }

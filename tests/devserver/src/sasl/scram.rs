@@ -136,7 +136,7 @@ impl Scram {
     }
 }
 
-/// XEP-0474 §4: what was offered, sorted, under the mechanism's hash.
+/// XEP-0474 §6.1: what was offered, sorted, under the mechanism's hash.
 fn downgrade_hash(hash: ScramHash, now: &Circumstances<'_>) -> Option<Vec<u8>> {
     let text = offered(now.offered(), now.advert);
     match now.options.downgrade_hash {
