@@ -256,6 +256,23 @@ pub unsafe extern "C" fn epode_config_set_sasl2(config: *mut Config, sasl2: bool
     }
 }
 
+/// Whether to log in by token or by certificate in the same breath as the stream is opened, where an earlier login has shown that the server
+/// takes it (default true): a round trip less. SASL2 on TCP and WebSocket only.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_config_set_pipeline(config: *mut Config, pipeline: bool) -> u32 {
+    // SAFETY: the host's promise for handles.
+    unsafe {
+        guarded(config, |config| {
+            config.mechanisms.pipeline = pipeline;
+            Ok(())
+        })
+    }
+}
+
 /// Whether to refuse less than the strongest class of mechanism that the server has offered to this account before (`mechanism`, default
 /// true), and to insist on channel binding that was there before on the same transport (`channel_binding`, default false: a server
 /// behind another proxy may have lost it). What was seen is kept in the client, and in `EPODE_SLOT_PINS`.

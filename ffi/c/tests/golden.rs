@@ -216,6 +216,7 @@ mod tests {
                 epode_config_set_least_mechanism(handle, text(&policy["least"])),
                 epode_config_set_scram_iterations(handle, small(&scram["min"]), small(&scram["max"])),
                 epode_config_set_sasl2(handle, flag("sasl2")),
+                epode_config_set_pipeline(handle, flag("pipeline")),
                 epode_config_set_pin(handle, flag("pin"), flag("pin_channel_binding")),
                 epode_config_set_allow_missing_ht_server_proof(handle, flag("allow_missing_ht_server_proof")),
                 epode_config_set_upgrade(handle, flag("upgrade")),

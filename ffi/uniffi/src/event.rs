@@ -570,6 +570,9 @@ fn sasl_code(error: &SaslError) -> &'static str {
         SaslError::OfferUnproved => "offer_unproved",
         SaslError::KeyDoesNotFit => "key_does_not_fit",
         SaslError::Token => "token",
+        SaslError::SuccessAfterRefusal => "success_after_refusal",
+        SaslError::Realm { .. } => "realm",
+        SaslError::NotLatin1 => "not_latin1",
         _ => "other",
     }
 }

@@ -123,6 +123,10 @@ pub struct Mechanisms {
     /// Use SASL2 (XEP-0388) where the server has it and TLS protects the link.
     #[uniffi(default = true)]
     pub sasl2: bool,
+    /// Log in by token or by certificate in the same breath as the stream is opened, where an earlier login has shown that the server takes
+    /// it: a round trip less. SASL2 on TCP and WebSocket only.
+    #[uniffi(default = true)]
+    pub pipeline: bool,
     /// Refuse to log in by less than the strongest class of mechanism that the server has offered to this account before. What was seen
     /// is kept in the client, and in `Slot::Pins`.
     #[uniffi(default = true)]
@@ -239,6 +243,7 @@ impl Mechanisms {
                 max: self.scram_max,
             },
             sasl2: self.sasl2,
+            pipeline: self.pipeline,
             pin: self.pin,
             pin_channel_binding: self.pin_channel_binding,
             allow_missing_ht_server_proof: self.allow_missing_ht_server_proof,

@@ -120,6 +120,7 @@ mod tests {
                 scram_min: number(&mechanisms["scram"]["min"]),
                 scram_max: number(&mechanisms["scram"]["max"]),
                 sasl2: flag(&mechanisms["sasl2"]),
+                pipeline: flag(&mechanisms["pipeline"]),
                 pin: flag(&mechanisms["pin"]),
                 pin_channel_binding: flag(&mechanisms["pin_channel_binding"]),
                 allow_missing_ht_server_proof: flag(&mechanisms["allow_missing_ht_server_proof"]),
