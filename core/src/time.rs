@@ -142,7 +142,9 @@ pub(crate) fn parse_date_time(text: &str) -> Option<u64> {
             }
         }
     };
-    let (time, fraction) = time.split_once('.').map_or((time, None), |(time, fraction)| (time, Some(fraction)));
+    let (time, fraction) = time
+        .split_once('.')
+        .map_or((time, None), |(time, fraction)| (time, Some(fraction)));
     let millis = match fraction {
         None => 0,
         Some(digits) if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => return None,

@@ -127,7 +127,8 @@ impl Default for Liveness {
     }
 }
 
-/// Whether the host keeps what survives a process.
+/// Whether the host keeps what survives a process. This is about the slot [`Session`](crate::Slot::Session): what a login
+/// taught, in the slots `Token` and `Pins`, is stored as soon as it changes, unless nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "record",

@@ -3,8 +3,8 @@
 use alloc::string::String;
 
 use super::features::{NS_BIND, NS_SESSION};
-use crate::error::{LoginError, Offline, PeerMisbehaved};
 use crate::config::{Config, Credentials};
+use crate::error::{LoginError, Offline, PeerMisbehaved};
 use crate::jid::Jid;
 use crate::session::NS_CLIENT;
 use crate::xml::{Element, InvalidXml};

@@ -8,7 +8,7 @@ use super::memory::{Early, LinkPins, LoginToken, Memory};
 use super::sasl2::{self, Asked, Authenticate, Bound, Success};
 use super::{Facts, Login, Phase, Step, bind, ours, sasl1};
 use crate::config::{Config, Credentials, Fast};
-use crate::error::{LoginError, Offline, PeerIncompatible, PeerMisbehaved, Warning};
+use crate::error::{LoginError, Offline, PeerIncompatible, Warning};
 use crate::input::JobId;
 use crate::link::NamesAccount;
 use crate::output::{SaslProfile, ServerProof};
@@ -405,9 +405,7 @@ pub(super) fn success2(
     }
     // RFC 6120 §8.4, as it were: an answer to something that was not asked is nobody's.
     login.bound = success.bound.filter(|_| exchange.asked.bind).map(|bound| Bound {
-        stream_management: bound
-            .stream_management
-            .filter(|_| exchange.asked.stream_management),
+        stream_management: bound.stream_management.filter(|_| exchange.asked.stream_management),
         ..bound
     });
     login.inactive = exchange.asked.inactive && login.bound.is_some();
@@ -530,7 +528,11 @@ pub(super) fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
 // ---- tasks
 
 /// `<continue/>` (XEP-0388 §2.6.4): the credentials are right, and the server wants more.
-pub(super) fn task(mut exchange: Box<Exchange>, element: ElementRef<'_>, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+pub(super) fn task(
+    mut exchange: Box<Exchange>,
+    element: ElementRef<'_>,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
     let data = sasl2::additional_data(element).map_err(|error| exchange.broken_off(error))?;
     let proof = match &exchange.task {
         // As with a success: the mechanism is over, and the server has proved itself if it can.
@@ -545,7 +547,10 @@ pub(super) fn task(mut exchange: Box<Exchange>, element: ElementRef<'_>, facts: 
     };
     let (tasks, text) = sasl2::tasks(element);
     let text = text.filter(|text| !says_secret(text, facts));
-    let upgrade = exchange.asked.upgrade.filter(|upgrade| tasks.iter().any(|task| task == upgrade));
+    let upgrade = exchange
+        .asked
+        .upgrade
+        .filter(|upgrade| tasks.iter().any(|task| task == upgrade));
     let known = facts.config.tasks.iter().find(|known| tasks.contains(known));
     exchange.steps += 1;
     let (name, upgrade) = match (upgrade, known) {
@@ -591,7 +596,11 @@ pub(super) fn task_data(
     exchange.steps += 1;
     let too_long = exchange.steps > TASK_STEPS;
     let unexpected = || Offline::Misbehaved(sasl2::out_of_place(element.root()));
-    let Some(task) = exchange.task.as_mut().filter(|task| task.begun && !task.waits_for_host && !too_long) else {
+    let Some(task) = exchange
+        .task
+        .as_mut()
+        .filter(|task| task.begun && !task.waits_for_host && !too_long)
+    else {
         exchange.abort(facts)?;
         return Err(unexpected());
     };

@@ -484,10 +484,9 @@ impl Phase {
     /// An answer to something that was not asked, or from somebody who was not asked, is nobody's (RFC 6120 §8.2.3).
     fn ignores(&self, event: &Event, config: &Config) -> bool {
         match (self, event) {
-            (
-                Self::Bind { id, .. } | Self::Session { id, .. } | Self::Register { id, .. },
-                Event::IqAnswer(iq),
-            ) => !answers(iq, id, config),
+            (Self::Bind { id, .. } | Self::Session { id, .. } | Self::Register { id, .. }, Event::IqAnswer(iq)) => {
+                !answers(iq, id, config)
+            }
             // The resource is bound, and whoever knows it may write to it. The session that it is for is not there yet.
             (Self::Session { .. }, Event::Other(stanza)) => stanza.namespace() == NS_CLIENT,
             // What the host did may be for a link that is gone.

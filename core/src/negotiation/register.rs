@@ -53,7 +53,9 @@ pub(super) fn check(answer: &Element) -> Result<(), RegistrationProblem> {
     // XEP-0077 §4.1: a form says the same with more words, or more than it; the fields count where they are enough.
     let enough = |fields: &[String]| {
         fields.iter().any(|field| field == "username")
-            && fields.iter().all(|field| matches!(field.as_str(), "username" | "password"))
+            && fields
+                .iter()
+                .all(|field| matches!(field.as_str(), "username" | "password"))
     };
     if enough(&fields) {
         return Ok(());

@@ -69,7 +69,8 @@ impl Authenticate {
         }
         let (settings, inline) = bind;
         let bind = asked.bind.then(|| {
-            let mut bind = Element::builder(NS_BIND2, "bind").child(Element::builder(NS_BIND2, "tag").text(&settings.tag));
+            let mut bind =
+                Element::builder(NS_BIND2, "bind").child(Element::builder(NS_BIND2, "tag").text(&settings.tag));
             let has = inline.bind.unwrap_or_default();
             if settings.carbons && has.carbons {
                 bind = bind.child(Element::builder(NS_CARBONS, "enable"));
@@ -151,7 +152,6 @@ pub(crate) fn data(element: ElementRef<'_>) -> Result<Vec<u8>, SaslError> {
 /// `<success/>` (§2.6.2).
 #[derive(Debug)]
 pub(crate) struct Success {
-    pub(crate) data: Option<Vec<u8>>,
     pub(crate) identifier: Jid,
     pub(crate) resumed: Option<Element>,
     /// The earlier session was not resumed.
@@ -180,7 +180,10 @@ impl Success {
         };
         // Leaving a child out would make another address of it.
         let whole = identifier.children().next().is_none();
-        let identifier = Jid::from_server(identifier.text().trim()).ok().filter(|_| whole).ok_or(WHO)?;
+        let identifier = Jid::from_server(identifier.text().trim())
+            .ok()
+            .filter(|_| whole)
+            .ok_or(WHO)?;
         let child = |namespace, name| success.child(namespace, name);
         let bound = match child(NS_BIND2, "bound") {
             Some(_) if identifier.resource().is_none() => return Err(WHO),
@@ -194,8 +197,6 @@ impl Success {
             None => None,
         };
         Ok(Self {
-            data: additional_data(success)
-                .map_err(|_| Offline::Misbehaved(out_of_place(success)))?,
             identifier,
             resumed: child(NS_SM, "resumed").map(ElementRef::to_element),
             not_resumed: child(NS_SM, "failed").map(ElementRef::to_element),
@@ -219,7 +220,9 @@ pub(crate) fn additional_data(parent: ElementRef<'_>) -> Result<Option<Vec<u8>>,
 fn token(token: ElementRef<'_>) -> Option<(Secret, u64)> {
     let text = token.attribute("token")?;
     let expires = parse_date_time(token.attribute("expiry")?)?;
-    (1..=TOKEN_BYTES).contains(&text.len()).then(|| (Secret::from(text), expires))
+    (1..=TOKEN_BYTES)
+        .contains(&text.len())
+        .then(|| (Secret::from(text), expires))
 }
 
 impl LoginToken {

@@ -219,13 +219,13 @@ fn wanted(config: &Config, connection: &Connection<'_>) -> Vec<&'static str> {
     let by = |name: &str| match &config.credentials {
         Credentials::Certificate { .. } => name == "EXTERNAL",
         // Two factors: the certificate acts at the TLS level, so EXTERNAL would leave the password out.
-        Credentials::Password { .. }
-        | Credentials::CertificateAndPassword { .. }
-        | Credentials::NewAccount { .. } => match name {
-            "PLAIN" => policy.allow_plain && connection.verified_tls,
-            "DIGEST-MD5" => policy.digest_md5.is_some() && connection.verified_tls,
-            scram => scram.starts_with("SCRAM-"),
-        },
+        Credentials::Password { .. } | Credentials::CertificateAndPassword { .. } | Credentials::NewAccount { .. } => {
+            match name {
+                "PLAIN" => policy.allow_plain && connection.verified_tls,
+                "DIGEST-MD5" => policy.digest_md5.is_some() && connection.verified_tls,
+                scram => scram.starts_with("SCRAM-"),
+            }
+        }
         Credentials::ScramKey { key } => [false, true].into_iter().any(|plus| key.hash().mechanism(plus) == name),
         Credentials::AccessToken { .. } => matches!(name, "OAUTHBEARER" | "X-OAUTH2") && connection.verified_tls,
         Credentials::Anonymous => name == "ANONYMOUS",
