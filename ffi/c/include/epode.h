@@ -1414,6 +1414,11 @@ uint32_t epode_config_add_mechanism(struct epode_config *config,
 uint32_t epode_config_set_least_mechanism(struct epode_config *config,
                                           struct epode_slice name);
 
+// Binds logins only to the types that are added here, each an `EPODE_BINDING_` number. Where none is, to all that the host gives and the
+// server offers. The order counts for nothing.
+uint32_t epode_config_add_channel_binding(struct epode_config *config,
+                                          uint32_t channel_binding);
+
 // How many iterations a SCRAM server may ask for: fewer than `min` (4096) would help to guess the password, more than `max`
 // (2000000) would only burn time.
 uint32_t epode_config_set_scram_iterations(struct epode_config *config,

@@ -1,7 +1,7 @@
 //! Setters of the configuration: how the account is proved, and what a login may and may not be.
 
 use epode::config::{Bind, DigestMd5, Fast, KeyDerivation, ScramIterations, UserAgent};
-use epode::{Credentials, DerivedKey, Secret};
+use epode::{ChannelBindingType, Credentials, DerivedKey, Secret};
 
 use crate::code;
 use crate::config::Config;
@@ -218,6 +218,30 @@ pub unsafe extern "C" fn epode_config_set_least_mechanism(config: *mut Config, n
     unsafe {
         guarded(config, |config| {
             config.mechanisms.least = name.text()?.map(str::to_owned);
+            Ok(())
+        })
+    }
+}
+
+/// Binds logins only to the types that are added here, each an `EPODE_BINDING_` number. Where none is, to all that the host gives and the
+/// server offers. The order counts for nothing.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_config_add_channel_binding(config: *mut Config, channel_binding: u32) -> u32 {
+    // SAFETY: the host's promise for handles.
+    unsafe {
+        guarded(config, |config| {
+            let channel_binding = match channel_binding {
+                code::EPODE_BINDING_TLS_EXPORTER => ChannelBindingType::TlsExporter,
+                code::EPODE_BINDING_TLS_UNIQUE => ChannelBindingType::TlsUnique,
+                code::EPODE_BINDING_TLS_SERVER_END_POINT => ChannelBindingType::TlsServerEndPoint,
+                _ => return Err(Failed::code(code::EPODE_VALUE)),
+            };
+            let types = &mut config.mechanisms.channel_bindings;
+            types.get_or_insert_default().push(channel_binding);
             Ok(())
         })
     }

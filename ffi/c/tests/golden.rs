@@ -221,6 +221,11 @@ mod tests {
                 epode_config_set_allow_missing_ht_server_proof(handle, flag("allow_missing_ht_server_proof")),
                 epode_config_set_upgrade(handle, flag("upgrade")),
             ];
+            for name in policy["channel_bindings"].as_array().into_iter().flatten() {
+                let at = ChannelBindingType::ALL.iter().position(|known| name == known.name());
+                let code = EPODE_BINDING_TLS_EXPORTER + u32::try_from(at.unwrap()).unwrap();
+                codes.push(epode_config_add_channel_binding(handle, code));
+            }
             for name in policy["only"].as_array().into_iter().flatten() {
                 codes.push(epode_config_add_mechanism(handle, text(name)));
             }

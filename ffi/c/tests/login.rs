@@ -338,6 +338,26 @@ mod tests {
     }
 
     #[test]
+    fn a_login_is_bound_only_to_what_the_policy_takes() {
+        let client = client(|config| {
+            // SAFETY: the handle lives.
+            let only = unsafe { epode_config_add_channel_binding(config, EPODE_BINDING_TLS_SERVER_END_POINT) };
+            vec![by_password(config), only]
+        });
+        let (exporter, end_point) = ([1; 32], [2; 32]);
+        let features = mechanisms(&["SCRAM-SHA-256-PLUS"])
+            + "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/>\
+               <channel-binding type='tls-server-end-point'/></sasl-channel-binding>";
+        login_with(client, &features, |info| {
+            (info.tls_exporter, info.tls_server_end_point) = (slice(&exporter), slice(&end_point));
+        });
+        let (_, first) = parts(&frame(client));
+        assert!(first.starts_with("p=tls-server-end-point,,"), "{first}");
+        // SAFETY: the handle lives.
+        unsafe { epode_client_free(client) };
+    }
+
+    #[test]
     fn a_host_of_an_earlier_version_has_no_channel_binding() {
         let client = client(|config| vec![by_password(config)]);
         let data = [1; 32];
@@ -639,6 +659,10 @@ mod tests {
             );
             let handle = config(me, |_| vec![]);
             assert_eq!(epode_config_set_fast(handle, 3), EPODE_VALUE);
+            assert_eq!(
+                epode_config_add_channel_binding(handle, EPODE_BINDING_NONE),
+                EPODE_VALUE
+            );
             assert_eq!(epode_config_set_key_derivation(handle, 2), EPODE_VALUE);
             assert_eq!(epode_config_set_scram_key(handle, slice("no key")), EPODE_KEY);
             assert_eq!(epode_config_set_scram_key(handle, ABSENT), EPODE_NULL);

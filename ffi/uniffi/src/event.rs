@@ -259,6 +259,25 @@ pub enum Stage {
     Failed,
 }
 
+impl ChannelBindingType {
+    fn from_core(kind: epode::ChannelBindingType) -> Option<Self> {
+        Some(match kind {
+            epode::ChannelBindingType::TlsExporter => Self::TlsExporter,
+            epode::ChannelBindingType::TlsUnique => Self::TlsUnique,
+            epode::ChannelBindingType::TlsServerEndPoint => Self::TlsServerEndPoint,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn into_core(self) -> epode::ChannelBindingType {
+        match self {
+            Self::TlsExporter => epode::ChannelBindingType::TlsExporter,
+            Self::TlsUnique => epode::ChannelBindingType::TlsUnique,
+            Self::TlsServerEndPoint => epode::ChannelBindingType::TlsServerEndPoint,
+        }
+    }
+}
+
 impl TransportKind {
     fn from_core(kind: epode::TransportKind) -> Option<Self> {
         Some(match kind {
@@ -293,11 +312,8 @@ impl Event {
                     _ => return None,
                 },
                 channel_binding: match channel_binding {
+                    Some(kind) => Some(ChannelBindingType::from_core(kind)?),
                     None => None,
-                    Some(epode::ChannelBindingType::TlsExporter) => Some(ChannelBindingType::TlsExporter),
-                    Some(epode::ChannelBindingType::TlsUnique) => Some(ChannelBindingType::TlsUnique),
-                    Some(epode::ChannelBindingType::TlsServerEndPoint) => Some(ChannelBindingType::TlsServerEndPoint),
-                    Some(_) => return None,
                 },
                 profile: match profile {
                     None => None,

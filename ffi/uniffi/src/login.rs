@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use epode::config;
 
+use crate::event::ChannelBindingType;
 use crate::key::DerivedKey;
 
 /// How the account is proved. Explicit: what is not given is never tried.
@@ -114,6 +115,9 @@ pub struct Mechanisms {
     /// Nothing that stands behind this one in the order of preference, if set.
     #[uniffi(default = None)]
     pub least: Option<String>,
+    /// Bind to these only, of what the host gives and the server offers, if set.
+    #[uniffi(default = None)]
+    pub channel_bindings: Option<Vec<ChannelBindingType>>,
     /// The fewest iterations of SCRAM that are accepted (RFC 5802 §5.1).
     #[uniffi(default = 4096)]
     pub scram_min: u32,
@@ -238,6 +242,9 @@ impl Mechanisms {
             }),
             only: self.only,
             least: self.least,
+            channel_bindings: self
+                .channel_bindings
+                .map(|types| types.into_iter().map(ChannelBindingType::into_core).collect()),
             scram: config::ScramIterations {
                 min: self.scram_min,
                 max: self.scram_max,

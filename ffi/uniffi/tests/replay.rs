@@ -6,10 +6,10 @@ mod tests {
 
     use epode::record::{Entry, Log};
     use epode_uniffi::{
-        Acknowledge, Authzid, Bind, Bosh, ChannelBindings, Client, Config, Credentials, DerivedKey, DigestMd5, Failure,
-        Fast, Input, KeyDerivation, Limits, LinkInfo, Liveness, Mechanisms, Network, Output, Persist, Reconnect,
-        ReconnectWhen, Reply, Resolution, Slot, SrvRecord, StanzaError, StanzaErrorType, StreamManagement, TcpTls,
-        Timeouts, TlsFacts, Transport, UserAgent, Verified,
+        Acknowledge, Authzid, Bind, Bosh, ChannelBindingType, ChannelBindings, Client, Config, Credentials, DerivedKey,
+        DigestMd5, Failure, Fast, Input, KeyDerivation, Limits, LinkInfo, Liveness, Mechanisms, Network, Output,
+        Persist, Reconnect, ReconnectWhen, Reply, Resolution, Slot, SrvRecord, StanzaError, StanzaErrorType,
+        StreamManagement, TcpTls, Timeouts, TlsFacts, Transport, UserAgent, Verified,
     };
     use serde_json::Value;
 
@@ -83,6 +83,14 @@ mod tests {
         }
     }
 
+    fn channel_binding(value: &Value) -> ChannelBindingType {
+        match string(value).as_str() {
+            "tls-exporter" => ChannelBindingType::TlsExporter,
+            "tls-unique" => ChannelBindingType::TlsUnique,
+            _ => ChannelBindingType::TlsServerEndPoint,
+        }
+    }
+
     /// The client that the header describes.
     fn client(log: &Log) -> Client {
         let header: Value = serde_json::from_str(&log.header.to_line()).unwrap();
@@ -117,6 +125,9 @@ mod tests {
                 }),
                 only: (!mechanisms["only"].is_null()).then(|| strings(&mechanisms["only"])),
                 least: mechanisms["least"].as_str().map(str::to_owned),
+                channel_bindings: mechanisms["channel_bindings"]
+                    .as_array()
+                    .map(|types| types.iter().map(channel_binding).collect()),
                 scram_min: number(&mechanisms["scram"]["min"]),
                 scram_max: number(&mechanisms["scram"]["max"]),
                 sasl2: flag(&mechanisms["sasl2"]),

@@ -53,7 +53,7 @@ _PROOFS: Final[dict[_native.ServerProof, ServerProof]] = {
     _native.ServerProof.NONE: "none",
     _native.ServerProof.ABSENT: "absent",
 }
-_BINDINGS: Final[dict[_native.ChannelBindingType, ChannelBinding]] = {
+BINDINGS: Final[dict[_native.ChannelBindingType, ChannelBinding]] = {
     _native.ChannelBindingType.TLS_EXPORTER: "tls-exporter",
     _native.ChannelBindingType.TLS_UNIQUE: "tls-unique",
     _native.ChannelBindingType.TLS_SERVER_END_POINT: "tls-server-end-point",
@@ -79,7 +79,7 @@ def event(native: _native.Event, now: int) -> Event | Task | None:
             jid=native.jid,
             mechanism=native.mechanism,
             server_proof=_PROOFS[native.server_proof],
-            channel_binding=None if native.channel_binding is None else _BINDINGS[native.channel_binding],
+            channel_binding=None if native.channel_binding is None else BINDINGS[native.channel_binding],
             profile=None if native.profile is None else _PROFILES[native.profile],
             resumed=native.resumed,
             client_certificate_requested=native.client_certificate_requested,

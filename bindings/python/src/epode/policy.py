@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from epode import _native
+from epode import _convert, _native
+from epode.errors import ConfigurationError
+from epode.events import ChannelBinding
+
+_BINDINGS: Final = {name: kind for kind, name in _convert.BINDINGS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Policy:
     """Only these, if set."""
     least: str | None = None
     """Nothing that stands behind this one in the order of preference, if set."""
+    channel_bindings: Sequence[ChannelBinding] | None = None
+    """Bind to these only, if set. This package's driver gives ``tls-server-end-point``."""
     scram_iterations: tuple[int, int] = (4_096, 2_000_000)
     """The fewest and the most iterations that a SCRAM server may ask for."""
     sasl2: bool = True
@@ -50,11 +57,15 @@ class Policy:
     def _native(self, *, allow_plain: bool) -> _native.Mechanisms:
         digest = self.digest_md5
         least, most = self.scram_iterations
+        unknown = [name for name in self.channel_bindings or () if name not in _BINDINGS]
+        if unknown:
+            raise ConfigurationError(f"{unknown[0]!r} is not one of {', '.join(_BINDINGS)}")
         return _native.Mechanisms(
             allow_plain=allow_plain or self.allow_plain,
             digest_md5=digest and _native.DigestMd5(realm=digest.realm, always_utf8=digest.always_utf8),
             only=None if self.only is None else list(self.only),
             least=self.least,
+            channel_bindings=None if self.channel_bindings is None else [_BINDINGS[name] for name in self.channel_bindings],
             scram_min=least,
             scram_max=most,
             sasl2=self.sasl2,
