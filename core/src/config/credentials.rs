@@ -132,9 +132,41 @@ impl Credentials {
 
     /// The text that must never be shown: a password or an access token.
     pub(crate) fn secret(&self) -> Option<&Secret> {
+        if let Self::AccessToken { token } = self {
+            return Some(token);
+        }
+        self.password_secret()
+    }
+
+    /// Puts a secret that a log left out back in its place.
+    #[cfg(feature = "record")]
+    pub(crate) fn set_secret(&mut self, secret: Secret) {
         match self {
-            Self::AccessToken { token } => Some(token),
-            other => other.password_secret(),
+            Self::Password { password: place }
+            | Self::CertificateAndPassword { password: place, .. }
+            | Self::NewAccount { password: place }
+            | Self::AccessToken { token: place } => *place = secret,
+            Self::Certificate { .. } | Self::ScramKey { .. } | Self::KeptToken | Self::Anonymous | Self::Nothing => {}
+        }
+    }
+
+    /// For the replay of a log that left the secrets out: others, a password or an access token of that many bytes.
+    #[cfg(feature = "record")]
+    pub(crate) fn make_up(&mut self, length: usize) {
+        if self.secret().is_some_and(|secret| secret.expose().is_empty()) {
+            self.set_secret(Secret::new(alloc::vec![b'x'; length]));
+        }
+        if let Self::ScramKey { key } = self {
+            key.restore(None);
+        }
+    }
+
+    /// Takes all secrets out, for a log.
+    #[cfg(feature = "record")]
+    pub(crate) fn forget(&mut self) {
+        self.set_secret(Secret::default());
+        if let Self::ScramKey { key } = self {
+            key.forget();
         }
     }
 
