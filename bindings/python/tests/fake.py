@@ -34,6 +34,7 @@ class Fake:
         self.bound = list[bool]()
         self.url = ""
         self._first = b""
+        self._held: asyncio.Future[str] | None = None
 
     async def __aenter__(self) -> Fake:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -44,6 +45,8 @@ class Fake:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._held is not None:
+            self._held.cancel()
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,15 +54,24 @@ class Fake:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(re.findall(rb"(?i)content-length: (\d+)", head)[0])
-                answer = self._answer(await reader.readexactly(length))
-                if answer is None:
-                    await asyncio.sleep(60)
-                    continue
-                content = answer.encode()
+                content = (await self._hold(await reader.readexactly(length))).encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
             writer.close()
+
+    async def _hold(self, content: bytes) -> str:
+        """An empty request waits for the one after it: answers come in order (XEP-0124 §14)."""
+        answer = self._answer(content)
+        if self._held is not None:
+            self._held.set_result(BODY + "/>")
+            self._held = None
+        if answer is not None:
+            return answer
+        self._held = asyncio.get_running_loop().create_future()
+        return await self._held
 
     def _answer(self, content: bytes) -> str | None:
         body = ElementTree.fromstring(content)
@@ -76,7 +88,6 @@ class Fake:
                 assert child.get("task") == self.task
                 self.codes.append(child.findtext("{urn:example}code"))
                 return self._success(b"", "")
-        # Empty requests are held.
         return BODY + "/>" if len(body) else None
 
     def _authenticate(self, authenticate: ElementTree.Element) -> str:
@@ -118,5 +129,5 @@ class Fake:
         return (
             f"{BODY}><success xmlns='{SASL2}'>{data}"
             "<authorization-identifier>user01@localhost/epode.1</authorization-identifier>"
-            f"<bound xmlns='urn:xmpp:bind:0'/>{token}</success></body>"
+            f"<bound xmlns='urn:xmpp:bind:0'/>{token}</success><stream:features/></body>"
         )
