@@ -46,9 +46,6 @@ def client(header: dict[str, Any]) -> Any:
         certificate = config["credentials"]["certificate"]
         assert certificate["der"] is None
         credentials = _native.Credentials.CERTIFICATE(certificate["identity"], None)
-    mechanisms = dict(config["mechanisms"])
-    scram = mechanisms.pop("scram")
-    digest, bindings = mechanisms.pop("digest_md5", None), mechanisms.pop("channel_bindings", None)
     agent, bind = config.get("user_agent"), config.get("bind")
     reconnect = dict(config["reconnect"])
     when = _native.ReconnectWhen[reconnect.pop("when").upper()]
@@ -59,15 +56,10 @@ def client(header: dict[str, Any]) -> Any:
             transports=[transport(entry) for entry in config["transports"]],
             authzid=_native.Authzid[config["authzid"].upper()],
             allow_plaintext=config["tls"] == "allow_plaintext",
-            mechanisms=_native.Mechanisms(
-                **mechanisms,
-                digest_md5=digest and _native.DigestMd5(**digest),
-                channel_bindings=bindings and [BINDINGS[name] for name in bindings],
-                scram_min=scram["min"],
-                scram_max=scram["max"],
-            ),
+            # What is as usual is left out.
+            mechanisms=mechanisms(config["mechanisms"]) if "mechanisms" in config else None,
             limits=_native.Limits(**config["limits"]),
-            timeouts=_native.Timeouts(**config["timeouts"]),
+            timeouts=_native.Timeouts(**config["timeouts"]) if "timeouts" in config else None,
             reconnect=_native.Reconnect(**reconnect, when=when),
             stream_management=_native.StreamManagement(**config["stream_management"]),
             liveness=_native.Liveness(**config["liveness"]),
@@ -82,6 +74,17 @@ def client(header: dict[str, Any]) -> Any:
             answers=config["answered_namespaces"],
         ),
         bytes.fromhex(header["seed_is_secret"]),
+    )
+
+
+def mechanisms(entry: dict[str, Any]) -> Any:
+    fields = dict(entry)
+    scram, digest, bindings = (fields.pop(name, None) for name in ("scram", "digest_md5", "channel_bindings"))
+    return _native.Mechanisms(
+        **fields,
+        digest_md5=digest and _native.DigestMd5(**digest),
+        channel_bindings=bindings and [BINDINGS[name] for name in bindings],
+        **{f"scram_{bound}": scram[bound] for bound in ("min", "max")},
     )
 
 

@@ -128,9 +128,11 @@ mod tests {
             ]) {
                 codes.push(epode_config_set_limit(handle, limit, number(&config["limits"][name])));
             }
+            // What is as usual is left out.
             for (timeout, name) in (1..).zip(["connect", "negotiation", "close", "iq", "discovery", "fallback"]) {
-                let milliseconds = number(&config["timeouts"][name]);
-                codes.push(epode_config_set_timeout(handle, timeout, milliseconds));
+                if let Some(milliseconds) = config["timeouts"][name].as_u64() {
+                    codes.push(epode_config_set_timeout(handle, timeout, milliseconds));
+                }
             }
             let reconnect = &config["reconnect"];
             let management = &config["stream_management"];
@@ -169,18 +171,28 @@ mod tests {
                 epode_config_set_acknowledge(handle, choice(&config["acknowledge"], &["automatic", "manual"])),
                 epode_config_set_language(handle, string(&config["language"])),
             ]);
-            codes.extend(policy(handle, &config["mechanisms"]));
-            let agent = &config["user_agent"];
-            let perhaps = |value: &Value| value.as_str().map_or(absent(), |text| slice(&*text.to_owned().leak()));
-            codes.extend([
-                epode_config_set_user_agent(
+            if config["mechanisms"].is_object() {
+                codes.extend(policy(handle, &config["mechanisms"]));
+            }
+            let (agent, bind) = (&config["user_agent"], &config["bind"]);
+            if agent.is_object() {
+                let perhaps = |name: &str| {
+                    agent[name]
+                        .as_str()
+                        .map_or(absent(), |text| slice(&*text.to_owned().leak()))
+                };
+                let (id, software, device) = (perhaps("id"), perhaps("software"), perhaps("device"));
+                codes.push(epode_config_set_user_agent(handle, id, software, device));
+            }
+            if bind.is_object() {
+                codes.push(epode_config_set_bind(
                     handle,
-                    perhaps(&agent["id"]),
-                    perhaps(&agent["software"]),
-                    perhaps(&agent["device"]),
-                ),
+                    string(&bind["tag"]),
+                    flag(&bind["carbons"]),
+                ));
+            }
+            codes.extend([
                 epode_config_set_fast(handle, choice(&config["fast"], &["use", "off", "invalidate"])),
-                epode_config_set_bind(handle, string(&config["bind"]["tag"]), flag(&config["bind"]["carbons"])),
                 epode_config_set_key_derivation(handle, choice(&config["key_derivation"], &["inline", "host"])),
             ]);
             for task in config["tasks"].as_array().unwrap() {

@@ -117,7 +117,8 @@ mod tests {
                 _ => Authzid::Never,
             }),
             allow_plaintext: config["tls"] == "allow_plaintext",
-            mechanisms: Some(Mechanisms {
+            // What is as usual is left out.
+            mechanisms: mechanisms.is_object().then(|| Mechanisms {
                 allow_plain: flag(&mechanisms["allow_plain"]),
                 digest_md5: mechanisms["digest_md5"].as_object().map(|digest| DigestMd5 {
                     realm: digest["realm"].as_str().map(str::to_owned),
@@ -137,7 +138,7 @@ mod tests {
                 allow_missing_ht_server_proof: flag(&mechanisms["allow_missing_ht_server_proof"]),
                 upgrade: flag(&mechanisms["upgrade"]),
             }),
-            user_agent: Some(UserAgent {
+            user_agent: agent.is_object().then(|| UserAgent {
                 id: agent["id"].as_str().map(str::to_owned),
                 software: agent["software"].as_str().map(str::to_owned),
                 device: agent["device"].as_str().map(str::to_owned),
@@ -147,7 +148,7 @@ mod tests {
                 "off" => Fast::Off,
                 _ => Fast::Invalidate,
             }),
-            bind: Some(Bind {
+            bind: config["bind"].is_object().then(|| Bind {
                 tag: string(&config["bind"]["tag"]),
                 carbons: flag(&config["bind"]["carbons"]),
             }),
@@ -171,7 +172,7 @@ mod tests {
                 pending_requests: optional(&limits["pending_requests"]),
                 unacknowledged: optional(&limits["unacknowledged"]),
             }),
-            timeouts: Some(Timeouts {
+            timeouts: timeouts.is_object().then(|| Timeouts {
                 connect: number(&timeouts["connect"]),
                 negotiation: number(&timeouts["negotiation"]),
                 close: number(&timeouts["close"]),
