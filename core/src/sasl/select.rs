@@ -3,10 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-
 use super::{
-    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain, SaslError, Scram,
-    ScramHash, ScramLimits, XOauth2,
+    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain,
+    SaslError, Scram, ScramHash, ScramLimits, XOauth2,
 };
 use crate::certificate::{self, AuthzidWarning, ClientCertificate};
 use crate::config::{Config, Credentials, Fast, KeyDerivation};
