@@ -5,6 +5,8 @@
 //!
 //! `--check` fails above the promised 1.1. It is for a quiet machine and a release build; nothing in CI depends on it.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
