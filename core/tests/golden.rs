@@ -17,7 +17,7 @@ mod tests {
     /// What the server says, in turn, and what the client has to say before, as it is known to go in the field.
     const EXTERNAL: [(&str, &str); 5] = [
         (
-            "<body xmlns='http://jabber.org/protocol/httpbind' rid='1421604076' to='debian' xml:lang='en' wait='60' hold='1'
+            "<body xmlns='http://jabber.org/protocol/httpbind' rid='1421604076' to='debian' from='user01@debian' xml:lang='en' wait='60' hold='1'
                 content='text/xml; charset=utf-8' ver='1.6' xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'/>",
             "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:stream='http://etherx.jabber.org/streams' from='debian' \
              authid='fe0ee6ab' sid='fe0ee6ab' secure='true' requests='2' inactivity='30' polling='5' wait='60' hold='1' \

@@ -1,20 +1,22 @@
 //! The one task that owns the engine: it feeds inputs, carries out outputs in order, and keeps the deadline.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use epode::error::{ConnectionError, IqError};
 use epode::{
-    Answer, Element, Endpoint, Event, Failure, Input, Instant, LinkId, Offline, Output, QueryId, Question, Refused,
-    Secret, Slot, StanzaError, Token,
+    Answer, Credentials, Derivation, Element, Endpoint, Event, Failure, Input, Instant, JobId, LinkId, Offline, Output,
+    QueryId, Question, Refused, Secret, Slot, StanzaError, Token,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::client::{Trace, Tracer, weight};
+use crate::backlog::Backlog;
+use crate::builder::{Trace, Tracer};
 use crate::clock::{self, Clock};
+use crate::error::CallError;
 use crate::http;
 use crate::link::{Environment, Link, Opening, Order, Wires};
 use crate::record::Record;
@@ -24,16 +26,6 @@ use crate::tls::ClientIdentity;
 /// Events that wait here beyond the channel before calls are refused with `Full`: an application that sends and never
 /// takes an event would fill the memory with the news of its own stanzas.
 const BACKLOG: usize = 3_000;
-
-/// Events that wait here before nothing more is read. Each stanza that was taken brings three, so what was taken can
-/// always be finished: an application that sends for a while before it looks at its events is not stalled by them.
-const UNREAD: usize = 10_000;
-
-/// Stanzas and requests of others that wait here before nothing more is read.
-const STANZAS: usize = 64;
-
-/// Bytes of them (256 KiB).
-const STANZA_BYTES: usize = 256 * 1024;
 
 /// How long the driver sleeps at most. Its timers stand still while the device sleeps, and the engine's clock does not: this is
 /// how late they can be after that.
@@ -73,6 +65,10 @@ pub(crate) enum Command {
     Cancel {
         token: Token,
     },
+    Provide {
+        credentials: Box<Credentials>,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
     /// What the application knows, as an input that has no token.
     Tell {
         input: Box<Input<'static>>,
@@ -84,6 +80,7 @@ pub(crate) enum Command {
 pub(crate) struct Parts {
     pub(crate) engine: epode::Client,
     pub(crate) identities: HashMap<String, ClientIdentity>,
+    pub(crate) allow_invalid_certificate: bool,
     pub(crate) environment: Environment,
     pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) trace: Option<Tracer>,
@@ -93,6 +90,7 @@ pub(crate) struct Parts {
 pub(crate) struct Actor {
     engine: epode::Client,
     identities: HashMap<String, ClientIdentity>,
+    allow_invalid_certificate: bool,
     environment: Arc<Environment>,
     store: Option<Box<dyn Store>>,
     trace: Option<Tracer>,
@@ -103,15 +101,13 @@ pub(crate) struct Actor {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     /// Events that the channel had no room for.
-    backlog: VecDeque<Event>,
-    /// Those of them that others sent, and their bytes.
-    stanzas: usize,
-    stanza_bytes: usize,
+    backlog: Backlog,
     /// A call was refused for the backlog's sake: `Writable` is owed.
     refused: bool,
     answers: HashMap<Token, oneshot::Sender<Result<Element, IqError>>>,
     links: HashMap<LinkId, Link>,
-    queries: JoinSet<()>,
+    /// Questions to DNS and to web servers, and derivations of keys.
+    jobs: JoinSet<()>,
     wires: Wires,
     arrivals: mpsc::Receiver<Input<'static>>,
     news: mpsc::Receiver<Input<'static>>,
@@ -132,6 +128,7 @@ impl Actor {
         Self {
             engine: parts.engine,
             identities: parts.identities,
+            allow_invalid_certificate: parts.allow_invalid_certificate,
             environment: Arc::new(parts.environment),
             store: parts.store,
             trace: parts.trace,
@@ -140,13 +137,11 @@ impl Actor {
             told: (Duration::ZERO, tokio::time::Instant::now()),
             commands,
             events,
-            backlog: VecDeque::new(),
-            stanzas: 0,
-            stanza_bytes: 0,
+            backlog: Backlog::default(),
             refused: false,
             answers: HashMap::new(),
             links: HashMap::new(),
-            queries: JoinSet::new(),
+            jobs: JoinSet::new(),
             wires: Wires {
                 arrivals: arrivals_sender,
                 news: news_sender,
@@ -197,7 +192,7 @@ impl Actor {
             tokio::select! {
                 biased;
                 permit = events.reserve(), if !self.backlog.is_empty() && !self.abandoned => {
-                    if let Ok(permit) = permit && let Some(event) = self.take_from_backlog() {
+                    if let Ok(permit) = permit && let Some(event) = self.backlog.pop() {
                         permit.send(event);
                     }
                 }
@@ -209,7 +204,7 @@ impl Actor {
                     Some(command) => self.obey(command).await,
                     None => self.abandon(),
                 },
-                Some(_) = self.queries.join_next(), if !self.queries.is_empty() => {}
+                Some(_) = self.jobs.join_next(), if !self.jobs.is_empty() => {}
             }
         }
     }
@@ -263,8 +258,7 @@ impl Actor {
 
     fn abandon(&mut self) {
         self.abandoned = true;
-        self.backlog.clear();
-        (self.stanzas, self.stanza_bytes) = (0, 0);
+        self.backlog = Backlog::default();
         if self.running {
             self.tell(Input::Stop);
         }
@@ -309,6 +303,9 @@ impl Actor {
                 // It may be over already: then there is nothing to cancel.
                 let _ = self.feed(Input::Cancel { token });
             }
+            Command::Provide { credentials, reply } => {
+                let _ = reply.send(self.provide(*credentials));
+            }
             Command::Tell { input, reply } => {
                 let result = self.feed(*input).map(|_| ());
                 // Whoever says that the device is about to sleep waits until everything is stored and under way.
@@ -316,6 +313,22 @@ impl Actor {
                 let _ = reply.send(result);
             }
         }
+    }
+
+    fn provide(&mut self, credentials: Credentials) -> Result<(), CallError> {
+        if let Some(label) = credentials.identity() {
+            match self.identities.get(label) {
+                _ if self.allow_invalid_certificate => {}
+                Some(identity) => identity.check().map_err(CallError::Identity)?,
+                None => {
+                    return Err(CallError::NoIdentity {
+                        label: label.to_owned(),
+                    });
+                }
+            }
+        }
+        self.feed(Input::Provide { credentials })?;
+        Ok(())
     }
 
     fn room(&mut self) -> Result<(), Refused> {
@@ -348,10 +361,7 @@ impl Actor {
     ///
     fn judge_reading(&mut self) {
         let share = if self.reading { 1 } else { 2 };
-        let reading = self.engine.wants_read()
-            && self.stanzas < STANZAS / share
-            && self.stanza_bytes < STANZA_BYTES / share
-            && self.backlog.len() < UNREAD / share;
+        let reading = self.engine.wants_read() && self.backlog.has_room(share);
         if reading == self.reading {
             return;
         }
@@ -414,6 +424,7 @@ impl Actor {
                     }
                 }
                 Output::Close { link } => drop(self.links.remove(&link)),
+                Output::DeriveKey { job, derivation } => self.derive(job, derivation),
                 Output::Event(event) => self.deliver(event),
                 // Not an enum of this crate. The configuration asks for nothing that needs another output.
                 _ => {}
@@ -454,11 +465,23 @@ impl Actor {
         let left = Duration::from_millis(deadline.as_millis()).saturating_sub(self.clock.elapsed());
         let environment = Arc::clone(&self.environment);
         let news = self.wires.news.clone();
-        self.queries.spawn(async move {
+        self.jobs.spawn(async move {
             let answer = tokio::time::timeout(left + PATIENCE, answer(&environment, question)).await;
             let answer = answer.unwrap_or(Answer::Failed(Failure::Timeout));
             // The actor is gone: nobody wants to know.
             let _ = news.send(Input::Resolved { query, answer }).await;
+        });
+    }
+
+    /// Thousands of hashes, on a thread that keeps nobody else waiting.
+    fn derive(&mut self, job: JobId, derivation: Derivation) {
+        let news = self.wires.news.clone();
+        self.jobs.spawn(async move {
+            // A thread that is lost leaves the login to its deadline.
+            if let Ok(key) = tokio::task::spawn_blocking(move || derivation.run()).await {
+                // The actor is gone: nobody wants to know.
+                let _ = news.send(Input::Derived { job, key }).await;
+            }
         });
     }
 
@@ -481,7 +504,7 @@ impl Actor {
         // What follows may say to the server what nobody would know of after a crash.
         self.broken = true;
         self.links.clear();
-        self.queries.abort_all();
+        self.jobs.abort_all();
         self.answers.clear();
         self.running = false;
         let reason = format!(
@@ -495,7 +518,7 @@ impl Actor {
     /// The events that are left, for as long as somebody takes them.
     async fn say_last_words(mut self) {
         self.commands.close();
-        while let Some(event) = self.take_from_backlog() {
+        while let Some(event) = self.backlog.pop() {
             if self.events.send(event).await.is_err() {
                 return;
             }
@@ -523,31 +546,14 @@ impl Actor {
             return;
         }
         if !self.backlog.is_empty() {
-            return self.put_into_backlog(event);
+            return self.backlog.push(event);
         }
         match self.events.try_send(event) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(event)) => self.put_into_backlog(event),
+            Err(mpsc::error::TrySendError::Full(event)) => self.backlog.push(event),
             // `run` sees it too, and says goodbye.
             Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
-    }
-
-    fn put_into_backlog(&mut self, event: Event) {
-        if from_others(&event) {
-            self.stanzas = self.stanzas.saturating_add(1);
-            self.stanza_bytes = self.stanza_bytes.saturating_add(weight(&event));
-        }
-        self.backlog.push_back(event);
-    }
-
-    fn take_from_backlog(&mut self) -> Option<Event> {
-        let event = self.backlog.pop_front()?;
-        if from_others(&event) {
-            self.stanzas = self.stanzas.saturating_sub(1);
-            self.stanza_bytes = self.stanza_bytes.saturating_sub(weight(&event));
-        }
-        Some(event)
     }
 }
 
@@ -566,11 +572,6 @@ pub(crate) async fn answer(environment: &Environment, question: Question) -> Ans
     answer.unwrap_or_else(Answer::Failed)
 }
 
-/// What the server can send as much of as it likes. All else is news of what the application did, and small.
-fn from_others(event: &Event) -> bool {
-    matches!(event, Event::Stanza { .. } | Event::Request { .. })
-}
-
 /// `Send` and `Request` give a token whenever they are taken.
 fn with_token(result: Result<Option<Token>, Refused>) -> Result<Token, Refused> {
     result?.ok_or(Refused::NotStarted)
@@ -580,7 +581,7 @@ fn with_token(result: Result<Option<Token>, Refused>) -> Result<Token, Refused> 
 mod tests {
     use std::io;
 
-    use epode::{Config, Credentials};
+    use epode::Config;
     use rustls::RootCertStore;
 
     use super::*;
@@ -611,6 +612,7 @@ mod tests {
         let parts = Parts {
             engine: epode::Client::new(config, [7; 32]),
             identities: HashMap::new(),
+            allow_invalid_certificate: false,
             environment: Environment {
                 tls: tls::base_config(RootCertStore::empty()).unwrap(),
                 dialer: Dialer::default(),

@@ -1,264 +1,18 @@
-//! What an application holds: the builder, the client with its events, and handles for other tasks.
+//! What an application holds: the client with its events, and handles for other tasks.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use epode::error::{IqError, Misuse};
-use epode::{
-    Answer, Config, Element, Event, Failure, Input, Instant, Network, Offline, Output, Question, Refused, Slot,
-    StanzaError, Token,
-};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use epode::{Config, Credentials, Element, Event, Input, Network, Offline, Refused, Slot, StanzaError, Token};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actor::{self, Actor, Command, Parts};
-use crate::dial::Dialer;
-use crate::dns::Resolver;
-use crate::link::Environment;
-use crate::record::Record;
-use crate::store::Store;
-use crate::tls::{self, ClientIdentity, IdentityError};
-
-/// Events that wait for the application in the channel; the task that owns the engine keeps what goes beyond it.
-const EVENTS: usize = 64;
-
-/// Calls that wait for the task that owns the engine.
-const COMMANDS: usize = 16;
+use crate::actor::Command;
+use crate::builder::Builder;
+use crate::error::{CallError, RequestError};
 
 /// Bytes of events that [`Client::request`] sets aside while it waits (4 MiB, as the engine's own queue).
 const SET_ASIDE: usize = 4 * 1024 * 1024;
-
-/// One line of a client's life, for a log or for people.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Trace<'a> {
-    /// This goes into the engine.
-    Input {
-        /// When, since the client was made.
-        now: Instant,
-        /// What.
-        input: &'a Input<'a>,
-    },
-    /// This came out of it, and is carried out now.
-    Output {
-        /// When.
-        now: Instant,
-        /// What.
-        output: &'a Output,
-    },
-}
-
-pub(crate) type Tracer = Box<dyn FnMut(Trace<'_>) + Send + 'static>;
-
-/// Says with what to connect; made by [`Client::builder`].
-#[must_use]
-pub struct Builder {
-    config: Config,
-    identities: HashMap<String, ClientIdentity>,
-    roots: Option<RootCertStore>,
-    allow_invalid_certificate: bool,
-    seed: Option<[u8; 32]>,
-    dialer: Dialer,
-    resolver: Resolver,
-    store: Option<Box<dyn Store>>,
-    trace: Option<Tracer>,
-    record: Option<Box<dyn Write + Send>>,
-}
-
-impl Builder {
-    /// The client certificate that the configuration's credentials know as `label`.
-    pub fn identity(mut self, label: impl Into<String>, identity: ClientIdentity) -> Self {
-        self.identities.insert(label.into(), identity);
-        self
-    }
-
-    /// Trusts exactly these authorities to sign a server's certificate, instead of the system's.
-    pub fn roots(mut self, roots: RootCertStore) -> Self {
-        self.roots = Some(roots);
-        self
-    }
-
-    /// Trusts this authority (DER), and no longer the system's.
-    ///
-    /// # Errors
-    /// It is no certificate of an authority.
-    pub fn add_root(mut self, authority: CertificateDer<'_>) -> Result<Self, ConnectError> {
-        let roots = self.roots.get_or_insert_with(RootCertStore::empty);
-        roots.add(authority.into_owned()).map_err(|error| ConnectError::Root {
-            reason: error.to_string(),
-        })?;
-        Ok(self)
-    }
-
-    /// Presents a client certificate that has expired or is not valid yet, or none where there is none, to see what a server makes of it.
-    pub fn allow_invalid_certificate(mut self, allow: bool) -> Self {
-        self.allow_invalid_certificate = allow;
-        self
-    }
-
-    /// Connects to `address` for the host, and does not ask DNS for it; with port 0, to the port that is wanted. Several are
-    /// tried as several addresses of one host are. The certificate is checked for the same name as without this.
-    pub fn resolve(mut self, host: &str, address: SocketAddr) -> Self {
-        self.dialer.know(host, address);
-        self
-    }
-
-    /// Asks this name server for SRV records, instead of the system's; of several, one after the other. Addresses of hosts are
-    /// the system's to find, but for those given with [`resolve`](Self::resolve).
-    pub fn nameserver(mut self, server: SocketAddr) -> Self {
-        self.resolver.servers.push(server);
-        self
-    }
-
-    /// Keeps the session here, so that the next process goes on with it ([`Config`]'s `persist` says when something is stored).
-    /// What was kept is restored at once. When something cannot be stored, the client is offline, says why, and is of no
-    /// use any more: to go on would risk what was sent.
-    pub fn store(mut self, store: impl Store) -> Self {
-        self.store = Some(Box::new(store));
-        self
-    }
-
-    /// The engine's seed, for a run that can be repeated. By default it is 32 bytes of the system's randomness.
-    ///
-    /// Whoever knows it knows every nonce: never use one twice but in a test.
-    pub fn seed(mut self, seed: [u8; 32]) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Shows every input and output to `trace`, in order, from the task that owns the engine: it must not block.
-    ///
-    /// It sees everything that travels, session ids and login payloads included. They are secrets.
-    pub fn trace(mut self, trace: impl FnMut(Trace<'_>) + Send + 'static) -> Self {
-        self.trace = Some(Box::new(trace));
-        self
-    }
-
-    /// Writes the log of the client's life to `log` as it goes: JSON lines that replay to the same bytes ([`epode::record`]).
-    /// It is written from the task that owns the engine, so it must not block for long, and flushed whenever that task rests. An
-    /// error of it ends the log, and nothing else.
-    ///
-    /// The log holds the seed and everything that travels but passwords and their proofs. It is a secret.
-    pub fn record(mut self, log: impl Write + Send + 'static) -> Self {
-        self.record = Some(Box::new(log));
-        self
-    }
-
-    /// Starts the client. The login goes on in the background: [`Event::Online`] or [`Event::Offline`] tells how it ended.
-    ///
-    /// # Errors
-    /// The client certificate is missing or not valid today; nothing was sent then.
-    pub async fn connect(self) -> Result<Client, ConnectError> {
-        if let Some(label) = self.config.credentials().identity() {
-            match self.identities.get(label) {
-                _ if self.allow_invalid_certificate => {}
-                Some(identity) => identity.check_time().map_err(ConnectError::Identity)?,
-                None => {
-                    return Err(ConnectError::NoIdentity {
-                        label: label.to_owned(),
-                    });
-                }
-            }
-        }
-        let seed = match self.seed {
-            Some(seed) => seed,
-            None => tls::random_seed().ok_or(ConnectError::Randomness)?,
-        };
-        let environment = environment(self.roots, self.dialer, self.resolver).await?;
-        let (store, stored) = match self.store {
-            Some(store) => load(store).await?,
-            None => (None, Vec::new()),
-        };
-        let (command_sender, commands) = mpsc::channel(COMMANDS);
-        let (event_sender, events) = mpsc::channel(EVENTS);
-        let record = self.record.map(|log| Record::new(log, &self.config, &seed));
-        let parts = Parts {
-            engine: epode::Client::new(self.config, seed),
-            identities: self.identities,
-            environment,
-            store,
-            trace: self.trace,
-            record,
-        };
-        let mut actor = Actor::new(parts, commands, event_sender);
-        let not_restored = actor.restore(stored);
-        tokio::spawn(actor.run());
-        let mut client = Client {
-            handle: Handle {
-                commands: command_sender,
-            },
-            events,
-            set_aside: VecDeque::new(),
-            set_aside_bytes: 0,
-            last: None,
-            not_restored,
-        };
-        // A new client takes its first `Start`.
-        let _ = client.start_engine().await;
-        Ok(client)
-    }
-
-    /// Finds out what discovery asks ([`Output::Resolve`]), all at once, and connects to no XMPP server: the answers, in the order
-    /// of the questions. A question that has no answer after `at_most` has failed.
-    ///
-    /// # Errors
-    /// The authorities that are to be trusted cannot be read.
-    pub async fn look_up(
-        self,
-        questions: Vec<Question>,
-        at_most: Duration,
-    ) -> Result<Vec<Answer<'static>>, ConnectError> {
-        let environment = Arc::new(environment(self.roots, self.dialer, self.resolver).await?);
-        let asked: Vec<_> = questions
-            .into_iter()
-            .map(|question| {
-                let environment = Arc::clone(&environment);
-                tokio::spawn(async move { tokio::time::timeout(at_most, actor::answer(&environment, question)).await })
-            })
-            .collect();
-        let mut answers = Vec::with_capacity(asked.len());
-        for answer in asked {
-            // A task that is lost has no answer.
-            let answer = answer.await.ok().and_then(Result::ok);
-            answers.push(answer.unwrap_or(Answer::Failed(Failure::Timeout)));
-        }
-        Ok(answers)
-    }
-}
-
-/// What links need: without `roots`, the authorities of the system.
-async fn environment(
-    roots: Option<RootCertStore>,
-    dialer: Dialer,
-    resolver: Resolver,
-) -> Result<Environment, ConnectError> {
-    let roots = match roots {
-        Some(roots) => roots,
-        // Some hundred files: not on the thread that runs everybody's tasks.
-        None => tokio::task::spawn_blocking(tls::system_roots)
-            .await
-            .map_err(|error| ConnectError::Root {
-                reason: error.to_string(),
-            })?,
-    };
-    let tls = tls::base_config(roots).map_err(|error| ConnectError::Tls {
-        reason: error.to_string(),
-    })?;
-    Ok(Environment { tls, dialer, resolver })
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("identities", &self.identities.keys())
-            .finish_non_exhaustive()
-    }
-}
 
 /// A client: take its events with [`next`](Self::next), and give it stanzas.
 ///
@@ -280,18 +34,7 @@ pub struct Client {
 impl Client {
     /// Says with what to connect.
     pub fn builder(config: Config) -> Builder {
-        Builder {
-            config,
-            identities: HashMap::new(),
-            roots: None,
-            allow_invalid_certificate: false,
-            seed: None,
-            dialer: Dialer::default(),
-            resolver: Resolver::default(),
-            store: None,
-            trace: None,
-            record: None,
-        }
+        Builder::new(config)
     }
 
     /// The next event; `None` after [`Event::Offline`], until [`start`](Self::start). Cancel safe.
@@ -326,7 +69,23 @@ impl Client {
         self.start_engine().await
     }
 
-    async fn start_engine(&mut self) -> Result<(), CallError> {
+    /// Around a task that was started and takes these commands.
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        events: mpsc::Receiver<Event>,
+        not_restored: Vec<(Slot, Refused)>,
+    ) -> Self {
+        Self {
+            handle: Handle { commands },
+            events,
+            set_aside: VecDeque::new(),
+            set_aside_bytes: 0,
+            last: None,
+            not_restored,
+        }
+    }
+
+    pub(crate) async fn start_engine(&mut self) -> Result<(), CallError> {
         let permit = self.handle.commands.reserve().await.map_err(|_| CallError::Gone)?;
         let (reply, receiver) = oneshot::channel();
         permit.send(Command::Start { reply });
@@ -428,6 +187,58 @@ impl Client {
         self.handle.handled(token).await
     }
 
+    /// Gives new credentials of the same account: an access token that was renewed, a password that was changed. They count
+    /// from the next login on, which a client that is offline makes when it is [started](Self::start) again.
+    ///
+    /// ```no_run
+    /// # async fn renew() -> String { String::new() }
+    /// # async fn run(mut client: epode_tokio::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use epode::error::LoginError;
+    /// use epode::{Credentials, Event, Offline};
+    ///
+    /// while let Some(event) = client.next().await {
+    ///     if let Event::Offline { reason: Offline::Login(LoginError::TokenRefused { .. }) } = event {
+    ///         client.provide(Credentials::access_token(renew().await)).await?;
+    ///         client.start().await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// They cannot log in to this account, or name a client certificate that the [`Builder`] was not given.
+    pub async fn provide(&self, credentials: Credentials) -> Result<(), CallError> {
+        self.handle.provide(credentials).await
+    }
+
+    /// Answers an [`Event::Task`]: the server wants something beside the credentials (XEP-0388 §2.6.4), which the configuration
+    /// says the application can do. The first answer begins the task, each further one goes on with it; `payload` is the
+    /// task's own element, where it has one.
+    ///
+    /// ```no_run
+    /// # async fn ask(_: &str) -> epode::Element { unimplemented!() }
+    /// # async fn run(mut client: epode_tokio::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The configuration says `.task("urn:example:one-time-code")`.
+    /// while let Some(event) = client.next().await {
+    ///     if let epode::Event::Task { payload, text, .. } = event {
+    ///         let code = match payload {
+    ///             None => None, // It is to begin.
+    ///             Some(_) => Some(ask(text.as_deref().unwrap_or("The code?")).await),
+    ///         };
+    ///         client.answer_task(code).await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// No task waits for the application.
+    pub async fn answer_task(&self, payload: Option<Element>) -> Result<(), CallError> {
+        self.handle.answer_task(payload).await
+    }
+
     /// What was kept in the store and could not be restored, slot by slot: the client started without it.
     pub fn not_restored(&self) -> &[(Slot, Refused)] {
         &self.not_restored
@@ -438,26 +249,6 @@ impl Client {
         self.handle.clone()
     }
 }
-
-/// What is in the store, on a thread that may wait for it.
-async fn load(mut store: Box<dyn Store>) -> Result<Loaded, ConnectError> {
-    let loading = tokio::task::spawn_blocking(move || {
-        let mut stored = Vec::new();
-        for slot in [Slot::Pins, Slot::Token, Slot::Session] {
-            stored.extend(store.load(slot)?.map(|bytes| (slot, bytes)));
-        }
-        Ok::<_, std::io::Error>((Some(store), stored))
-    });
-    let failed = |error: &dyn fmt::Display| ConnectError::Store {
-        reason: error.to_string(),
-    };
-    loading
-        .await
-        .map_err(|error| failed(&error))?
-        .map_err(|error| failed(&error))
-}
-
-type Loaded = (Option<Box<dyn Store>>, Vec<(Slot, Vec<u8>)>);
 
 /// Memory of what an event carries, roughly.
 pub(crate) fn weight(event: &Event) -> usize {
@@ -555,6 +346,23 @@ impl Handle {
         self.tell(Input::Handled { token }).await
     }
 
+    /// As [`Client::provide`].
+    ///
+    /// # Errors
+    /// As [`Client::provide`].
+    pub async fn provide(&self, credentials: Credentials) -> Result<(), CallError> {
+        let credentials = Box::new(credentials);
+        self.call(|reply| Command::Provide { credentials, reply }).await?
+    }
+
+    /// As [`Client::answer_task`].
+    ///
+    /// # Errors
+    /// As [`Client::answer_task`].
+    pub async fn answer_task(&self, payload: Option<Element>) -> Result<(), CallError> {
+        self.tell(Input::Task { payload }).await
+    }
+
     async fn tell(&self, input: Input<'static>) -> Result<(), CallError> {
         let input = Box::new(input);
         Ok(self.call(|reply| Command::Tell { input, reply }).await??)
@@ -588,107 +396,5 @@ impl Handle {
         let (reply, receiver) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| CallError::Gone)?;
         receiver.await.map_err(|_| CallError::Gone)
-    }
-}
-
-/// A client that cannot be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The credentials name a client certificate that the builder was not given.
-    NoIdentity {
-        /// Its label.
-        label: String,
-    },
-    /// The client certificate cannot be used.
-    Identity(IdentityError),
-    /// An authority cannot be trusted.
-    Root {
-        /// Why.
-        reason: String,
-    },
-    /// TLS cannot be set up.
-    Tls {
-        /// Why.
-        reason: String,
-    },
-    /// The system gave no random bytes.
-    Randomness,
-    /// What was stored cannot be read.
-    Store {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoIdentity { label } => write!(f, "no client certificate was given for the label {label:?}"),
-            Self::Identity(error) => error.fmt(f),
-            Self::Root { reason } => write!(f, "the authority to be trusted cannot be used: {reason}"),
-            Self::Tls { reason } => write!(f, "TLS cannot be set up: {reason}"),
-            Self::Store { reason } => write!(
-                f,
-                "the stored session cannot be read: {reason}; mend that, or connect without it"
-            ),
-            Self::Randomness => f.write_str("the system gave no random bytes: without them no login is safe"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-/// A call that the client did not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The engine refused it; nothing was sent. [`Refused::Full`] also when too many events wait for the application.
-    Refused(Refused),
-    /// The [`Client`] was dropped, or has ended because its session could not be stored.
-    Gone,
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refused) => refused.fmt(f),
-            Self::Gone => f.write_str("the client is gone"),
-        }
-    }
-}
-
-impl std::error::Error for CallError {}
-
-impl From<Refused> for CallError {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-/// A request without a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// It was never sent.
-    Call(CallError),
-    /// The entity refused it, or there was no answer.
-    Iq(IqError),
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Call(error) => error.fmt(f),
-            Self::Iq(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RequestError {}
-
-impl From<CallError> for RequestError {
-    fn from(error: CallError) -> Self {
-        Self::Call(error)
     }
 }

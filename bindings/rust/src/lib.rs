@@ -36,16 +36,26 @@
 //! # }
 //! ```
 //!
+//! The same store keeps the login token of a server that has them (XEP-0484), so that the next process needs no password
+//! ([`Credentials::KeptToken`](epode::Credentials)). A token that was renewed elsewhere, or a password that was changed, is given with
+//! [`Client::provide`]; what the server wants beside the credentials is done with [`Client::answer_task`].
+//!
+//! Logins are bound to their connection where server and mechanism can: each link offers `tls-exporter` (RFC 9266) with TLS 1.3, and
+//! `tls-server-end-point` (RFC 5929 §4); BOSH offers the latter alone, because its requests go over several connections, which
+//! all have to show the same certificate. There is no `tls-unique`, because rustls does not show it, and with TLS 1.2 no
+//! `tls-exporter`, because rustls does not say whether the extended master secret was negotiated. SCRAM's keys are derived
+//! from a password on a thread of their own ([`Builder::key_derivation`]).
+//!
 //! How the rooms fit:
 //!
 //! ```text
-//! client     what an application holds: Builder, Client, Handle
-//! actor      one task: it owns the engine and carries out its outputs in order; record, store and clock serve it
+//! builder    with what to connect; client: what an application holds; error: what goes wrong between the two
+//! actor      one task: it owns the engine and carries out its outputs in order; backlog, record, store and clock serve it
 //! link       what the actor holds of a connection, and what the connection's own task has on its desk
 //! tcp        bytes, and TLS at once or when it is asked for      \
 //! websocket  text messages, on an upgraded connection            | dial: addresses, and a race between them (RFC 8305)
 //! bosh       requests, over a few HTTP/1.1 connections           | http: URLs, connections, bodies with a limit, documents
-//! dns        SRV records                                         / tls: identities, trust, facts, what an error means
+//! dns        SRV records                                         / tls: identities, trust, facts, what an error means; binding
 //! ```
 //!
 //! What it does not do, on purpose: follow redirects, take proxies from the environment, decompress, retry, resume TLS.
@@ -57,11 +67,17 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod backlog;
+mod binding;
+#[cfg(test)]
+mod binding_tests;
 mod bosh;
+mod builder;
 mod client;
 mod clock;
 mod dial;
 mod dns;
+mod error;
 mod http;
 mod link;
 #[cfg(test)]
@@ -72,8 +88,10 @@ mod tcp;
 mod tls;
 mod websocket;
 
-pub use client::{Builder, CallError, Client, ConnectError, Handle, RequestError, Trace};
+pub use builder::{Builder, Trace};
+pub use client::{Client, Handle};
 pub use epode;
+pub use error::{CallError, ConnectError, RequestError};
 pub use rustls;
 pub use store::{FileStore, Store};
 pub use tls::{ClientIdentity, IdentityError};

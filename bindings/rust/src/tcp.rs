@@ -37,7 +37,7 @@ enum End {
     /// The engine asks for TLS; this had been read already.
     StartTls {
         server_name: String,
-        read: Option<Input<'static>>,
+        read: Option<Box<Input<'static>>>,
     },
     /// The connection is over, and the engine knows.
     Over,
@@ -74,7 +74,7 @@ async fn live(desk: &mut Desk, host: &str, port: u16, tls: TcpTls) -> Option<()>
                 End::StartTls { server_name, read } => {
                     // Before the handshake, and on the same way as `Connected`: the engine sees them in this order, and judges.
                     if let Some(read) = read {
-                        desk.arrive(read).await?;
+                        desk.arrive(*read).await?;
                     }
                     secure(desk, stream, server_name, None).await
                 }
@@ -106,7 +106,7 @@ async fn secure(desk: &mut Desk, stream: TcpStream, server_name: String, alpn: O
         Ok(secured) => secured,
         Err(reason) => return desk.arrive(desk.failed(reason)).await,
     };
-    let mut info = tls::info(Some(&secured.facts), server_name, identity.as_ref());
+    let mut info = tls::info(Some(&secured.seen), server_name, identity.as_ref());
     info.alpn = secured.alpn;
     desk.arrive(connected(desk, info)).await?;
     let wire: Wire = secured.wire;
@@ -151,7 +151,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(desk: &mut Desk, stream: S) ->
                 End::StartTls { .. } if last => continue,
                 End::StartTls { server_name, read: _ } => End::StartTls {
                     server_name,
-                    read: arrived.take(),
+                    read: arrived.take().map(Box::new),
                 },
                 End::Closed | End::Over => End::Closed,
             };

@@ -125,7 +125,7 @@ impl Client {
                     domain,
                     language,
                     limits,
-                    connect_timeout: self.config.timeouts.connect,
+                    connect_timeout: self.config.timeouts().connect,
                     presents_certificate: identity.is_some(),
                 };
                 let dormant = self.session.as_ref().and_then(|session| session.dormant.as_ref());
@@ -137,9 +137,9 @@ impl Client {
             }
         };
         let timeout = if attempt.last {
-            self.config.timeouts.connect
+            self.config.timeouts().connect
         } else {
-            self.config.timeouts.fallback.min(self.config.timeouts.connect)
+            self.config.timeouts().fallback.min(self.config.timeouts().connect)
         };
         self.outputs.push(Output::Connect {
             link: id,
@@ -184,7 +184,7 @@ impl Client {
                 return Ok(());
             }
         };
-        let negotiation_by = self.now + self.config.timeouts.negotiation;
+        let negotiation_by = self.now + self.config.timeouts().negotiation;
         let certificate = self.read_certificate(info);
         if let Some(connection) = self.current(id) {
             connection.encrypted = info.encrypted;
@@ -427,7 +427,7 @@ impl Client {
     }
 
     pub(super) fn stop(&mut self) {
-        let close_by = self.now + self.config.timeouts.close;
+        let close_by = self.now + self.config.timeouts().close;
         let Some((session, connection, mut cx)) = self.parts() else {
             return;
         };

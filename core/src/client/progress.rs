@@ -100,7 +100,7 @@ impl Client {
         match result {
             Ok(false) => {}
             Ok(true) => {
-                let step_by = self.now + self.config.timeouts.negotiation;
+                let step_by = self.now + self.config.timeouts().negotiation;
                 let Some((session, Some(connection), _)) = self.parts() else {
                     return;
                 };
@@ -127,7 +127,7 @@ impl Client {
 
     fn step(&mut self, step: Step) {
         let limits = self.config.limits.after_login();
-        let tls_by = self.now + self.config.timeouts.negotiation;
+        let tls_by = self.now + self.config.timeouts().negotiation;
         let Some((session, Some(connection), mut cx)) = self.parts() else {
             return;
         };

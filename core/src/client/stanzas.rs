@@ -64,7 +64,7 @@ impl Client {
         let outgoing = Outgoing::request(&iq, Token(self.ids.token));
         self.check_room(&outgoing)?;
         let token = self.ids.token();
-        let deadline = self.now + timeout.unwrap_or(self.config.timeouts.iq);
+        let deadline = self.now + timeout.unwrap_or(self.config.timeouts().iq);
         if let Some(session) = &mut self.session {
             session.iq.asked(id, token, to, self.now, deadline);
         }
@@ -172,7 +172,7 @@ impl Client {
 
     /// What becomes of a stanza, after the checks on who sent it.
     fn judge_stanza(&mut self, stanza: Element) -> Option<Event> {
-        let reply_by = self.now + self.config.timeouts.iq;
+        let reply_by = self.now + self.config.timeouts().iq;
         let bytes = self.outbound_bytes();
         let limit = self.config.limits.outbound_queue;
         let manual = self.config.acknowledge == Acknowledge::Manual;

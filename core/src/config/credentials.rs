@@ -138,13 +138,45 @@ impl Credentials {
         self.password_secret()
     }
 
+    /// Puts a secret that a log left out back in its place.
+    #[cfg(feature = "record")]
+    pub(crate) fn set_secret(&mut self, secret: Secret) {
+        match self {
+            Self::Password { password: place }
+            | Self::CertificateAndPassword { password: place, .. }
+            | Self::NewAccount { password: place }
+            | Self::AccessToken { token: place } => *place = secret,
+            Self::Certificate { .. } | Self::ScramKey { .. } | Self::KeptToken | Self::Anonymous | Self::Nothing => {}
+        }
+    }
+
+    /// For the replay of a log that left the secrets out: others, a password or an access token of that many bytes.
+    #[cfg(feature = "record")]
+    pub(crate) fn make_up(&mut self, length: usize) {
+        if self.secret().is_some_and(|secret| secret.expose().is_empty()) {
+            self.set_secret(Secret::new(alloc::vec![b'x'; length]));
+        }
+        if let Self::ScramKey { key } = self {
+            key.restore(None);
+        }
+    }
+
+    /// Takes all secrets out, for a log.
+    #[cfg(feature = "record")]
+    pub(crate) fn forget(&mut self) {
+        self.set_secret(Secret::default());
+        if let Self::ScramKey { key } = self {
+            key.forget();
+        }
+    }
+
     /// Whether the JID of the configuration has to name an account.
     pub(crate) fn needs_account(&self) -> bool {
         !matches!(self, Self::Nothing | Self::Anonymous)
     }
 }
 
-/// What a client says about itself (XEP-0388 §2.4): a server lists it to the user, and ties tokens to it (XEP-0484).
+/// What a client says about itself (XEP-0388 §2.3): a server lists it to the user, and ties tokens to it (XEP-0484).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct UserAgent {
@@ -212,7 +244,7 @@ pub enum Fast {
     Use,
     /// Neither.
     Off,
-    /// Use the token a last time: the server forgets it (XEP-0484 §4.4), and so does the client.
+    /// Use the token a last time: the server forgets it (XEP-0484 §3.6), and so does the client.
     Invalidate,
 }
 

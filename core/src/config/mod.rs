@@ -6,6 +6,7 @@ mod limits;
 mod policy;
 mod transport;
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -45,6 +46,7 @@ pub(crate) use transport::{check_url, is_https, split_url};
     serde(deny_unknown_fields)
 )]
 pub struct Config {
+    // A client keeps it for life, so what is hardly ever changed takes no room unless it is.
     pub(crate) jid: Jid,
     pub(crate) credentials: Credentials,
     pub(crate) transports: Vec<Transport>,
@@ -52,12 +54,12 @@ pub struct Config {
     pub(crate) authzid: Authzid,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) tls: TlsPolicy,
-    #[cfg_attr(feature = "record", serde(default))]
-    pub(crate) mechanisms: MechanismPolicy,
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    mechanisms: Option<Box<MechanismPolicy>>,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) limits: Limits,
-    #[cfg_attr(feature = "record", serde(default))]
-    pub(crate) timeouts: Timeouts,
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    timeouts: Option<Box<Timeouts>>,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) reconnect: Reconnect,
     #[cfg_attr(feature = "record", serde(default))]
@@ -68,12 +70,12 @@ pub struct Config {
     pub(crate) persist: Persist,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) acknowledge: Acknowledge,
-    #[cfg_attr(feature = "record", serde(default))]
-    pub(crate) user_agent: UserAgent,
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    user_agent: Option<Box<UserAgent>>,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) fast: Fast,
-    #[cfg_attr(feature = "record", serde(default))]
-    pub(crate) bind: Bind,
+    #[cfg_attr(feature = "record", serde(default, skip_serializing_if = "Option::is_none"))]
+    bind: Option<Box<Bind>>,
     #[cfg_attr(feature = "record", serde(default))]
     pub(crate) key_derivation: KeyDerivation,
     #[cfg_attr(feature = "record", serde(default))]
@@ -121,21 +123,44 @@ impl Config {
         &self.credentials
     }
 
+    pub(crate) fn mechanisms(&self) -> &MechanismPolicy {
+        const USUAL: &MechanismPolicy = &MechanismPolicy::USUAL;
+        self.mechanisms.as_deref().unwrap_or(USUAL)
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.timeouts.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn user_agent(&self) -> UserAgent {
+        self.user_agent.as_deref().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn bind(&self) -> Bind {
+        self.bind.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
+    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
+        self.key_derivation = key_derivation;
+    }
+
     /// Puts a secret that a log left out back in its place: a password, or an access token.
     #[cfg(feature = "record")]
     pub fn set_password(&mut self, secret: Secret) {
-        match &mut self.credentials {
-            Credentials::Password { password: place }
-            | Credentials::CertificateAndPassword { password: place, .. }
-            | Credentials::NewAccount { password: place }
-            | Credentials::AccessToken { token: place } => *place = secret,
-            Credentials::Certificate { .. }
-            | Credentials::ScramKey { .. }
-            | Credentials::KeptToken
-            | Credentials::Anonymous
-            | Credentials::Nothing => {}
-        }
+        self.credentials.set_secret(secret);
     }
+
+    /// For the replay of a log that left the secrets out.
+    #[cfg(feature = "record")]
+    pub(crate) fn make_up_secrets(&mut self, length: usize) {
+        self.credentials.make_up(length);
+    }
+}
+
+/// A setting that is not the default.
+fn unusual<T: Default + PartialEq>(setting: T) -> Option<Box<T>> {
+    (setting != T::default()).then(|| Box::new(setting))
 }
 
 fn default_language() -> String {
@@ -257,7 +282,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What the client says about itself (XEP-0388 §2.4).
+    /// What the client says about itself (XEP-0388 §2.3).
     pub fn user_agent(mut self, user_agent: UserAgent) -> Self {
         self.user_agent = user_agent;
         self
@@ -281,7 +306,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The application can do `task` (XEP-0388 §2.6.4) where the server asks for it after the credentials: a second factor
+    /// The application can do `task` (XEP-0388 §2.6.3) where the server asks for it after the credentials: a second factor
     /// for example. [`Event::Task`](crate::Event::Task) and [`Input::Task`](crate::Input::Task) carry it.
     pub fn task(mut self, task: impl Into<String>) -> Self {
         self.tasks.push(task.into());
@@ -333,17 +358,17 @@ impl ConfigBuilder {
             transports,
             authzid: self.authzid,
             tls: self.tls,
-            mechanisms: self.mechanisms,
+            mechanisms: unusual(self.mechanisms),
             limits: self.limits,
-            timeouts: self.timeouts,
+            timeouts: unusual(self.timeouts),
             reconnect: self.reconnect,
             stream_management: self.stream_management,
             liveness: self.liveness,
             persist: self.persist,
             acknowledge: self.acknowledge,
-            user_agent: self.user_agent,
+            user_agent: unusual(self.user_agent),
             fast: self.fast,
-            bind: self.bind,
+            bind: unusual(self.bind),
             key_derivation: self.key_derivation,
             tasks: self.tasks,
             language: self.language,

@@ -220,24 +220,29 @@ pub struct MechanismPolicy {
 
 impl Default for MechanismPolicy {
     fn default() -> Self {
-        Self {
-            allow_plain: false,
-            digest_md5: None,
-            only: None,
-            least: None,
-            channel_bindings: None,
-            scram: ScramIterations::default(),
-            sasl2: true,
-            pipeline: true,
-            pin: true,
-            pin_channel_binding: false,
-            allow_missing_ht_server_proof: false,
-            upgrade: false,
-        }
+        Self::USUAL
     }
 }
 
 impl MechanismPolicy {
+    pub(super) const USUAL: Self = Self {
+        allow_plain: false,
+        digest_md5: None,
+        only: None,
+        least: None,
+        channel_bindings: None,
+        scram: ScramIterations {
+            min: 4_096,
+            max: 2_000_000,
+        },
+        sasl2: true,
+        pipeline: true,
+        pin: true,
+        pin_channel_binding: false,
+        allow_missing_ht_server_proof: false,
+        upgrade: false,
+    };
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         match &self.least {
             Some(name) if preference(name).is_none() => Err(ConfigError::UnknownMechanism),

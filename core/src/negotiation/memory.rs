@@ -2,6 +2,7 @@
 //!
 //! The token and the pins are what the slots `Token` and `Pins` hold; the key lives as long as the client.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -12,6 +13,8 @@ use crate::random::Random;
 use crate::sasl::DerivedKey;
 use crate::secret::Secret;
 
+/// The name under which slot `Token` holds the token.
+pub(crate) const TOKEN: &str = "token";
 /// A token needs no more.
 pub(crate) const TOKEN_BYTES: usize = 4 * 1024;
 
@@ -19,14 +22,15 @@ pub(crate) const TOKEN_BYTES: usize = 4 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// The id of the user agent, where the configuration has none.
-    user_agent: Option<String>,
-    token: Option<LoginToken>,
+    user_agent: Option<Box<str>>,
+    token: Option<Box<LoginToken>>,
     pins: Pins,
     /// Of the last login by SCRAM.
-    key: Option<DerivedKey>,
+    key: Option<Box<DerivedKey>>,
     /// The account was registered: it need not be again.
     pub(crate) registered: bool,
-    changed: Vec<Slot>,
+    token_changed: bool,
+    pins_changed: bool,
 }
 
 /// A login token (XEP-0484).
@@ -54,7 +58,7 @@ pub(crate) struct LinkPins {
     /// The server showed what it offered (XEP-0474).
     pub(crate) offer: bool,
     /// What the next login can ask for before it has seen the server's features.
-    pub(crate) early: Option<Early>,
+    pub(crate) early: Option<Box<Early>>,
 }
 
 /// What was in the features.
@@ -67,46 +71,40 @@ pub(crate) struct Early {
 
 impl Memory {
     /// The slots that have to be stored anew.
-    pub(crate) fn take_changed(&mut self) -> Vec<Slot> {
-        core::mem::take(&mut self.changed)
-    }
-
-    fn change(&mut self, slot: Slot) {
-        if !self.changed.contains(&slot) {
-            self.changed.push(slot);
-        }
+    pub(crate) fn take_changed(&mut self) -> impl Iterator<Item = Slot> + use<> {
+        let token = core::mem::take(&mut self.token_changed).then_some(Slot::Token);
+        let pins = core::mem::take(&mut self.pins_changed).then_some(Slot::Pins);
+        token.into_iter().chain(pins)
     }
 
     // ---- the user agent and its token
 
     /// The id of this installation: drawn once, where nobody gave one.
     pub(crate) fn user_agent(&mut self, random: &mut Random) -> &str {
-        if self.user_agent.is_none() {
-            self.change(Slot::Token);
-        }
-        self.user_agent.get_or_insert_with(|| random.uuid())
+        self.token_changed |= self.user_agent.is_none();
+        self.user_agent.get_or_insert_with(|| random.uuid().into_boxed_str())
     }
 
     pub(crate) fn token(&self) -> Option<&LoginToken> {
-        self.token.as_ref()
+        self.token.as_deref()
     }
 
     /// A new token takes the place of the old one.
     pub(crate) fn set_token(&mut self, token: Option<LoginToken>) {
-        if self.token != token {
-            self.token = token;
-            self.change(Slot::Token);
+        if self.token.as_deref() != token.as_ref() {
+            self.token = token.map(Box::new);
+            self.token_changed = true;
         }
     }
 
     // ---- the key
 
     pub(crate) fn key(&self) -> Option<&DerivedKey> {
-        self.key.as_ref()
+        self.key.as_deref()
     }
 
     pub(crate) fn set_key(&mut self, key: Option<DerivedKey>) {
-        self.key = key;
+        self.key = key.map(Box::new);
     }
 
     // ---- pins
@@ -121,6 +119,7 @@ impl Memory {
         let index = match self.pins.links.iter().position(|(known, _)| *known == kind) {
             Some(index) => index,
             None => {
+                self.pins.links.reserve_exact(1);
                 self.pins.links.push((kind, LinkPins::default()));
                 self.pins.links.len() - 1
             }
@@ -128,9 +127,7 @@ impl Memory {
         if let Some((_, link)) = self.pins.links.get_mut(index) {
             change(&mut self.pins.scram, link);
         }
-        if self.pins != before {
-            self.change(Slot::Pins);
-        }
+        self.pins_changed |= self.pins != before;
     }
 
     // ---- the slots
@@ -146,7 +143,7 @@ impl Memory {
                     put("user-agent", id.as_bytes());
                 }
                 if let Some(token) = &self.token {
-                    put("token", token.secret.expose());
+                    put(TOKEN, token.secret.expose());
                     put("mechanism", token.mechanism.as_bytes());
                     put("expires", &token.expires_unix_ms.to_be_bytes());
                 }
@@ -168,15 +165,15 @@ impl Memory {
         let value = |name: &str| entries.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let text = |name: &str| value(name).and_then(|value| core::str::from_utf8(value).ok());
         if let Some(id) = text("user-agent").filter(|id| crate::config::is_uuid4(id)) {
-            self.user_agent = Some(id.to_string());
+            self.user_agent = Some(id.into());
         }
         let expires = value("expires").and_then(|value| value.as_slice().try_into().ok());
-        if let (Some(secret), Some(mechanism), Some(expires)) = (value("token"), text("mechanism"), expires) {
-            self.token = Some(LoginToken {
+        if let (Some(secret), Some(mechanism), Some(expires)) = (value(TOKEN), text("mechanism"), expires) {
+            self.token = Some(Box::new(LoginToken {
                 secret: Secret::new(secret.as_slice()),
                 mechanism: mechanism.to_string(),
                 expires_unix_ms: u64::from_be_bytes(expires),
-            });
+            }));
         }
         self.pins.scram |= value("scram").is_some();
         for kind in [TransportKind::Tcp, TransportKind::WebSocket, TransportKind::Bosh] {
@@ -225,21 +222,23 @@ impl LinkPins {
         Self {
             bound: has("bound"),
             offer: has("offer"),
-            early: has("early").then(|| Early {
-                external: has("external"),
-                inline: Inline {
-                    resume: has("resume"),
-                    bind: has("bind").then(|| BindInline {
-                        stream_management: has("sm"),
-                        carbons: has("carbons"),
-                        client_state: has("csi"),
-                    }),
-                    fast: words
-                        .split(' ')
-                        .filter(|word| word.starts_with("HT-"))
-                        .map(ToString::to_string)
-                        .collect(),
-                },
+            early: has("early").then(|| {
+                Box::new(Early {
+                    external: has("external"),
+                    inline: Inline {
+                        resume: has("resume"),
+                        bind: has("bind").then(|| BindInline {
+                            stream_management: has("sm"),
+                            carbons: has("carbons"),
+                            client_state: has("csi"),
+                        }),
+                        fast: words
+                            .split(' ')
+                            .filter(|word| word.starts_with("HT-"))
+                            .map(ToString::to_string)
+                            .collect(),
+                    },
+                })
             }),
         }
     }
@@ -269,7 +268,7 @@ mod tests {
         memory.pin(TransportKind::Tcp, |scram, link| {
             *scram = true;
             link.bound = true;
-            link.early = Some(Early {
+            link.early = Some(Box::new(Early {
                 external: false,
                 inline: Inline {
                     resume: true,
@@ -280,11 +279,10 @@ mod tests {
                     }),
                     fast: Vec::from(["HT-SHA-256-NONE".to_string()]),
                 },
-            });
+            }));
         });
         memory.pin(TransportKind::Bosh, |_, link| link.offer = true);
-        let mut changed = memory.take_changed();
-        changed.sort_unstable();
+        let changed: Vec<Slot> = memory.take_changed().collect();
         assert_eq!(changed, [Slot::Token, Slot::Pins]);
         let mut again = Memory::default();
         for slot in changed {
@@ -295,6 +293,6 @@ mod tests {
         assert_eq!(again.user_agent.as_deref(), Some(agent.as_str()));
         // Nothing was learnt, so nothing is stored.
         again.pin(TransportKind::Bosh, |_, link| link.offer = true);
-        assert!(again.take_changed().is_empty());
+        assert_eq!(again.take_changed().next(), None);
     }
 }

@@ -3,14 +3,16 @@
 //! The first line is a [`Header`]; each further line is an [`Entry`], `{"now": 12, "in": ...}` or `{"out": ...}`. Bytes
 //! are `{"text": "..."}` where they are UTF-8 and `{"base64": "..."}` where they are not.
 //!
-//! Secrets are left out. A secret of the configuration is written as the placeholder `"secret"`; in the bytes that travel, and in
-//! those that are stored, a placeholder of the same length stands for each ([`Label`]). A replay puts the password back, if it is
-//! given again ([`Config::set_password`]), and computes the proofs from it, on both sides; without it, it takes another one, and the
-//! comparison leaves those spans out ([`Log::compare`]). The log of a login by a password says how long the password is where
-//! PLAIN was used, and nothing else about it. What is left in it is private all the same: the seed, names, and what people wrote.
+//! Secrets are left out. A secret of the configuration, or of an input, is written as the placeholder `"secret"`; in the bytes that
+//! travel, and in those that are stored, a placeholder of the same length stands for each ([`Label`]). A replay puts the password or
+//! the access token back, if it is given again ([`Config::set_password`]), and computes the proofs from it, on both sides; without
+//! it, it takes another one, and the comparison leaves those spans out ([`Log::compare`]). Keys that a host derived
+//! ([`Input::Derived`]) are derived again. The log of a login says how long the password or the token is where the mechanism shows
+//! it (PLAIN, OAUTHBEARER), and nothing else about it. What is left in it is private all the same: the seed, names, and what people
+//! wrote.
 //!
 //! - `mod.rs`: the lines, and how they are written.
-//! - `mask.rs`: finds secrets in the bytes that travel.
+//! - `mask/`: finds secrets in the bytes that travel.
 //! - `replay.rs`: plays a log again, and compares.
 //! - `fields.rs`: how single fields are written.
 
@@ -208,8 +210,8 @@ impl core::error::Error for ReadError {}
 
 /// Writes the log of a client that somebody else drives: give it everything in order, from the client's first input on.
 ///
-/// All that [`Label`] names is left out, but for [`Input::Restore`]: a client that goes on where another one was cannot be replayed
-/// without that, so the log of such a client is as good as a login while the session lasts.
+/// All that [`Label`] names is left out, but for [`Input::Restore`] of a session: a client that goes on where another one was cannot
+/// be replayed without that, so the log of such a client is as good as a login while the session lasts.
 #[derive(Debug)]
 pub struct Scribe {
     mask: Mask,
@@ -227,7 +229,7 @@ impl Scribe {
     /// The entry for an input that is handed in.
     pub fn input(&mut self, now: Instant, input: &Input<'static>) -> Entry {
         let mut r#in = input.clone();
-        self.mask.input(&mut r#in, None);
+        self.mask.input(&mut r#in);
         Entry::In { now, r#in }
     }
 
@@ -261,7 +263,7 @@ impl Recorder {
     /// As [`Client::handle`].
     pub fn handle(&mut self, now: Instant, input: Input<'static>) -> Result<Option<Token>, Refused> {
         let mut logged = input.clone();
-        self.mask.input(&mut logged, None);
+        self.mask.input(&mut logged);
         self.entries.push(Entry::In { now, r#in: logged });
         self.client.handle(now, input)
     }

@@ -1,5 +1,6 @@
 //! Plays a log again, without a network, and compares what comes out.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,9 +8,11 @@ use alloc::vec::Vec;
 use super::mask::{Hide, Label, Mask};
 use super::{Entry, Log, ReadError, Recorder};
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, Credentials};
+use crate::input::{Input, JobId};
 use crate::output::Output;
-use crate::secret::Secret;
+use crate::sasl::Derivation;
+use crate::sasl::server::Knows;
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,18 +53,14 @@ pub enum Treatment {
 impl Log {
     /// Plays the inputs into a new client; what comes out, with the inputs, is the log of the replay.
     pub fn replay(&self) -> Result<Self, ReadError> {
-        let (config, password) = self.player();
-        let mut recorder = Recorder::new(Client::new(config, self.header.seed()?));
-        // It fills the placeholders of the inputs.
-        let mut seen = Mask::new(Hide::Proofs);
+        let mut player = Player::new(self, self.dummies()?);
+        let mut recorder = Recorder::new(Client::new(player.config(), self.header.seed()?));
         for entry in &self.entries {
             if let Entry::In { now, r#in } = entry {
-                let mut input = r#in.clone();
-                seen.input(&mut input, Some(&password));
                 // A refusal is part of the recorded life too; its outputs, none, are compared like any other.
-                let _ = recorder.handle(*now, input);
-                while let Some(mut output) = recorder.next() {
-                    seen.output(&mut output);
+                let _ = recorder.handle(*now, player.input(r#in));
+                while let Some(output) = recorder.next() {
+                    player.output(&output);
                 }
             }
         }
@@ -76,9 +75,19 @@ impl Log {
     /// The password comes from the configuration ([`Config::set_password`]); where it has none, another one is taken, and what
     /// depends on it is left out.
     pub fn compare(&self) -> Result<Comparison, ReadError> {
-        let given = password(&self.header.config).is_some_and(|password| !password.expose().is_empty());
-        let (config, password) = self.player();
-        let mut client = Client::new(config, self.header.seed()?);
+        // A later secret is nowhere to be had.
+        let provided = |entry: &Entry| {
+            matches!(
+                entry,
+                Entry::In {
+                    r#in: Input::Provide { .. },
+                    ..
+                }
+            )
+        };
+        let given = self.is_given() && !self.entries.iter().any(provided);
+        let mut player = Player::new(self, self.dummies()?);
+        let mut client = Client::new(player.config(), self.header.seed()?);
         // Both sides are made the same: what the log hides, is hidden in the replay too.
         let (mut expected_mask, mut got_mask) = (Mask::new(Hide::All), Mask::new(Hide::All));
         let mut comparison = Comparison {
@@ -91,16 +100,15 @@ impl Log {
         for (index, entry) in self.entries.iter().enumerate() {
             match entry {
                 Entry::In { now, r#in } => {
-                    expected_mask.input(&mut r#in.clone(), None);
-                    let mut input = r#in.clone();
-                    got_mask.input(&mut input, Some(&password));
-                    let _ = client.handle(*now, input);
+                    expected_mask.input(&mut r#in.clone());
+                    let _ = client.handle(*now, player.input(r#in));
                     comparison.inputs += 1;
                 }
                 Entry::Out { out } => {
                     let mut expected = out.clone();
                     expected_mask.output(&mut expected);
                     let got = client.next().map(|mut got| {
+                        player.output(&got);
                         got_mask.output(&mut got);
                         got
                     });
@@ -125,14 +133,9 @@ impl Log {
                 got: Some(Entry::Out { out }.to_line()),
             });
         }
-        let treatment = |label| match label {
-            Label::Password | Label::ClientProof | Label::ServerProof if given => Treatment::Computed,
-            Label::Password
-            | Label::ClientProof
-            | Label::ServerProof
-            | Label::SessionId
-            | Label::ResumptionId
-            | Label::Kept => Treatment::LeftOut,
+        let treatment = |label: Label| match given && label.follows_from_password() {
+            true => Treatment::Computed,
+            false => Treatment::LeftOut,
         };
         comparison.placeholders = expected_mask
             .found()
@@ -141,36 +144,117 @@ impl Log {
         Ok(comparison)
     }
 
-    /// The configuration, with a password where one is needed.
-    fn player(&self) -> (Config, Secret) {
-        let mut config = self.header.config.clone();
-        let secret = match password(&config) {
-            Some(given) if !given.expose().is_empty() => given.clone(),
-            Some(_) => Secret::new(vec![b'x'; self.password_length()]),
-            None => Secret::default(),
-        };
-        config.set_password(secret.clone());
-        (config, secret)
+    /// Whether the configuration's secret is there.
+    fn is_given(&self) -> bool {
+        let secret = self.header.config.credentials().secret();
+        secret.is_some_and(|secret| !secret.expose().is_empty())
     }
 
-    /// A length for a password that was left out: PLAIN has to have as many bytes as it had.
-    fn password_length(&self) -> usize {
-        let mut mask = Mask::new(Hide::Proofs);
+    /// How long each secret is that was left out: a message that shows it has to have as many bytes as it had. The first is that of
+    /// the configuration, each further one that of a `Provide`.
+    fn dummies(&self) -> Result<Vec<usize>, ReadError> {
+        let mut lengths = vec![1];
+        let mut recorded = Mask::new(Hide::Proofs);
         for entry in &self.entries {
-            if let Entry::Out { out } = entry {
-                mask.output(&mut out.clone());
+            match entry {
+                Entry::In { r#in, .. } => {
+                    lengths.extend(matches!(r#in, Input::Provide { .. }).then_some(1));
+                    recorded.input(&mut r#in.clone());
+                }
+                Entry::Out { out } => recorded.output(&mut out.clone()),
             }
         }
-        let local = self.header.config.account();
-        let local = local.local().map_or(0, str::len);
-        // RFC 4616 §2: two NULs; base64 makes four characters of three bytes.
-        let message = mask.last_length(Label::Password) / 4 * 3;
-        message.saturating_sub(local + 2).max(1)
+        let is_shown = |at| recorded.shown(at) != (None, None);
+        if !(0..lengths.len()).any(is_shown) || (lengths.len() == 1 && self.is_given()) {
+            return Ok(lengths);
+        }
+        // What else such a message holds shows where the secrets are one byte long.
+        let mut player = Player::new(self, lengths.clone());
+        let mut client = Client::new(player.config(), self.header.seed()?);
+        let mut short = Mask::new(Hide::Proofs);
+        for entry in &self.entries {
+            if let Entry::In { now, r#in } = entry {
+                short.input(&mut r#in.clone());
+                let _ = client.handle(*now, player.input(r#in));
+                while let Some(mut output) = client.next() {
+                    player.output(&output);
+                    short.output(&mut output);
+                }
+            }
+        }
+        for (at, length) in lengths.iter_mut().enumerate() {
+            let more = match (recorded.shown(at), short.shown(at)) {
+                // Base64 makes four characters of three bytes.
+                ((Some(recorded), _), (Some(short), _)) => recorded.saturating_sub(short) / 4 * 3,
+                ((None, Some(recorded)), (None, Some(short))) => recorded.saturating_sub(short),
+                _ => 0,
+            };
+            *length += more;
+        }
+        Ok(lengths)
     }
 }
 
-fn password(config: &Config) -> Option<&Secret> {
-    config.credentials().secret()
+/// Puts back what a log left out, as far as it follows from something, and something of the same length where it does not.
+struct Player {
+    config: Config,
+    /// The lengths of what is made up for each `Provide` that is to come.
+    lengths: vec::IntoIter<usize>,
+    mask: Mask,
+    /// What the client asked its host to compute.
+    jobs: BTreeMap<JobId, Derivation>,
+}
+
+impl Player {
+    fn new(log: &Log, lengths: Vec<usize>) -> Self {
+        let mut config = log.header.config.clone();
+        let mut lengths = lengths.into_iter();
+        let length = lengths.next().unwrap_or(1);
+        if !log.is_given() {
+            config.make_up_secrets(length);
+        }
+        Self {
+            mask: Mask::filling(knows(config.credentials())),
+            config,
+            lengths,
+            jobs: BTreeMap::new(),
+        }
+    }
+
+    fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    /// The input for the client, of one of the log.
+    fn input(&mut self, input: &Input<'static>) -> Input<'static> {
+        let mut input = input.clone();
+        self.mask.input(&mut input);
+        if let Input::Derived { job, key } = &mut input {
+            key.restore(self.jobs.get(job));
+        }
+        if let Input::Provide { credentials } = &mut input {
+            credentials.make_up(self.lengths.next().unwrap_or(1));
+            self.mask.now_knows(knows(credentials));
+        }
+        input
+    }
+
+    /// What the client gave.
+    fn output(&mut self, output: &Output) {
+        self.mask.output(&mut output.clone());
+        if let Output::DeriveKey { job, derivation } = output {
+            self.jobs.insert(*job, derivation.clone());
+        }
+    }
+}
+
+fn knows(credentials: &Credentials) -> Knows {
+    if let Credentials::ScramKey { key } = credentials {
+        return Knows::Key(key.clone());
+    }
+    credentials
+        .password_secret()
+        .map_or(Knows::Nothing, |password| Knows::Password(password.clone()))
 }
 
 /// The bytes of an output that are for the network.

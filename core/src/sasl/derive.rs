@@ -159,6 +159,28 @@ pub struct DerivedKey {
 const MAGIC: &[u8] = b"epode scram key 1\n";
 
 impl DerivedKey {
+    /// Takes the keys out, for a log.
+    #[cfg(feature = "record")]
+    pub(crate) fn forget(&mut self) {
+        (self.client_key, self.server_key) = (Secret::default(), Secret::default());
+    }
+
+    /// For the replay of a log that left the keys out: what `derivation` gives, if it is for this salt and count, or keys that
+    /// fit nothing but themselves.
+    #[cfg(feature = "record")]
+    pub(crate) fn restore(&mut self, derivation: Option<&Derivation>) {
+        if !self.client_key.expose().is_empty() {
+            return;
+        }
+        let made_of = |of: &&Derivation| (of.hash, of.iterations, &of.salt) == (self.hash, self.iterations, &self.salt);
+        if let Some(derivation) = derivation.filter(made_of) {
+            *self = derivation.run();
+        } else {
+            let key = || Secret::new(vec![b'x'; self.hash.output_bytes()]);
+            (self.client_key, self.server_key) = (key(), key());
+        }
+    }
+
     /// The hash that it is for.
     pub fn hash(&self) -> ScramHash {
         self.hash

@@ -223,6 +223,38 @@ impl Setup {
     }
 }
 
+/// The server's proof, if `response` is what the client answers that has this password: for the replay of a log.
+#[cfg(feature = "record")]
+pub(crate) fn server_proof(challenge: &[u8], response: &[u8], password: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+    let said = Directives::parse(response).ok()?;
+    let text = |name| {
+        said.single(name)
+            .ok()?
+            .and_then(|value| core::str::from_utf8(value).ok())
+    };
+    let charset = match text("charset") {
+        Some(_) => Charset::Utf8,
+        None => Charset::Latin1,
+    };
+    let decoded = |name| charset.decoded(said.single(name).ok()??).ok();
+    [false, true].into_iter().find_map(|always_utf8| {
+        let setup = Setup {
+            authcid: decoded("username")?,
+            password: prep::password(password).ok()?,
+            authzid: text("authzid").map(ToString::to_string),
+            domain: String::new(),
+            digest_uri: text("digest-uri")?.to_string(),
+            cnonce: text("cnonce")?.to_string(),
+            realm: decoded("realm"),
+            always_utf8,
+        };
+        let challenge = Challenge::new(&Directives::parse(challenge).ok()?, &setup).ok()?;
+        let (message, expected) = setup.respond(&challenge).ok()?;
+        let proof = || Zeroizing::new([b"rspauth=", expected.expose()].concat());
+        (message.expose() == response).then(proof)
+    })
+}
+
 /// How text becomes bytes (RFC 2831 §2.1.1 on `charset`, §2.1.2.1 on the hash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Charset {

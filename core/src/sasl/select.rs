@@ -79,7 +79,7 @@ pub(crate) fn select(
     let wanted = wanted(config, connection);
     let pins = connection.memory.pins();
     let link = pins.link(connection.kind);
-    let policy = &config.mechanisms;
+    let policy = config.mechanisms();
     let plus = Plus::judge(offer, profile, &wanted, config, connection, &link)?;
     let is_offered = |name: &str| offer.mechanisms.iter().any(|offered| offered == name);
     let usable = |name: &str| is_offered(name) && (plus.bound.is_some() || !is_plus(name));
@@ -144,7 +144,7 @@ pub(crate) fn token(
         account.local().unwrap_or_default(),
         &token.secret,
         data,
-        config.mechanisms.allow_missing_ht_server_proof,
+        config.mechanisms().allow_missing_ht_server_proof,
     );
     Some(ht.map(Mechanism::Ht).map_err(|_| unusable()))
 }
@@ -204,14 +204,14 @@ fn shows_password(name: &str) -> bool {
 
 /// Whether there is something to bind to, and the policy allows it.
 fn can_bind(of: ChannelBindingType, config: &Config, connection: &Connection<'_>) -> bool {
-    let only = &config.mechanisms.channel_bindings;
+    let only = &config.mechanisms().channel_bindings;
     let allowed = only.as_ref().is_none_or(|only| only.contains(&of));
     allowed && connection.channel_bindings.get(of).is_some()
 }
 
 /// The policy's word.
 fn is_allowed(name: &str, config: &Config) -> bool {
-    let policy = &config.mechanisms;
+    let policy = config.mechanisms();
     let listed = policy
         .only
         .as_ref()
@@ -225,7 +225,7 @@ fn is_allowed(name: &str, config: &Config) -> bool {
 
 /// What the credentials and the policy allow on this connection, best first.
 fn wanted(config: &Config, connection: &Connection<'_>) -> Vec<&'static str> {
-    let policy = &config.mechanisms;
+    let policy = config.mechanisms();
     let by = |name: &str| match &config.credentials {
         Credentials::Certificate { .. } => name == "EXTERNAL",
         // Two factors: the certificate acts at the TLS level, so EXTERNAL would leave the password out.
@@ -341,7 +341,7 @@ fn start(
             match (name, password) {
                 ("PLAIN", Some(password)) => Mechanism::Plain(Plain::new(None, localpart, password)?),
                 ("DIGEST-MD5", Some(password)) => {
-                    let settings = config.mechanisms.digest_md5.clone().unwrap_or_default();
+                    let settings = config.mechanisms().digest_md5.clone().unwrap_or_default();
                     let domain = account.domain();
                     let cnonce = random.token();
                     let digest = DigestMd5::new(localpart, domain, password, None, cnonce, &settings)?;
@@ -359,7 +359,7 @@ fn start(
                         },
                         None => plus.otherwise,
                     };
-                    let bounds = config.mechanisms.scram;
+                    let bounds = config.mechanisms().scram;
                     let limits = ScramLimits {
                         min_iterations: bounds.min,
                         max_iterations: bounds.max,
@@ -369,7 +369,7 @@ fn start(
                     } else {
                         connection.memory.key()
                     };
-                    let required = config.mechanisms.pin && link.offer;
+                    let required = config.mechanisms().pin && link.offer;
                     let scram = Scram::new(hash, binding, None, localpart, password, random.token(), limits)?
                         .with_key(key.cloned())
                         .host_derives(config.key_derivation == KeyDerivation::Host)

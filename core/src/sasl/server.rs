@@ -1,4 +1,4 @@
-//! The server's part of SCRAM (RFC 5802 §3), for the replay of a log that leaves the proofs out: the proof of the client is
+//! The server's part of mechanisms with proofs, for the replay of a log that leaves the proofs out: the proof of the client is
 //! checked as a server checks it, and the server's own is computed again.
 
 use alloc::format;
@@ -6,13 +6,25 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use super::{Derivation, ScramHash, encoding, prep};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::{Derivation, DerivedKey, Ht, ScramHash, digest_md5, encoding, prep};
 use crate::Secret;
+use crate::input::ChannelBindings;
 
 /// What a replay may spend on one login: the engine's own bound is checked before.
 const MAX_ITERATIONS: u32 = 10_000_000;
 
-/// The texts of one exchange, as they travel in the SASL1 profile.
+/// What the client of a replay knows.
+#[derive(Clone, Debug)]
+pub(crate) enum Knows {
+    Password(Secret),
+    Key(DerivedKey),
+    Nothing,
+}
+
+/// The texts of one exchange of SCRAM (RFC 5802 §3), as they travel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Texts<'a> {
     pub(crate) mechanism: &'a str,
@@ -21,8 +33,8 @@ pub(crate) struct Texts<'a> {
     pub(crate) client_final: &'a str,
 }
 
-/// The text of the server's last message, if the client has proved that it knows `password`.
-pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroizing<Vec<u8>>> {
+/// The text of the server's last message, if the client has proved what it knows.
+pub(crate) fn server_final(texts: Texts<'_>, knows: &Knows) -> Option<Zeroizing<Vec<u8>>> {
     let hash = ScramHash::ALL.into_iter().find(|hash| is_of(*hash, texts.mechanism))?;
     let decoded = |text: &str| encoding::decode(text).ok().map(Zeroizing::new);
     let client_first = decoded(texts.client_first)?;
@@ -41,14 +53,17 @@ pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroiz
         .parse()
         .ok()
         .filter(|count| (1..=MAX_ITERATIONS).contains(count))?;
-    let password = prep::password(password).ok()?;
-    let key = Derivation {
-        hash,
-        salt,
-        iterations,
-        password,
-    }
-    .run();
+    let key = match knows {
+        Knows::Password(password) => Derivation {
+            hash,
+            salt,
+            iterations,
+            password: prep::password(password).ok()?,
+        }
+        .run(),
+        Knows::Key(key) => key.clone(),
+        Knows::Nothing => return None,
+    };
     let message = format!("{bare},{server_first},{without_proof}");
     let stored_key = hash.digest(&key.client_key);
     let signature = hash.hmac(&stored_key, message.as_bytes());
@@ -60,6 +75,39 @@ pub(crate) fn server_final(texts: Texts<'_>, password: &Secret) -> Option<Zeroiz
     let verifier = hash.hmac(&key.server_key, message.as_bytes());
     let message = Zeroizing::new(format!("v={}", encoding::encode(verifier.expose())));
     Some(Zeroizing::new(encoding::encode(message.as_bytes()).into_bytes()))
+}
+
+/// The same for HT (draft-schmaus-kitten-sasl-ht-09 §3), if the client has proved that it knows `token`.
+pub(crate) fn token_final(
+    mechanism: &str,
+    initial: &str,
+    token: &[u8],
+    bindings: &ChannelBindings,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let bound = match Ht::binding_of(mechanism)? {
+        Some(binding) => bindings.get(binding)?,
+        None => &[],
+    };
+    let tag = |name: &[u8]| {
+        let mac = Hmac::<Sha256>::new_from_slice(token).ok()?;
+        Some(mac.chain_update(name).chain_update(bound).finalize().into_bytes())
+    };
+    let message = Zeroizing::new(encoding::decode(initial).ok()?);
+    let name = message.iter().position(|byte| *byte == 0)?;
+    if message.get(name + 1..)? != tag(b"Initiator")?.as_slice() {
+        return None;
+    }
+    Some(Zeroizing::new(encoding::encode(&tag(b"Responder")?).into_bytes()))
+}
+
+/// The same for DIGEST-MD5 (RFC 2831 §2.1.3), if the client has proved that it knows the password.
+pub(crate) fn digest_final(challenge: &str, response: &str, knows: &Knows) -> Option<Zeroizing<Vec<u8>>> {
+    let Knows::Password(password) = knows else {
+        return None;
+    };
+    let response = Zeroizing::new(encoding::decode(response).ok()?);
+    let proof = digest_md5::server_proof(&encoding::decode(challenge).ok()?, &response, password)?;
+    Some(Zeroizing::new(encoding::encode(&proof).into_bytes()))
 }
 
 fn is_of(hash: ScramHash, mechanism: &str) -> bool {
@@ -91,7 +139,7 @@ mod tests {
                 server_first: &challenge,
                 client_final: &last,
             };
-            let password = Secret::from(text(&row, "password"));
+            let password = Knows::Password(text(&row, "password").into());
             // A server may add an extension, which this one does not.
             let expected = text(&row, "server_final");
             let proof = expected.split(',').next().unwrap_or_default();
@@ -100,7 +148,7 @@ mod tests {
                 encoding::encode(proof.as_bytes()).as_bytes(),
                 "{row}"
             );
-            assert_eq!(server_final(texts, &Secret::from("pen")), None, "{row}");
+            assert_eq!(server_final(texts, &Knows::Password("pen".into())), None, "{row}");
             for other in ScramHash::ALL.map(|hash| hash.mechanism(false)) {
                 if mechanism.trim_end_matches("-PLUS") != other {
                     let mechanism = other;

@@ -139,7 +139,7 @@ impl Discovery {
 
     fn ask(&mut self, cx: &mut Context<'_>, asked: Asked, question: Question) {
         let id = cx.query_id();
-        let deadline = cx.now + cx.config.timeouts.discovery;
+        let deadline = cx.now + cx.config.timeouts().discovery;
         cx.outputs.push(Output::Resolve {
             query: id,
             question,

@@ -25,6 +25,8 @@ use super::codec::{Cursor, put_bytes, read_change, write_change, write_whole};
 use crate::error::SnapshotError;
 use crate::input::{Slot, Token};
 use crate::link::bosh::state as bosh;
+#[cfg(feature = "record")]
+use crate::negotiation::memory::TOKEN;
 use crate::secret::Secret;
 use crate::session::stream_management::{self, Kept};
 
@@ -259,6 +261,28 @@ pub(crate) fn read_entries(slot: Slot, account: &str, bytes: &[u8]) -> Result<En
         Ok(())
     })?;
     Ok(entries)
+}
+
+/// What slot `Token` holds, with another token of the same length in the place of its token, and that token, if there is one: for
+/// a log, and its replay.
+#[cfg(feature = "record")]
+pub(crate) fn replace_token(
+    bytes: &[u8],
+    with: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<Option<(Secret, Secret)>, SnapshotError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut cursor = Cursor(bytes);
+    cursor.take(MAGIC.len() + 3)?;
+    let account = core::str::from_utf8(cursor.bytes()?).map_err(|_| SnapshotError::Corrupt)?;
+    let mut entries = read_entries(Slot::Token, account, bytes)?;
+    let Some((_, token)) = entries.iter_mut().find(|(name, _)| name == TOKEN) else {
+        return Ok(None);
+    };
+    let length = token.len();
+    let token = Secret::new(core::mem::replace(token, with(length)));
+    Ok(Some((write_entries(Slot::Token, account, &entries), token)))
 }
 
 // ---- header and records

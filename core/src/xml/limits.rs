@@ -49,7 +49,7 @@ impl XmlLimits {
 
     /// No limits except those of the table itself (4 GiB), for text that is our own.
     #[cfg(feature = "record")]
-    pub(super) fn own_text(bytes: usize) -> Self {
+    pub(crate) fn own_text(bytes: usize) -> Self {
         Self {
             element_bytes: usize::MAX,
             document_bytes: None,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use epode_devserver::{Personality, Server, Settings, TlsIdentity, User};
+use epode_devserver::{Authentication, Personality, Server, Settings, TlsIdentity, User};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -52,6 +52,9 @@ struct Arguments {
     /// For how many seconds a session whose connection broke can be resumed (XEP-0198)
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     resume_within: u16,
+    /// Offer what a new server offers: SASL2, channel binding, tokens, registration, certificates that users manage
+    #[arg(long)]
+    modern: bool,
     /// Print the addresses as one JSON object
     #[arg(long)]
     json: bool,
@@ -146,6 +149,9 @@ fn settings(arguments: Arguments) -> Result<Settings, String> {
             password: password.clone(),
         })
         .collect();
+    if arguments.modern {
+        settings.authentication = Authentication::modern();
+    }
     settings.port = arguments.port;
     settings.starttls_port = arguments.starttls_port;
     settings.direct_tls_port = arguments.direct_tls_port;

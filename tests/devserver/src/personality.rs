@@ -93,10 +93,18 @@ pub(crate) struct Habits {
     pub(crate) inactivity: u16,
     pub(crate) polling: u16,
     pub(crate) max_pause: Option<u16>,
+    /// SASL2 is announced after its predecessor.
+    pub(crate) sasl2_last: bool,
+    /// SASL2's success begins with what is inline, and ends with the mechanism's data.
+    pub(crate) data_last: bool,
+    /// What stands between a client's tag and the rest of its resource (XEP-0386).
+    pub(crate) tag_end: char,
     /// Features beside the mechanisms, before login.
     pub(crate) features_before: &'static str,
     /// Features beside session establishment, after login.
     pub(crate) features_after: &'static str,
+    /// Features when a resource was bound before them (XEP-0386).
+    pub(crate) features_bound: &'static str,
     /// Features beside these over TCP and WebSocket.
     pub(crate) link_features: &'static str,
     /// How stream management is offered. The older version that they offer too is not in it: it is not implemented here.
@@ -147,9 +155,13 @@ static PROSODY: Habits = Habits {
     inactivity: 60,
     polling: 5,
     max_pause: None,
+    sasl2_last: false,
+    data_last: false,
+    tag_end: '~',
     features_before: REGISTER,
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><required/></bind><csi xmlns='urn:xmpp:csi:0'/>\
                      <ver xmlns='urn:xmpp:features:rosterver'/>",
+    features_bound: "<csi xmlns='urn:xmpp:csi:0'/><ver xmlns='urn:xmpp:features:rosterver'/>",
     link_features: "",
     sm_feature: "<sm xmlns='urn:xmpp:sm:3'><optional/></sm>",
     websocket: true,
@@ -182,9 +194,13 @@ static EJABBERD: Habits = Habits {
     inactivity: 30,
     polling: 2,
     max_pause: Some(120),
+    sasl2_last: true,
+    data_last: true,
+    tag_end: '.',
     features_before: REGISTER,
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><ver xmlns='urn:xmpp:features:rosterver'/>\
                      <csi xmlns='urn:xmpp:csi:0'/>",
+    features_bound: "<ver xmlns='urn:xmpp:features:rosterver'/><csi xmlns='urn:xmpp:csi:0'/>",
     link_features: "",
     sm_feature: "<sm xmlns='urn:xmpp:sm:3'/>",
     websocket: true,
@@ -217,10 +233,14 @@ static OPENFIRE: Habits = Habits {
     inactivity: 30,
     polling: 5,
     max_pause: Some(300),
+    sasl2_last: false,
+    data_last: false,
+    tag_end: '~',
     // Openfire announces binding and the session before login too.
     features_before: "<register xmlns='http://jabber.org/features/iq-register'/><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                       <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>",
+    features_bound: "",
     link_features: "<csi xmlns='urn:xmpp:csi:0'/>",
     sm_feature: "<sm xmlns='urn:xmpp:sm:3'/>",
     websocket: false,

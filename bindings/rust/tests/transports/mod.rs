@@ -23,11 +23,11 @@ fn tcp(address: SocketAddr, tls: TcpTls) -> Transport {
     Transport::Tcp(Tcp { host, port, tls })
 }
 
-fn starttls(server: &Server) -> Transport {
+pub(crate) fn starttls(server: &Server) -> Transport {
     tcp(server.starttls_address(), TcpTls::StartTls)
 }
 
-fn transports(server: &Server) -> [(Transport, TransportKind); 4] {
+pub(crate) fn transports(server: &Server) -> [(Transport, TransportKind); 4] {
     let url = server.websocket_url().unwrap();
     [
         (starttls(server), TransportKind::Tcp),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use epode_devserver::{Server, Transport};
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -84,6 +85,27 @@ impl Link {
         };
         Self {
             wire,
+            unread: String::new(),
+        }
+    }
+
+    /// Direct TLS as it was before 1.3.
+    pub(crate) async fn over_tls_1_2(server: &Server, authority: &Authority) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.certificate.clone()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(server.direct_tls_address()).await.unwrap();
+        let stream = handshake(stream, config).await.unwrap();
+        assert_eq!(
+            stream.get_ref().1.protocol_version(),
+            Some(rustls::ProtocolVersion::TLSv1_2)
+        );
+        Self {
+            wire: Wire::Tls(Box::new(stream)),
             unread: String::new(),
         }
     }
@@ -196,12 +218,33 @@ impl Link {
 
     /// Opens a stream, or restarts one; gives the answer with the features.
     pub(crate) async fn open(&mut self) -> String {
-        let header = match self.wire {
+        self.send(&self.header()).await;
+        self.until("</stream:features>").await
+    }
+
+    pub(crate) fn header(&self) -> String {
+        match self.wire {
             Wire::WebSocket(_) => format!("<open {FRAMING} to='localhost' version='1.0' xml:lang='en'/>"),
             Wire::Plain(_) | Wire::Tls(_) => HEADER.to_owned(),
+        }
+    }
+
+    /// The data of `tls-exporter` (RFC 9266) or `tls-server-end-point` (RFC 5929), as the client sees them. The certificates of these
+    /// tests are signed with SHA-256.
+    pub(crate) fn binding(&self, kind: &str) -> Vec<u8> {
+        let stream = match &self.wire {
+            Wire::Plain(_) => panic!("no TLS"),
+            Wire::Tls(stream) => stream,
+            Wire::WebSocket(socket) => socket.get_ref(),
         };
-        self.send(&header).await;
-        self.until("</stream:features>").await
+        let connection = stream.get_ref().1;
+        match kind {
+            "tls-exporter" => connection
+                .export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(b""))
+                .unwrap(),
+            "tls-server-end-point" => Sha256::digest(&connection.peer_certificates().unwrap()[0]).to_vec(),
+            kind => panic!("{kind}"),
+        }
     }
 
     pub(crate) async fn external(&mut self) {

@@ -1,6 +1,7 @@
 //! Clients as small as can be, BOSH here and the others in `link.rs`, and certificates made at run time.
 
 pub(crate) mod link;
+pub(crate) mod modern;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +161,9 @@ impl Scram {
         let nonce = between(&challenge, "r=", ",");
         assert!(nonce.starts_with("abcdefghijklmnop") && nonce.len() > 30);
         let salt = STANDARD.decode(between(&challenge, ",s=", ",")).unwrap();
-        let rounds = challenge.split_once(",i=").unwrap().1.parse().unwrap();
+        let rounds = challenge.split_once(",i=").unwrap().1;
+        // What follows the count are extensions.
+        let rounds = rounds.split(',').next().unwrap().parse().unwrap();
         let mut salted = [0; 32];
         pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, rounds, &mut salted);
         let client_key = hmac(&salted, b"Client Key");
