@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use epode::error::{ConnectionError, IqError};
 use epode::{
-    Answer, Element, Endpoint, Event, Failure, Input, Instant, LinkId, Offline, Output, QueryId, Question, Refused,
-    Secret, Slot, StanzaError, Token,
+    Answer, Derivation, Element, Endpoint, Event, Failure, Input, Instant, JobId, LinkId, Offline, Output, QueryId,
+    Question, Refused, Secret, Slot, StanzaError, Token,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -111,7 +111,8 @@ pub(crate) struct Actor {
     refused: bool,
     answers: HashMap<Token, oneshot::Sender<Result<Element, IqError>>>,
     links: HashMap<LinkId, Link>,
-    queries: JoinSet<()>,
+    /// Questions to DNS and to web servers, and derivations of keys.
+    jobs: JoinSet<()>,
     wires: Wires,
     arrivals: mpsc::Receiver<Input<'static>>,
     news: mpsc::Receiver<Input<'static>>,
@@ -146,7 +147,7 @@ impl Actor {
             refused: false,
             answers: HashMap::new(),
             links: HashMap::new(),
-            queries: JoinSet::new(),
+            jobs: JoinSet::new(),
             wires: Wires {
                 arrivals: arrivals_sender,
                 news: news_sender,
@@ -209,7 +210,7 @@ impl Actor {
                     Some(command) => self.obey(command).await,
                     None => self.abandon(),
                 },
-                Some(_) = self.queries.join_next(), if !self.queries.is_empty() => {}
+                Some(_) = self.jobs.join_next(), if !self.jobs.is_empty() => {}
             }
         }
     }
@@ -414,6 +415,7 @@ impl Actor {
                     }
                 }
                 Output::Close { link } => drop(self.links.remove(&link)),
+                Output::DeriveKey { job, derivation } => self.derive(job, derivation),
                 Output::Event(event) => self.deliver(event),
                 // Not an enum of this crate. The configuration asks for nothing that needs another output.
                 _ => {}
@@ -454,11 +456,23 @@ impl Actor {
         let left = Duration::from_millis(deadline.as_millis()).saturating_sub(self.clock.elapsed());
         let environment = Arc::clone(&self.environment);
         let news = self.wires.news.clone();
-        self.queries.spawn(async move {
+        self.jobs.spawn(async move {
             let answer = tokio::time::timeout(left + PATIENCE, answer(&environment, question)).await;
             let answer = answer.unwrap_or(Answer::Failed(Failure::Timeout));
             // The actor is gone: nobody wants to know.
             let _ = news.send(Input::Resolved { query, answer }).await;
+        });
+    }
+
+    /// Thousands of hashes, on a thread that keeps nobody else waiting.
+    fn derive(&mut self, job: JobId, derivation: Derivation) {
+        let news = self.wires.news.clone();
+        self.jobs.spawn(async move {
+            // A thread that is lost leaves the login to its deadline.
+            if let Ok(key) = tokio::task::spawn_blocking(move || derivation.run()).await {
+                // The actor is gone: nobody wants to know.
+                let _ = news.send(Input::Derived { job, key }).await;
+            }
         });
     }
 
@@ -481,7 +495,7 @@ impl Actor {
         // What follows may say to the server what nobody would know of after a crash.
         self.broken = true;
         self.links.clear();
-        self.queries.abort_all();
+        self.jobs.abort_all();
         self.answers.clear();
         self.running = false;
         let reason = format!(

@@ -70,7 +70,11 @@ impl Link {
             let link = opener.id;
             let arrival = match opener.connect().await {
                 Ok(connection) => {
-                    let info = tls::info(connection.facts.as_ref(), server_name, opener.identity.as_ref());
+                    let mut info = tls::info(connection.seen.as_ref(), server_name, opener.identity.as_ref());
+                    // The next request may go over another connection: only what is the same for all of them is good for a
+                    // login. The certificate is, or `connect` fails.
+                    info.channel_bindings.tls_exporter = None;
+                    info.channel_bindings.tls_unique = None;
                     opener.keep(connection);
                     Input::Connected { link, info }
                 }
@@ -176,7 +180,7 @@ impl Shared {
         };
         let status = response.status().as_u16();
         let body = http::read(response, self.max_message).await?;
-        let facts = connection.facts.clone();
+        let facts = connection.seen.as_ref().map(|seen| seen.facts.clone());
         self.keep(connection);
         Ok((status, body, facts))
     }
@@ -199,10 +203,10 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let (wire, facts) = self.target.connect(&self.environment, self.identity.as_ref()).await?;
+        let (wire, seen) = self.target.connect(&self.environment, self.identity.as_ref()).await?;
         // XEP-0124 §17.1: one session, one certificate. The engine checks it too, but only once there is an answer, and
         // whoever is at the other end now would have read the session's id by then.
-        if let Some(digest) = facts.as_ref().and_then(|facts| facts.server_certificate_sha256)
+        if let Some(digest) = seen.as_ref().and_then(|seen| seen.facts.server_certificate_sha256)
             && *self.server_certificate.get_or_init(|| digest) != digest
         {
             return Err(Failure::CertificateRejected {
@@ -210,6 +214,6 @@ impl Shared {
                     .to_owned(),
             });
         }
-        Connection::new(wire, facts).await
+        Connection::new(wire, seen).await
     }
 }

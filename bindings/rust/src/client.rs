@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use epode::config::KeyDerivation;
 use epode::error::{IqError, Misuse};
 use epode::{
     Answer, Config, Element, Event, Failure, Input, Instant, Network, Offline, Output, Question, Refused, Slot,
@@ -62,6 +63,7 @@ pub struct Builder {
     identities: HashMap<String, ClientIdentity>,
     roots: Option<RootCertStore>,
     allow_invalid_certificate: bool,
+    key_derivation: KeyDerivation,
     seed: Option<[u8; 32]>,
     dialer: Dialer,
     resolver: Resolver,
@@ -98,6 +100,14 @@ impl Builder {
     /// Presents a client certificate that has expired or is not valid yet, or none where there is none, to see what a server makes of it.
     pub fn allow_invalid_certificate(mut self, allow: bool) -> Self {
         self.allow_invalid_certificate = allow;
+        self
+    }
+
+    /// Where SCRAM's keys are derived from a password, whatever the configuration says: milliseconds to seconds of hashing. By
+    /// default ([`KeyDerivation::Host`]) on a thread of its own, so that neither this client nor the runtime's other tasks
+    /// wait for it; [`KeyDerivation::Inline`] makes do without that thread.
+    pub fn key_derivation(mut self, key_derivation: KeyDerivation) -> Self {
+        self.key_derivation = key_derivation;
         self
     }
 
@@ -153,7 +163,8 @@ impl Builder {
     ///
     /// # Errors
     /// The client certificate is missing or not valid today; nothing was sent then.
-    pub async fn connect(self) -> Result<Client, ConnectError> {
+    pub async fn connect(mut self) -> Result<Client, ConnectError> {
+        self.config.set_key_derivation(self.key_derivation);
         if let Some(label) = self.config.credentials().identity() {
             match self.identities.get(label) {
                 _ if self.allow_invalid_certificate => {}
@@ -285,6 +296,7 @@ impl Client {
             identities: HashMap::new(),
             roots: None,
             allow_invalid_certificate: false,
+            key_derivation: KeyDerivation::Host,
             seed: None,
             dialer: Dialer::default(),
             resolver: Resolver::default(),

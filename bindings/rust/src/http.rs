@@ -1,6 +1,6 @@
 //! HTTP/1.1 on connections of our own: where a URL leads, one request on one connection, and bodies with a limit.
 
-use epode::{Failure, TlsFacts};
+use epode::Failure;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::task::AbortHandle;
 
 use crate::link::Environment;
-use crate::tls::{self, ClientIdentity, Wire};
+use crate::tls::{self, ClientIdentity, Seen, Wire};
 
 /// The scheme with TLS, and the one without.
 pub(crate) type Schemes = (&'static str, &'static str);
@@ -73,18 +73,18 @@ impl Target {
         request
     }
 
-    /// A connection to it, with the facts of its TLS if it has TLS.
+    /// A connection to it, with what its TLS showed if it has TLS.
     pub(crate) async fn connect(
         &self,
         environment: &Environment,
         identity: Option<&ClientIdentity>,
-    ) -> Result<(Wire, Option<TlsFacts>), Failure> {
+    ) -> Result<(Wire, Option<Seen>), Failure> {
         let stream = environment.dialer.connect(&self.host, self.port).await?;
         let Some(name) = &self.name else {
             return Ok((Box::new(stream), None));
         };
         let secured = tls::secure(&environment.tls, identity, Some(ALPN), name.clone(), stream).await?;
-        Ok((secured.wire, Some(secured.facts)))
+        Ok((secured.wire, Some(secured.seen)))
     }
 }
 
@@ -97,18 +97,18 @@ fn bare(host: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) sender: SendRequest<Full<Bytes>>,
-    pub(crate) facts: Option<TlsFacts>,
+    pub(crate) seen: Option<Seen>,
     driver: AbortHandle,
 }
 
 impl Connection {
-    pub(crate) async fn new(wire: Wire, facts: Option<TlsFacts>) -> Result<Self, Failure> {
+    pub(crate) async fn new(wire: Wire, seen: Option<Seen>) -> Result<Self, Failure> {
         let (sender, connection) = http1::handshake(TokioIo::new(wire))
             .await
             .map_err(|error| tls::http_failure(&error))?;
         // Its error reaches the request that was on it, or the connection was idle and is not taken again.
         let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-        Ok(Self { sender, facts, driver })
+        Ok(Self { sender, seen, driver })
     }
 }
 

@@ -45,7 +45,7 @@
 //! tcp        bytes, and TLS at once or when it is asked for      \
 //! websocket  text messages, on an upgraded connection            | dial: addresses, and a race between them (RFC 8305)
 //! bosh       requests, over a few HTTP/1.1 connections           | http: URLs, connections, bodies with a limit, documents
-//! dns        SRV records                                         / tls: identities, trust, facts, what an error means
+//! dns        SRV records                                         / tls: identities, trust, facts, what an error means; binding
 //! ```
 //!
 //! What it does not do, on purpose: follow redirects, take proxies from the environment, decompress, retry, resume TLS.
@@ -57,6 +57,9 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod binding;
+#[cfg(test)]
+mod binding_tests;
 mod bosh;
 mod client;
 mod clock;

@@ -106,7 +106,7 @@ async fn secure(desk: &mut Desk, stream: TcpStream, server_name: String, alpn: O
         Ok(secured) => secured,
         Err(reason) => return desk.arrive(desk.failed(reason)).await,
     };
-    let mut info = tls::info(Some(&secured.facts), server_name, identity.as_ref());
+    let mut info = tls::info(Some(&secured.seen), server_name, identity.as_ref());
     info.alpn = secured.alpn;
     desk.arrive(connected(desk, info)).await?;
     let wire: Wire = secured.wire;

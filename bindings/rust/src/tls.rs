@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use epode::{Failure, LinkInfo, TlsFacts};
+use epode::{ChannelBindings, Failure, LinkInfo, TlsFacts};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use x509_cert::der::Decode;
+
+use crate::binding;
 
 /// A client certificate with its chain, and its private key.
 #[derive(Clone)]
@@ -178,8 +180,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A connection whose handshake is done.
 pub(crate) struct Secured {
     pub(crate) wire: Wire,
-    pub(crate) facts: TlsFacts,
+    pub(crate) seen: Seen,
     pub(crate) alpn: Option<String>,
+}
+
+/// What a handshake showed.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) facts: TlsFacts,
+    pub(crate) channel_bindings: ChannelBindings,
 }
 
 /// Shakes hands with whoever has to be `name`: it presents `identity`, offers `alpn`, and keeps what was seen.
@@ -202,25 +211,29 @@ pub(crate) async fn secure(
         .await
         .map_err(|error| io_failure(&error))?;
     let connection = stream.get_ref().1;
-    let facts = facts(connection, &asked);
+    let seen = Seen {
+        facts: facts(connection, &asked),
+        channel_bindings: binding::of(connection),
+    };
     let alpn = connection.alpn_protocol();
     let alpn = alpn.map(|name| String::from_utf8_lossy(name).into_owned());
     Ok(Secured {
         wire: Box::new(stream),
-        facts,
+        seen,
         alpn,
     })
 }
 
-/// What the engine is told of a link: without `facts` it has no TLS.
-pub(crate) fn info(facts: Option<&TlsFacts>, name: String, identity: Option<&ClientIdentity>) -> LinkInfo {
-    let Some(facts) = facts else {
+/// What the engine is told of a link: one where nothing was `seen` has no TLS.
+pub(crate) fn info(seen: Option<&Seen>, name: String, identity: Option<&ClientIdentity>) -> LinkInfo {
+    let Some(seen) = seen else {
         return LinkInfo::default();
     };
     LinkInfo {
-        tls_version: facts.version.clone(),
-        client_certificate_requested: facts.client_certificate_requested,
+        tls_version: seen.facts.version.clone(),
+        client_certificate_requested: seen.facts.client_certificate_requested,
         client_certificate: identity.and_then(ClientIdentity::leaf).map(|leaf| leaf.to_vec()),
+        channel_bindings: seen.channel_bindings.clone(),
         ..LinkInfo::verified(name)
     }
 }

@@ -69,7 +69,7 @@ async fn live(desk: &mut Desk, url: &str) -> Option<()> {
 
 /// Asks for the upgrade (RFC 6455 §4.1). Whether the server selected the subprotocol is for the engine to judge.
 async fn open(target: &Target, environment: &Environment, opening: Opening) -> Result<(Socket, LinkInfo), Failure> {
-    let (wire, facts) = target.connect(environment, opening.identity.as_ref()).await?;
+    let (wire, seen) = target.connect(environment, opening.identity.as_ref()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(wire))
         .await
         .map_err(|error| tls::http_failure(&error))?;
@@ -100,7 +100,7 @@ async fn open(target: &Target, environment: &Environment, opening: Opening) -> R
         .max_message_size(Some(opening.max_message))
         .max_frame_size(Some(opening.max_message));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
-    let mut info = tls::info(facts.as_ref(), opening.server_name, opening.identity.as_ref());
+    let mut info = tls::info(seen.as_ref(), opening.server_name, opening.identity.as_ref());
     info.subprotocol = subprotocol;
     Ok((socket, info))
 }

@@ -120,6 +120,11 @@ impl Config {
         &self.credentials
     }
 
+    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
+    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
+        self.key_derivation = key_derivation;
+    }
+
     /// Puts a secret that a log left out back in its place: a password, or an access token.
     #[cfg(feature = "record")]
     pub fn set_password(&mut self, secret: Secret) {

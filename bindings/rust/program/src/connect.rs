@@ -138,6 +138,8 @@ impl Login {
             jid,
             mechanism,
             server_proof,
+            channel_binding: _,
+            profile: _,
             client_certificate_requested,
             round_trips,
             resumed,
