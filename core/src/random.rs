@@ -63,6 +63,25 @@ impl Random {
             .collect()
     }
 
+    /// A UUID of version 4 (RFC 9562 §5.4).
+    pub(crate) fn uuid(&mut self) -> String {
+        let mut text = String::with_capacity(36);
+        for (at, byte) in self.bytes::<16>().into_iter().enumerate() {
+            let byte = match at {
+                6 => byte & 0x0f | 0x40,
+                8 => byte & 0x3f | 0x80,
+                _ => byte,
+            };
+            if matches!(at, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            for digit in [byte >> 4, byte & 15] {
+                text.extend(char::from_digit(digit.into(), 16));
+            }
+        }
+        text
+    }
+
     /// A number of the range, each equally likely. An empty range gives its start.
     pub(crate) fn range(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (low, high) = range.into_inner();

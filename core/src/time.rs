@@ -115,6 +115,67 @@ impl fmt::Display for Timer {
     }
 }
 
+/// Milliseconds since 1970 of a date and time (XEP-0082 §3.2); `None` for what is none, or from before 1970.
+pub(crate) fn parse_date_time(text: &str) -> Option<u64> {
+    fn number(digits: &str, count: usize) -> Option<u64> {
+        let plain = digits.len() == count && digits.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| digits.parse().ok()).flatten()
+    }
+    let (date, time) = text.split_once('T')?;
+    let mut date = date.splitn(3, '-');
+    let (year, month, day) = (
+        number(date.next()?, 4)?,
+        number(date.next()?, 2)?,
+        number(date.next()?, 2)?,
+    );
+    let (time, offset) = match time.strip_suffix('Z') {
+        Some(time) => (time, 0),
+        None => {
+            let (time, zone) = time.split_at_checked(time.len().checked_sub(6)?)?;
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let minutes = number(hours, 2)? * 60 + number(minutes, 2)?;
+            let minutes = i64::try_from(minutes).ok()?;
+            match zone.get(..1)? {
+                "+" => (time, -minutes),
+                "-" => (time, minutes),
+                _ => return None,
+            }
+        }
+    };
+    let (time, fraction) = time
+        .split_once('.')
+        .map_or((time, None), |(time, fraction)| (time, Some(fraction)));
+    let millis = match fraction {
+        None => 0,
+        Some(digits) if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => return None,
+        Some(digits) => digits
+            .bytes()
+            .chain(*b"00")
+            .take(3)
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')),
+    };
+    let mut time = time.splitn(3, ':');
+    let (hour, minute, second) = (
+        number(time.next()?, 2)?,
+        number(time.next()?, 2)?,
+        number(time.next()?, 2)?,
+    );
+    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let february = 28 + u64::from(is_leap(year));
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month.checked_sub(1)?).ok()?;
+    let length = *lengths.get(before)?;
+    // A leap second is the last of its minute.
+    if year < 1970 || !(1..=length).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
+    let days = (year - 1970) * 365 + leaps(year - 1) - leaps(1969) + lengths.iter().take(before).sum::<u64>() + day - 1;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second.min(59);
+    let seconds = i64::try_from(seconds).ok()? + offset * 60;
+    Some(u64::try_from(seconds).ok()? * 1_000 + millis)
+}
+
 /// The earliest of some deadlines.
 #[derive(Debug, Default)]
 pub(crate) struct Earliest(Option<(Instant, Timer)>);
@@ -142,6 +203,30 @@ mod tests {
             Instant::from_millis(u64::MAX) + Duration::MAX,
             Instant::from_millis(u64::MAX)
         );
+    }
+
+    #[test]
+    fn dates_and_times() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-12-13T01:06:30.675595Z", Some(1_797_123_990_675)),
+            ("2026-12-13T02:06:30+01:00", Some(1_797_123_990_000)),
+            ("2024-02-29T23:59:60.5-00:30", Some(1_709_252_999_500)),
+            ("2000-03-01T00:00:00Z", Some(951_868_800_000)),
+            ("2023-02-29T00:00:00Z", None),
+            ("2026-13-01T00:00:00Z", None),
+            ("2026-12-13T24:00:00Z", None),
+            ("2026-12-13T01:06:30", None),
+            ("2026-12-13 01:06:30Z", None),
+            ("2026-12-13T01:06:30.Z", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-12-13T01:06:+0Z", None),
+            ("2026-12-13T01:06:30é01:00", None),
+            ("T", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_date_time(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Client;
 use crate::certificate::ClientCertificate;
 use crate::config::{Credentials, TlsPolicy};
 use crate::error::{ConnectionError, Misuse, Offline, PeerIncompatible, Refused, TlsError, WaitingFor, Warning};
-use crate::input::{Failure, LinkId, LinkInfo, Network, Verified};
+use crate::input::{ChannelBindings, Failure, LinkId, LinkInfo, Network, Verified};
 use crate::link::{self, Context, Link, Outgoing, bosh, tcp, websocket};
 use crate::negotiation::{self, Negotiation};
 use crate::output::{Endpoint, Event, Output, TransportKind};
@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub(super) verified_tls: bool,
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) certificate_requested: Option<bool>,
+    /// What a login can be bound to; only until there was one.
+    pub(super) channel_bindings: Option<Box<ChannelBindings>>,
     /// Something of the server's has arrived: a client certificate is not what it refuses any more.
     pub(super) answered: bool,
     /// Nothing came after the element that is being handled.
@@ -154,6 +156,7 @@ impl Client {
             verified_tls: false,
             certificate: None,
             certificate_requested: None,
+            channel_bindings: None,
             answered: false,
             nothing_followed: true,
             online: false,
@@ -188,6 +191,8 @@ impl Client {
             connection.verified_tls = verified_tls;
             connection.certificate = certificate;
             connection.certificate_requested = info.client_certificate_requested;
+            let bindings = Some(&info.channel_bindings).filter(|bindings| verified_tls && !bindings.is_empty());
+            connection.channel_bindings = bindings.cloned().map(Box::new);
             connection.answered = false;
             connection.timer = Some((negotiation_by, Timer::Negotiation));
         }
@@ -197,7 +202,15 @@ impl Client {
         self.on_link(id, |link, cx| {
             link.connected(cx, info, from.as_deref());
             Ok(())
-        })
+        })?;
+        if self
+            .current(id)
+            .is_some_and(|connection| !connection.link.awaits_starttls())
+        {
+            self.negotiate(negotiation::Event::Up);
+            self.drain();
+        }
+        Ok(())
     }
 
     /// Whether the link is good enough; and if TLS protects it, whether the server is who it should be.

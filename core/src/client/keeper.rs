@@ -27,7 +27,7 @@ use crate::link::{Link, Outgoing};
 use crate::output::{Endpoint, Event, Output, Outputs, Stage};
 use crate::secret::Secret;
 use crate::session::stream_management::{Kept, StreamManagement};
-use crate::supervisor::snapshot::{Change, Journal, State, read, read_entries};
+use crate::supervisor::snapshot::{Change, Journal, State, read, read_entries, write_entries};
 
 /// Collects what changed, and stores it among the outputs of the turn.
 pub(super) struct Keeper {
@@ -343,7 +343,8 @@ impl Client {
                 self.keeper.holds = !bytes.expose().is_empty();
             }
             Slot::Token | Slot::Pins => {
-                read_entries(slot, account, bytes.expose()).map_err(Refused::Snapshot)?;
+                let entries = read_entries(slot, account, bytes.expose()).map_err(Refused::Snapshot)?;
+                self.memory.restore(&entries);
             }
         }
         self.keeper.slots.push(slot);
@@ -450,7 +451,21 @@ impl Client {
             // From now on, or no more.
             self.keep_link();
         }
+        self.keep_memory();
         self.keeper.clear();
+    }
+
+    /// What the login taught. A token that is not stored before it is used is lost with the process.
+    fn keep_memory(&mut self) {
+        for slot in self.memory.take_changed() {
+            if self.keeper.persist != Persist::Off {
+                let entries = self.memory.entries(slot);
+                let bytes = write_entries(slot, &self.keeper.account, &entries);
+                let append = false;
+                self.outputs
+                    .insert(self.keeper.begin, Output::Store { slot, append, bytes });
+            }
+        }
     }
 
     fn keep_turn(&mut self) {

@@ -17,11 +17,13 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, Credentials};
 use crate::error::{IqError, Misuse, Offline, Refused};
 use crate::input::{Input, LinkId, Network, Token};
 use crate::jid::Jid;
 use crate::link::{self, Context, Outgoing, bosh};
+use crate::negotiation::memory::Memory;
+use crate::negotiation::{self, Offers};
 use crate::output::{Event, Output, Outputs, Stage};
 use crate::random::Random;
 use crate::session::iq::IqTable;
@@ -29,6 +31,7 @@ use crate::session::liveness::ClientState;
 use crate::session::stream_management::StreamManagement;
 use crate::supervisor::{self, Supervisor};
 use crate::time::{Earliest, Instant, Timer};
+use crate::xml::Element;
 use connection::Connection;
 use keeper::Keeper;
 
@@ -50,6 +53,8 @@ pub struct Client {
     network: Network,
     foreground: bool,
     keeper: Keeper,
+    /// What is known of the account's server.
+    memory: Box<Memory>,
 }
 
 /// What was given out last: no id is used twice.
@@ -59,6 +64,7 @@ struct Ids {
     request: u64,
     query: u64,
     token: u64,
+    job: u64,
 }
 
 impl Ids {
@@ -87,8 +93,8 @@ struct Session {
     /// What waits for a session: the stanza, its size as XML, and its token if it reports its delivery.
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
-    /// The largest stanza that the server takes (XEP-0478).
-    max_bytes: Option<usize>,
+    /// What the server offers for as long as the session lasts.
+    offers: Offers,
     /// The application was told that the queue is full.
     full: bool,
     leaving: bool,
@@ -115,7 +121,9 @@ impl Client {
                 request: 1,
                 query: 1,
                 token: 1,
+                job: 1,
             },
+            memory: Box::default(),
             wall: None,
             network: Network::Up,
             foreground: true,
@@ -168,8 +176,9 @@ impl Client {
             Input::Foreground(foreground) => self.foreground(foreground),
             Input::Pause { seconds } => self.pause(seconds),
             Input::Handled { token } => self.handled(token)?,
-            Input::Derived { .. } | Input::Provide { .. } => {}
-            Input::Task { .. } => return Err(Refused::Misuse(Misuse::NoTask)),
+            Input::Derived { job, key } => self.host_event(negotiation::Event::Derived(job, key)),
+            Input::Provide { credentials } => self.provide(credentials)?,
+            Input::Task { payload } => self.task(payload)?,
             Input::Tick => self.tick(),
             Input::Send { stanza } => given = Some(self.send(stanza)?),
             Input::Request { iq, timeout } => given = Some(self.request(iq, timeout)?),
@@ -245,7 +254,7 @@ impl Client {
             iq: IqTable::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            max_bytes: None,
+            offers: Offers::default(),
             full: false,
             leaving: false,
             dormant: None,
@@ -259,6 +268,44 @@ impl Client {
             session.supervisor.network(self.now, self.network);
         }
         Ok(())
+    }
+
+    /// The credentials of the next login.
+    fn provide(&mut self, credentials: Credentials) -> Result<(), Refused> {
+        let anonymous = Credentials::Anonymous;
+        let is_anonymous = self.config.credentials == anonymous || credentials == anonymous;
+        if self.config.jid.local().is_none() && credentials.needs_account()
+            || is_anonymous && self.config.credentials != credentials
+        {
+            return Err(Refused::Misuse(Misuse::CredentialsOfAnother));
+        }
+        if self.config.credentials != credentials {
+            // The key is of the old password.
+            self.memory.set_key(None);
+            self.config.credentials = credentials;
+        }
+        Ok(())
+    }
+
+    fn task(&mut self, payload: Option<Element>) -> Result<(), Refused> {
+        let negotiation = self
+            .connection
+            .as_ref()
+            .and_then(|connection| connection.negotiation.as_ref());
+        let leaving = self.session.as_ref().is_none_or(|session| session.leaving);
+        if leaving || !negotiation.is_some_and(|negotiation| negotiation.awaits_task()) {
+            return Err(Refused::Misuse(Misuse::NoTask));
+        }
+        self.host_event(negotiation::Event::TaskAnswer(payload));
+        Ok(())
+    }
+
+    /// Something that the negotiation waited for, and that the host did.
+    fn host_event(&mut self, event: negotiation::Event) {
+        if self.session.as_ref().is_some_and(|session| !session.leaving) {
+            self.negotiate(event);
+            self.drain();
+        }
     }
 
     fn foreground(&mut self, foreground: bool) {
@@ -486,6 +533,13 @@ impl Session {
             self.waiting.push_front(outgoing);
         }
     }
+}
+
+/// What the wall clock shows now, if it was ever told.
+fn unix_ms(wall: Option<(Instant, u64)>, now: Instant) -> Option<u64> {
+    let (at, unix_ms) = wall?;
+    let since = u64::try_from(now.since(at).as_millis()).ok()?;
+    unix_ms.checked_add(since)
 }
 
 /// Shows neither the credentials nor what waits to be sent.

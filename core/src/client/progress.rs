@@ -3,16 +3,17 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::Client;
+use super::{Client, unix_ms};
 use crate::error::{IqError, Offline, Warning};
+use crate::input::ChannelBindings;
 use crate::input::Token;
 use crate::jid::Jid;
 use crate::link::{self, Outgoing};
-use crate::negotiation::{self, Facts, Offers, Step};
-use crate::output::{Event, ServerProof, Stage};
+use crate::negotiation::{self, Facts, Login, Offers, Step};
+use crate::output::{Event, Output, ServerProof, Stage};
 use crate::session::NS_CLIENT;
 use crate::session::liveness::Liveness;
-use crate::session::stream_management::{NS_SM, StreamManagement};
+use crate::session::stream_management::{NS_SM, Reaction, StreamManagement};
 use crate::time::Timer;
 use crate::xml::Element;
 
@@ -62,11 +63,14 @@ impl Client {
         let (Some(session), Some(connection)) = (&mut self.session, &mut self.connection) else {
             return;
         };
+        let unix_ms = unix_ms(self.wall, self.now);
         let traits = connection.link.traits();
+        let kind = connection.link.kind();
         let certificate_requested = connection.asked_for_certificate();
         let Some(negotiation) = &mut connection.negotiation else {
             return;
         };
+        let none = ChannelBindings::default();
         let result = negotiation.handle(
             event,
             &mut Facts {
@@ -74,10 +78,16 @@ impl Client {
                 encrypted: connection.encrypted,
                 verified_tls: connection.verified_tls,
                 can_resume: traits.stream_management && session.stream.can_resume(self.now),
+                inactive: session.client_state.is_inactive(),
                 certificate: connection.certificate.as_ref(),
                 certificate_requested,
+                channel_bindings: connection.channel_bindings.as_deref().unwrap_or(&none),
+                kind,
                 traits,
+                unix_ms,
+                memory: &mut self.memory,
                 random: &mut self.random,
+                next_job: &mut self.ids.job,
                 steps: &mut steps,
             },
         );
@@ -100,9 +110,15 @@ impl Client {
                     .is_none_or(|negotiation| negotiation.is_online());
                 if done {
                     connection.negotiation = None;
+                    connection.channel_bindings = None;
                 }
+                // The host, and the person before it, take the time that they need.
+                let awaits_host = connection
+                    .negotiation
+                    .as_ref()
+                    .is_some_and(|negotiation| negotiation.awaits_host());
                 if !session.leaving && !connection.link.expects_connected() {
-                    connection.timer = (!done).then_some((step_by, Timer::Negotiation));
+                    connection.timer = (!done && !awaits_host).then_some((step_by, Timer::Negotiation));
                 }
             }
             Err(reason) => self.lose(reason),
@@ -112,7 +128,6 @@ impl Client {
     fn step(&mut self, step: Step) {
         let limits = self.config.limits.after_login();
         let tls_by = self.now + self.config.timeouts.negotiation;
-        let wanted = self.config.stream_management.enabled;
         let Some((session, Some(connection), mut cx)) = self.parts() else {
             return;
         };
@@ -120,6 +135,19 @@ impl Client {
             Step::Send(element) => {
                 connection.link.send(Outgoing::new(&element, None));
             }
+            Step::Authenticate(authenticate) => {
+                let resume = match authenticate.resume {
+                    true => session.stream.resume(cx.now),
+                    false => None,
+                };
+                let enable = authenticate.stream_management.then(|| session.stream.enable());
+                // Everything in it is text that XML has a place for.
+                if let Ok(element) = authenticate.build(resume.as_ref(), enable) {
+                    connection.link.send(Outgoing::new(&element, None));
+                }
+            }
+            Step::Derive { job, derivation } => self.outputs.push(Output::DeriveKey { job, derivation }),
+            Step::Task { task, payload, text } => self.outputs.event(Event::Task { task, payload, text }),
             Step::AskForTls => connection.link.ask_for_tls(),
             Step::StartTls => {
                 let server_name = connection.server_name.clone();
@@ -141,68 +169,93 @@ impl Client {
             }
             Step::Online {
                 jid,
-                mechanism,
-                proof,
-                offers,
-            } => {
-                // An earlier session may have ended by itself, while there was no link to hear of it.
-                let left = session.stream.reset();
-                self.session_gone(left);
-                let Some((session, Some(connection), cx)) = self.parts() else {
-                    return;
-                };
-                session.jid = Some(jid);
-                if connection.link.traits().stream_management {
-                    if offers.stream_management && wanted {
-                        connection.link.send(Outgoing::raw(session.stream.enable(cx.now)));
-                    } else {
-                        session.stream.use_pings(cx.now);
-                    }
-                }
-                self.keeper.begun();
-                self.give_up_dormant();
-                self.online(mechanism, proof, offers, false);
-            }
+                login,
+                stream_management,
+            } => self.begin_session(jid, &login, stream_management.as_ref()),
             Step::Resume => {
                 if let Some(resume) = session.stream.resume(cx.now) {
-                    connection.link.send(Outgoing::raw(resume));
+                    connection.link.send(Outgoing::new(&resume, None));
                 }
             }
-            Step::Resumed {
-                element,
-                mechanism,
-                proof,
-                offers,
-            } => match session.stream.resumed(cx.now, &element) {
-                Ok(resumed) => {
-                    // The server sends these again, with tokens of their own: each is answered once (RFC 6120 §8.2.3).
-                    for token in resumed.repeated {
-                        session.iq.answered_theirs(token);
-                    }
-                    for outgoing in resumed.resend {
-                        connection.link.send(outgoing);
-                    }
-                    let h = session.stream.acked_count();
-                    self.keeper.acked(h);
-                    self.keeper.whole();
-                    for token in resumed.acked {
-                        self.delivery(token, Stage::Acked);
-                    }
-                    for token in resumed.failed {
-                        self.delivery(token, Stage::Failed);
-                    }
-                    for token in resumed.unanswered {
-                        self.unanswered(token);
-                    }
-                    self.online(mechanism, proof, offers, true);
-                }
-                Err(error) => self.finish(Offline::Misbehaved(error)),
-            },
+            Step::Resumed { element, login } => self.resume_session(&element, &login),
             Step::NotResumed(element) => self.not_resumed(element.as_ref()),
         }
     }
 
-    fn online(&mut self, mechanism: &str, server_proof: ServerProof, offers: Offers, resumed: bool) {
+    /// A new session, with a resource.
+    fn begin_session(&mut self, jid: Jid, login: &Login, stream_management: Option<&Element>) {
+        let wanted = self.config.stream_management.enabled;
+        let offers = login.offers.unwrap_or_default();
+        let Some(session) = &mut self.session else { return };
+        // An earlier session may have ended by itself, while there was no link to hear of it.
+        let left = session.stream.reset();
+        self.session_gone(left);
+        let Some((session, Some(connection), cx)) = self.parts() else {
+            return;
+        };
+        session.jid = Some(jid);
+        let streams = connection.link.traits().stream_management;
+        let mut warning = None;
+        match stream_management {
+            _ if !streams => {}
+            // It was asked for with the resource, and counts since then.
+            Some(element) => {
+                session.stream.enabling(cx.now);
+                match session.stream.handle(cx.now, element) {
+                    Ok(Reaction::Refused { condition }) => warning = Some(Warning::NoStreamManagement { condition }),
+                    Ok(Reaction::Nothing | Reaction::Acked(_) | Reaction::Enabled { .. }) => {}
+                    Err(error) => return self.finish(Offline::Misbehaved(error)),
+                }
+            }
+            None if offers.stream_management && wanted => {
+                if let Ok(enable) = session.stream.enable().build() {
+                    connection.link.send(Outgoing::new(&enable, None));
+                }
+                session.stream.enabling(cx.now);
+            }
+            None => session.stream.use_pings(cx.now),
+        }
+        self.keeper.begun();
+        self.give_up_dormant();
+        self.online(Some(login), false);
+        if let Some(warning) = warning {
+            self.outputs.event(Event::Warning(warning));
+        }
+    }
+
+    /// The earlier session goes on.
+    fn resume_session(&mut self, element: &Element, login: &Login) {
+        let Some((session, Some(connection), cx)) = self.parts() else {
+            return;
+        };
+        match session.stream.resumed(cx.now, element) {
+            Ok(resumed) => {
+                // The server sends these again, with tokens of their own: each is answered once (RFC 6120 §8.2.3).
+                for token in resumed.repeated {
+                    session.iq.answered_theirs(token);
+                }
+                for outgoing in resumed.resend {
+                    connection.link.send(outgoing);
+                }
+                let h = session.stream.acked_count();
+                self.keeper.acked(h);
+                self.keeper.whole();
+                for token in resumed.acked {
+                    self.delivery(token, Stage::Acked);
+                }
+                for token in resumed.failed {
+                    self.delivery(token, Stage::Failed);
+                }
+                for token in resumed.unanswered {
+                    self.unanswered(token);
+                }
+                self.online(Some(login), true);
+            }
+            Err(error) => self.finish(Offline::Misbehaved(error)),
+        }
+    }
+
+    fn online(&mut self, login: Option<&Login>, resumed: bool) {
         let now = self.now;
         let settings = self.config.liveness;
         let Some((session, Some(connection), _)) = self.parts() else {
@@ -210,10 +263,21 @@ impl Client {
         };
         let Some(jid) = session.jid.clone() else { return };
         connection.online = true;
+        // Where a session is resumed with the login, no features follow: what was offered before holds (XEP-0198 §9).
+        let offers = match login {
+            Some(login) => login.offers,
+            None => Some(Offers::default()),
+        };
+        if let Some(offers) = offers {
+            session.offers = offers;
+        }
+        let offers = session.offers;
         connection.link.set_max_bytes(offers.max_bytes);
-        session.max_bytes = offers.max_bytes;
         session.supervisor.online(now);
         session.client_state.online(offers.client_state, resumed);
+        if login.is_some_and(|login| login.inactive) {
+            session.client_state.told_inactive();
+        }
         if connection.link.traits().stream_management {
             let mut liveness = Liveness::new(settings, now);
             liveness.idle_seconds(offers.idle_seconds);
@@ -221,10 +285,10 @@ impl Client {
         }
         let event = Event::Online {
             jid,
-            mechanism: mechanism.to_string(),
-            server_proof,
-            channel_binding: None,
-            profile: None,
+            mechanism: login.map_or("", |login| login.mechanism).to_string(),
+            server_proof: login.map_or(ServerProof::None, |login| login.proof),
+            channel_binding: login.and_then(|login| login.channel_binding),
+            profile: login.map(|login| login.profile),
             resumed,
             client_certificate_requested: connection.asked_for_certificate(),
             round_trips: connection.link.round_trips(),
@@ -257,7 +321,7 @@ impl Client {
             session.dormant = None;
         }
         self.keeper.whole();
-        self.online("", ServerProof::None, Offers::default(), true);
+        self.online(None, true);
     }
 
     /// A request of the application's was given up.

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Client;
+use super::{Client, unix_ms};
 use crate::config::Acknowledge;
 use crate::error::{DropReason, InvalidStanza, IqError, Misuse, Offline, PeerMisbehaved, Refused, Warning};
 use crate::input::{StanzaError, Token};
@@ -94,7 +94,7 @@ impl Client {
             });
         };
         let outgoing = Outgoing::new(&answer, None);
-        let maximum = session.max_bytes.unwrap_or(usize::MAX);
+        let maximum = session.offers.max_bytes.unwrap_or(usize::MAX);
         let (bytes, maximum) = (outgoing.xml.len(), self.config.limits.outbound_stanza.min(maximum));
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
@@ -241,7 +241,7 @@ impl Client {
             .limits
             .outbound_stanza
             .min(self.config.limits.outbound_queue)
-            .min(session.max_bytes.unwrap_or(usize::MAX));
+            .min(session.offers.max_bytes.unwrap_or(usize::MAX));
         let bytes = outgoing.xml.len();
         if bytes > maximum {
             return Err(Refused::TooLarge { bytes, maximum });
@@ -271,7 +271,9 @@ impl Client {
     /// What was taken before anybody knew what the server takes may be too large for it (XEP-0478).
     pub(super) fn drop_too_large(&mut self) {
         let Some(session) = &self.session else { return };
-        let Some(max_bytes) = session.max_bytes else { return };
+        let Some(max_bytes) = session.offers.max_bytes else {
+            return;
+        };
         let too_large: Vec<_> = session
             .waiting
             .iter()
@@ -290,7 +292,7 @@ impl Client {
 
     /// What waits goes into the link, as far as it takes it.
     pub(super) fn send_waiting(&mut self) {
-        let unix_ms = self.unix_ms();
+        let unix_ms = unix_ms(self.wall, self.now);
         let now = self.now;
         let (Some(session), Some(connection)) = (&mut self.session, &mut self.connection) else {
             return;
@@ -313,13 +315,6 @@ impl Client {
             // An idle client holds no memory for a burst that is over.
             session.waiting = VecDeque::new();
         }
-    }
-
-    /// What the wall clock shows now, if it was ever told.
-    fn unix_ms(&self) -> Option<u64> {
-        let (at, unix_ms) = self.wall?;
-        let since = u64::try_from(self.now.since(at).as_millis()).ok()?;
-        unix_ms.checked_add(since)
     }
 
     /// An element of XEP-0198.

@@ -15,6 +15,7 @@ use crate::output::TcpTls;
 #[cfg(feature = "record")]
 use crate::secret::Secret;
 
+pub(crate) use credentials::is_uuid4;
 pub use credentials::{Bind, Credentials, Fast, KeyDerivation, UserAgent};
 pub use error::ConfigError;
 pub use limits::{Limits, Timeouts};

@@ -127,7 +127,8 @@ impl Default for Liveness {
     }
 }
 
-/// Whether the host keeps what survives a process.
+/// Whether the host keeps what survives a process. This is about the slot [`Session`](crate::Slot::Session): what a login
+/// taught, in the slots `Token` and `Pins`, is stored as soon as it changes, unless nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "record",
@@ -198,6 +199,9 @@ pub struct MechanismPolicy {
     pub scram: ScramIterations,
     /// Use SASL2 (XEP-0388) where the server has it and TLS protects the link (default true).
     pub sasl2: bool,
+    /// Log in by token or by certificate in the same breath as the stream is opened, where an earlier login has shown that
+    /// the server takes it (default true). It saves a round trip; SASL2 on TCP and WebSocket only.
+    pub pipeline: bool,
     /// Refuse to log in by less than the strongest class of mechanism that the server has offered to this account before
     /// (default true). The classes: with channel binding, without showing the password, the rest. What was seen is kept in
     /// the slot [`Pins`](crate::Slot::Pins), and in the client.
@@ -221,6 +225,7 @@ impl Default for MechanismPolicy {
             least: None,
             scram: ScramIterations::default(),
             sasl2: true,
+            pipeline: true,
             pin: true,
             pin_channel_binding: false,
             allow_missing_ht_server_proof: false,

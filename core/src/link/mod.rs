@@ -86,6 +86,8 @@ pub(crate) struct Traits {
     pub(crate) restart_names_account: NamesAccount,
     /// Sessions can be acknowledged and resumed by XEP-0198; BOSH has its own means, and servers fail at both.
     pub(crate) stream_management: bool,
+    /// Something can be said before the server has opened its stream.
+    pub(crate) early_login: bool,
 }
 
 /// When a new stream names the account in its header.
@@ -102,16 +104,19 @@ pub(crate) const TCP: Traits = Traits {
     starttls: true,
     restart_names_account: NamesAccount::Always,
     stream_management: true,
+    early_login: true,
 };
 pub(crate) const WEBSOCKET: Traits = Traits {
     starttls: false,
     restart_names_account: NamesAccount::Always,
     stream_management: true,
+    early_login: true,
 };
 pub(crate) const BOSH: Traits = Traits {
     starttls: false,
     restart_names_account: NamesAccount::WithExternal,
     stream_management: false,
+    early_login: false,
 };
 
 /// A stanza on its way into a link, already written as XML that is self-contained but for the `jabber:client` default

@@ -3,8 +3,9 @@
 use alloc::string::String;
 
 use super::features::{NS_BIND, NS_SESSION};
+use crate::config::{Config, Credentials};
 use crate::error::{LoginError, Offline, PeerMisbehaved};
-use crate::jid::{BareJid, Jid};
+use crate::jid::Jid;
 use crate::session::NS_CLIENT;
 use crate::xml::{Element, InvalidXml};
 
@@ -31,8 +32,8 @@ pub(crate) fn session_request(id: &str) -> Result<Element, InvalidXml> {
         .build()
 }
 
-/// The full JID in a result of binding (RFC 6120 §7.6), which must belong to `account`.
-pub(crate) fn bound_jid(iq: &Element, account: &BareJid) -> Result<Jid, Offline> {
+/// The full JID in a result of binding (RFC 6120 §7.6), which must belong to the account.
+pub(crate) fn bound_jid(iq: &Element, config: &Config) -> Result<Jid, Offline> {
     let misbehaved = Offline::Misbehaved(PeerMisbehaved::BoundJid);
     let Some(bind) = iq.child(NS_BIND, "bind") else {
         return Err(misbehaved);
@@ -52,19 +53,31 @@ pub(crate) fn bound_jid(iq: &Element, account: &BareJid) -> Result<Jid, Offline>
     if jid.resource().is_none() {
         return Err(misbehaved);
     }
-    if jid.to_bare() != *account {
-        // A server that logs in somebody else must not be believed, whoever it is.
-        return Err(Offline::Login(LoginError::UnexpectedIdentity {
-            bound: String::from(jid.as_str()),
-        }));
-    }
+    check_identity(&jid, config)?;
     Ok(jid)
 }
 
+/// A server that logs in somebody else must not be believed, whoever it is.
+pub(crate) fn check_identity(identity: &Jid, config: &Config) -> Result<(), Offline> {
+    let account = config.account();
+    let same = match config.credentials {
+        // The server makes the account up, on the domain that was asked for.
+        Credentials::Anonymous => identity.domain() == account.domain() && identity.local().is_some(),
+        _ => identity.to_bare() == account,
+    };
+    if same {
+        return Ok(());
+    }
+    Err(Offline::Login(LoginError::UnexpectedIdentity {
+        bound: String::from(identity.as_str()),
+    }))
+}
+
 /// Whether `from` may answer before there is a full JID: nobody, the server, the account, or the JID being assigned.
-pub(crate) fn may_answer(from: Option<&str>, account: &BareJid) -> bool {
+pub(crate) fn may_answer(from: Option<&str>, config: &Config) -> bool {
     let Some(from) = from else { return true };
     let Ok(from) = Jid::from_server(from) else { return false };
+    let account = config.account();
     let is_domain = from.local().is_none() && from.resource().is_none() && from.domain() == account.domain();
-    is_domain || from.bare() == account.as_str()
+    is_domain || check_identity(&from, config).is_ok()
 }

@@ -6,38 +6,47 @@
 //!
 //! - `mod.rs`: the table.
 //! - `features.rs`: what a server offers.
-//! - `sasl1.rs`: the elements of RFC 6120 §6.
+//! - `login.rs`: what the table does to log in; `sasl1.rs` and `sasl2.rs` have the elements of the two profiles.
+//! - `memory.rs`: what is known from earlier logins.
+//! - `register.rs`: an account that does not exist yet.
 //! - `bind.rs`: resource binding and the old session.
 //! - `tests.rs`: every pair of phase and event, as a literal table.
 
 mod bind;
 pub(crate) mod features;
+mod login;
+pub(crate) mod memory;
+mod register;
 mod sasl1;
+mod sasl2;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::certificate::ClientCertificate;
 use crate::config::{Config, Credentials, TlsPolicy};
 use crate::error::{
-    ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, SessionEnd, TlsError, WaitingFor, Warning,
+    ConnectionError, LoginError, Offline, PeerIncompatible, PeerMisbehaved, RegistrationProblem, SessionEnd, TlsError,
+    WaitingFor, Warning,
 };
-use crate::input::StanzaError;
+use crate::input::{ChannelBindings, JobId, StanzaError};
 use crate::jid::Jid;
-use crate::link::{NS_STREAM, NamesAccount, Traits, expanded_name, stream_error};
-use crate::output::ServerProof;
+use crate::link::{NS_STREAM, Traits, expanded_name, stream_error};
+use crate::output::{SaslProfile, ServerProof, TransportKind};
 use crate::random::Random;
-use crate::sasl::select::{Connection, select};
-use crate::sasl::{self, Mechanism, SaslError};
+use crate::sasl::{ChannelBindingType, Derivation, DerivedKey, SaslError};
 use crate::session::NS_CLIENT;
 use crate::xml::{Element, InvalidXml};
-use features::{Features, NS_SASL, NS_TLS};
+use features::{Features, NS_SASL, NS_SASL2, NS_TLS};
 pub(crate) use features::{NS_SM, Offers};
+use login::Exchange;
+use memory::Memory;
+pub(crate) use sasl2::Authenticate;
+use sasl2::Bound;
 
-/// More challenges than any mechanism needs: an endless exchange ends here.
-const CHALLENGES: u32 = 10;
 /// How often a resource is asked for.
 const BIND_ATTEMPTS: u32 = 3;
 
@@ -50,45 +59,79 @@ pub(crate) struct Negotiation {
 /// What is waited for.
 #[derive(Debug)]
 enum Phase {
-    /// The stream.
-    Opening,
+    /// The stream; a login may have left already.
+    Opening(Option<Box<Exchange>>),
     /// The server's word on TLS (RFC 6120 §5.4.2).
     StartTls,
-    /// Features, before or after authentication.
-    Features(Option<Login>),
-    /// The server's part of a SASL exchange.
-    Sasl { mechanism: Mechanism, challenges: u32 },
+    /// Features, before authentication.
+    Features(Option<Box<Exchange>>),
+    /// The server's answer on the account that is to be made.
+    Register {
+        id: String,
+        submitted: bool,
+        features: Box<Features>,
+    },
+    /// The server's part of a SASL exchange, or of what it wants after it.
+    Sasl(Box<Exchange>),
+    /// Features, after authentication.
+    LoggedIn(Box<Login>),
     /// The result of resuming the earlier session (XEP-0198 §5), and what to do where it is not resumed.
     Resume {
-        login: Login,
+        login: Box<Login>,
         bind: bool,
         session_required: bool,
     },
     /// The result of binding.
     Bind {
-        login: Login,
+        login: Box<Login>,
         id: String,
         attempts: u32,
         session_required: bool,
     },
     /// The result of asking for a session.
-    Session { login: Login, id: String, jid: Jid },
+    Session { login: Box<Login>, id: String, jid: Jid },
     /// Nothing more.
     Online,
 }
 
 /// How the login went.
 #[derive(Debug)]
-struct Login {
-    mechanism: &'static str,
-    proof: ServerProof,
-    offers: Offers,
+pub(crate) struct Login {
+    pub(crate) mechanism: &'static str,
+    pub(crate) proof: ServerProof,
+    pub(crate) channel_binding: Option<ChannelBindingType>,
+    pub(crate) profile: SaslProfile,
+    /// What the server offers from now on; `None` where it does not say.
+    pub(crate) offers: Option<Offers>,
+    /// A resource came with it.
+    bound: Option<Bound>,
+    /// It is settled what becomes of the earlier session.
+    settled: bool,
+    /// The server knows that nobody looks at the application.
+    pub(crate) inactive: bool,
+}
+
+impl Login {
+    fn new(exchange: &Exchange, proof: ServerProof) -> Self {
+        Self {
+            mechanism: exchange.mechanism.name(),
+            proof,
+            channel_binding: exchange.mechanism.channel_binding(),
+            profile: exchange.profile,
+            offers: None,
+            bound: None,
+            settled: false,
+            inactive: false,
+        }
+    }
 }
 
 /// What happened, in the words of the table.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The link is open.
+    /// The link is up, and the stream is being opened.
+    Up,
+    /// The stream is open.
     Opened,
     /// `<stream:features/>`.
     Features(Element),
@@ -96,14 +139,22 @@ pub(crate) enum Event {
     Proceed,
     /// `<failure/>` in the namespace of TLS.
     TlsFailure,
-    /// `<challenge/>`.
-    Challenge(Element),
+    /// `<challenge/>`, of either profile, as the others that have one.
+    Challenge(SaslProfile, Element),
     /// `<success/>`.
-    Success(Element),
+    Success(SaslProfile, Element),
     /// `<failure/>`.
-    Failure(Element),
-    /// Another element in the SASL namespace.
-    OtherSasl(Element),
+    Failure(SaslProfile, Element),
+    /// `<continue/>` (XEP-0388 §2.6.4).
+    Continue(Element),
+    /// `<task-data/>`.
+    TaskData(Element),
+    /// Another element in the namespace of SASL.
+    OtherSasl(SaslProfile, Element),
+    /// The host has derived a key.
+    Derived(JobId, DerivedKey),
+    /// The application's part of a task.
+    TaskAnswer(Option<Element>),
     /// `<resumed/>` (XEP-0198 §5).
     Resumed(Element),
     /// `<failed/>`.
@@ -127,12 +178,19 @@ impl Event {
         if element.is(NS_STREAM, "error") {
             return Self::StreamError(stream_error(element.root()));
         }
-        if element.namespace() == NS_SASL {
-            return match element.name() {
-                "challenge" => Self::Challenge(element),
-                "success" => Self::Success(element),
-                "failure" => Self::Failure(element),
-                _ => Self::OtherSasl(element),
+        let profile = match element.namespace() {
+            NS_SASL => Some(SaslProfile::Sasl1),
+            NS_SASL2 => Some(SaslProfile::Sasl2),
+            _ => None,
+        };
+        if let Some(profile) = profile {
+            return match (profile, element.name()) {
+                (_, "challenge") => Self::Challenge(profile, element),
+                (_, "success") => Self::Success(profile, element),
+                (_, "failure") => Self::Failure(profile, element),
+                (SaslProfile::Sasl2, "continue") => Self::Continue(element),
+                (SaslProfile::Sasl2, "task-data") => Self::TaskData(element),
+                _ => Self::OtherSasl(profile, element),
             };
         }
         if element.is(NS_TLS, "proceed") {
@@ -155,16 +213,19 @@ impl Event {
 
     fn name(&self) -> String {
         match self {
+            Self::Up | Self::Derived(..) | Self::TaskAnswer(_) => "nothing".to_string(),
             Self::Opened => "a stream header".to_string(),
             Self::Features(_) => "stream features".to_string(),
             Self::Proceed => "{urn:ietf:params:xml:ns:xmpp-tls}proceed".to_string(),
             Self::TlsFailure => "{urn:ietf:params:xml:ns:xmpp-tls}failure".to_string(),
             Self::StreamError(_) => "a stream error".to_string(),
             Self::Timeout => "nothing".to_string(),
-            Self::Challenge(element)
-            | Self::Success(element)
-            | Self::Failure(element)
-            | Self::OtherSasl(element)
+            Self::Challenge(_, element)
+            | Self::Success(_, element)
+            | Self::Failure(_, element)
+            | Self::OtherSasl(_, element)
+            | Self::Continue(element)
+            | Self::TaskData(element)
             | Self::Resumed(element)
             | Self::NotResumed(element)
             | Self::IqAnswer(element)
@@ -178,12 +239,22 @@ impl Event {
 pub(crate) enum Step {
     /// Send this element.
     Send(Element),
+    /// Send this one, once XEP-0198 has put its part into it.
+    Authenticate(Box<Authenticate>),
     /// Ask for TLS; nothing may follow until it is there.
     AskForTls,
     /// Begin TLS, and forget all that was learnt before.
     StartTls,
     /// Tell the application what is offered: it asked for nothing else.
     Offered(Element),
+    /// Have the host derive a key.
+    Derive { job: JobId, derivation: Derivation },
+    /// Tell the application what the server wants of it.
+    Task {
+        task: String,
+        payload: Option<Element>,
+        text: Option<String>,
+    },
     /// Start the stream anew; `from` names the account where the transport wants that.
     Restart { from: Option<String> },
     /// Tell the application.
@@ -193,20 +264,14 @@ pub(crate) enum Step {
     /// Ask for the earlier session.
     Resume,
     /// The earlier session goes on.
-    Resumed {
-        element: Element,
-        mechanism: &'static str,
-        proof: ServerProof,
-        offers: Offers,
-    },
+    Resumed { element: Element, login: Login },
     /// The earlier session is gone: the server said so, or does not resume at all.
     NotResumed(Option<Element>),
-    /// Done.
+    /// Done. `stream_management` is what the server says of XEP-0198, where it was asked already.
     Online {
         jid: Jid,
-        mechanism: &'static str,
-        proof: ServerProof,
-        offers: Offers,
+        login: Login,
+        stream_management: Option<Element>,
     },
 }
 
@@ -217,17 +282,25 @@ pub(crate) struct Facts<'a> {
     pub(crate) verified_tls: bool,
     /// There is an earlier session to resume.
     pub(crate) can_resume: bool,
+    /// Nobody looks at the application (XEP-0352).
+    pub(crate) inactive: bool,
     pub(crate) certificate: Option<&'a ClientCertificate>,
     pub(crate) certificate_requested: Option<bool>,
+    pub(crate) channel_bindings: &'a ChannelBindings,
+    pub(crate) kind: TransportKind,
     pub(crate) traits: Traits,
+    /// What the wall clock shows, if it was told.
+    pub(crate) unix_ms: Option<u64>,
+    pub(crate) memory: &'a mut Memory,
     pub(crate) random: &'a mut Random,
+    pub(crate) next_job: &'a mut u64,
     pub(crate) steps: &'a mut Vec<Step>,
 }
 
 impl Default for Negotiation {
     fn default() -> Self {
         Self {
-            phase: Ok(Phase::Opening),
+            phase: Ok(Phase::Opening(None)),
         }
     }
 }
@@ -235,6 +308,16 @@ impl Default for Negotiation {
 impl Negotiation {
     pub(crate) fn is_online(&self) -> bool {
         matches!(self.phase, Ok(Phase::Online))
+    }
+
+    /// The server cannot go on before the host does: that may take as long as a person needs.
+    pub(crate) fn awaits_host(&self) -> bool {
+        matches!(&self.phase, Ok(Phase::Sasl(exchange)) if exchange.awaits_host())
+    }
+
+    /// The application has to say something in a task.
+    pub(crate) fn awaits_task(&self) -> bool {
+        matches!(&self.phase, Ok(Phase::Sasl(exchange)) if exchange.awaits_task())
     }
 
     /// One turn of the table. `Ok(false)` is an event that was ignored: it buys the server no time.
@@ -261,96 +344,60 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             waiting_for: phase.waiting_for(),
         })),
 
-        (Phase::Opening, Event::Opened) => Ok(Phase::Features(None)),
+        (Phase::Opening(None), Event::Up) => login::early(facts).map(Phase::Opening),
+        (Phase::Opening(early), Event::Opened) => Ok(Phase::Features(early)),
 
         (Phase::Features(None), Event::Features(element)) => before_login(element, facts),
+        (Phase::Features(Some(early)), Event::Features(element)) => {
+            let features = Features::read(element.root());
+            known(&features)?;
+            Ok(login::catch_up(early, features))
+        }
         // The stream after the login has a header of its own, but for BOSH, where the session is the stream.
-        (Phase::Features(Some(login)), Event::Opened) => Ok(Phase::Features(Some(login))),
-        (Phase::Features(Some(login)), Event::Features(element)) => {
+        (Phase::LoggedIn(login), Event::Opened) => Ok(Phase::LoggedIn(login)),
+        (Phase::LoggedIn(login), Event::Features(element)) => {
             after_login(login, &Features::read(element.root()), facts)
         }
 
         (Phase::StartTls, Event::Proceed) => {
             facts.steps.push(Step::StartTls);
-            Ok(Phase::Opening)
+            Ok(Phase::Opening(None))
         }
         (Phase::StartTls, Event::TlsFailure) => Err(Offline::Tls(TlsError::StartTlsRefused)),
 
         (
-            Phase::Sasl {
-                mut mechanism,
-                challenges,
+            Phase::Register {
+                submitted, features, ..
             },
-            Event::Challenge(challenge),
-        ) => {
-            let answer = if challenges < CHALLENGES {
-                sasl1::data(challenge.root())
-                    .and_then(|data| mechanism.challenge(&data))
-                    .and_then(|answer| match answer {
-                        sasl::Answer::Message(message) => Ok(message),
-                        sasl::Answer::Derive(derivation) => mechanism.derived(derivation.run()),
-                    })
-            } else {
-                Err(SaslError::UnexpectedChallenge)
-            };
-            match answer {
-                Ok(answer) => {
-                    facts.steps.push(Step::Send(sasl1::response(&answer).map_err(ours)?));
-                    Ok(Phase::Sasl {
-                        mechanism,
-                        challenges: challenges + 1,
-                    })
-                }
-                Err(error) => {
-                    // RFC 6120 §6.4.4: the server learns that we broke it off.
-                    facts.steps.push(Step::Send(sasl1::abort().map_err(ours)?));
-                    Err(broken_off(mechanism.name(), error))
-                }
-            }
+            Event::IqAnswer(iq),
+        ) => register(&iq, submitted, features, facts),
+
+        (Phase::Sasl(exchange), Event::Challenge(profile, element))
+            if profile == exchange.profile && !exchange.has_task() =>
+        {
+            login::challenge(exchange, &element, facts)
         }
-        (Phase::Sasl { mut mechanism, .. }, Event::Success(success)) => {
-            let proof = sasl1::data(success.root()).and_then(|data| mechanism.success(Some(&data)));
-            let proof = match proof.map_err(|error| broken_off(mechanism.name(), error))? {
-                sasl::ServerProof::Verified => ServerProof::Verified,
-                sasl::ServerProof::NotProvided => ServerProof::None,
-                sasl::ServerProof::LeftOut => ServerProof::Absent,
-            };
-            let names_account = match facts.traits.restart_names_account {
-                NamesAccount::Always => true,
-                NamesAccount::WithExternal => mechanism.name() == "EXTERNAL",
-            };
-            let from = names_account.then(|| facts.config.account().to_string());
-            facts.steps.push(Step::Restart { from });
-            facts.steps.push(Step::Authenticated);
-            Ok(Phase::Features(Some(Login {
-                mechanism: mechanism.name(),
-                proof,
-                offers: Offers::default(),
-            })))
+        (Phase::Sasl(exchange), Event::Derived(_, key)) => login::derived(exchange, key, facts),
+        (Phase::Sasl(exchange), Event::Success(profile, element)) if profile == exchange.profile => match profile {
+            SaslProfile::Sasl1 => login::success1(exchange, element.root(), facts),
+            SaslProfile::Sasl2 => login::success2(exchange, element.root(), facts),
+        },
+        (Phase::Sasl(exchange), Event::Failure(profile, element)) if profile == exchange.profile => {
+            login::refused(exchange, element.root(), facts)
         }
-        (Phase::Sasl { mechanism, .. }, Event::Failure(failure)) => {
-            // Nothing weaker is tried after a refusal: that would be a way to collect passwords.
-            let (condition, text) = sasl1::failure(failure.root());
-            let text = text.filter(|text| !says_password(text, &facts.config.credentials));
-            Err(Offline::Login(LoginError::Refused {
-                mechanism: mechanism.name().to_string(),
-                condition,
-                text,
-                client_certificate_requested: facts.certificate_requested,
-            }))
+        (Phase::Sasl(exchange), Event::Continue(element)) if exchange.profile == SaslProfile::Sasl2 => {
+            login::task(exchange, element.root(), facts)
         }
-        (Phase::Sasl { mechanism, .. }, Event::OtherSasl(element)) => Err(Offline::Login(LoginError::UnknownAnswer {
-            mechanism: mechanism.name().to_string(),
-            element: expanded_name(element.root()),
-        })),
+        (Phase::Sasl(exchange), Event::TaskData(element)) if exchange.profile == SaslProfile::Sasl2 => {
+            login::task_data(exchange, &element, facts)
+        }
+        (Phase::Sasl(exchange), Event::TaskAnswer(payload)) => login::task_answer(exchange, payload.as_ref(), facts),
+        (Phase::Sasl(exchange), Event::OtherSasl(profile, element)) if profile == exchange.profile => {
+            Err(login::unknown_answer(&exchange, element.root()))
+        }
 
         (Phase::Resume { login, .. }, Event::Resumed(element)) => {
-            facts.steps.push(Step::Resumed {
-                element,
-                mechanism: login.mechanism,
-                proof: login.proof,
-                offers: login.offers,
-            });
+            facts.steps.push(Step::Resumed { element, login: *login });
             Ok(Phase::Online)
         }
         (
@@ -382,39 +429,46 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
                     _ => Err(Offline::Login(LoginError::BindRefused { error })),
                 };
             }
-            let jid = bind::bound_jid(&iq, &facts.config.account())?;
+            let jid = bind::bound_jid(&iq, facts.config)?;
             if session_required {
                 let id = facts.random.id();
                 facts.steps.push(Step::Send(bind::session_request(&id).map_err(ours)?));
                 return Ok(Phase::Session { login, id, jid });
             }
-            Ok(online(login, jid, facts))
+            Ok(online(login, jid, None, facts))
         }
         (Phase::Session { login, jid, .. }, Event::IqAnswer(iq)) => {
             if iq.attribute("type") == Some("error") {
                 let error = StanzaError::read(iq.root());
                 return Err(Offline::Login(LoginError::BindRefused { error }));
             }
-            Ok(online(login, jid, facts))
+            Ok(online(login, jid, None, facts))
         }
 
         (
-            phase @ (Phase::Opening
+            phase @ (Phase::Opening(_)
             | Phase::StartTls
             | Phase::Features(_)
-            | Phase::Sasl { .. }
+            | Phase::Register { .. }
+            | Phase::Sasl(_)
+            | Phase::LoggedIn(_)
             | Phase::Resume { .. }
             | Phase::Bind { .. }
             | Phase::Session { .. }
             | Phase::Online),
-            event @ (Event::Opened
+            event @ (Event::Up
+            | Event::Opened
             | Event::Features(_)
             | Event::Proceed
             | Event::TlsFailure
-            | Event::Challenge(_)
-            | Event::Success(_)
-            | Event::Failure(_)
-            | Event::OtherSasl(_)
+            | Event::Challenge(..)
+            | Event::Success(..)
+            | Event::Failure(..)
+            | Event::Continue(_)
+            | Event::TaskData(_)
+            | Event::OtherSasl(..)
+            | Event::Derived(..)
+            | Event::TaskAnswer(_)
             | Event::Resumed(_)
             | Event::NotResumed(_)
             | Event::IqAnswer(_)
@@ -430,20 +484,28 @@ impl Phase {
     /// An answer to something that was not asked, or from somebody who was not asked, is nobody's (RFC 6120 §8.2.3).
     fn ignores(&self, event: &Event, config: &Config) -> bool {
         match (self, event) {
-            (Self::Bind { id, .. } | Self::Session { id, .. }, Event::IqAnswer(iq)) => !answers(iq, id, config),
+            (Self::Bind { id, .. } | Self::Session { id, .. } | Self::Register { id, .. }, Event::IqAnswer(iq)) => {
+                !answers(iq, id, config)
+            }
             // The resource is bound, and whoever knows it may write to it. The session that it is for is not there yet.
             (Self::Session { .. }, Event::Other(stanza)) => stanza.namespace() == NS_CLIENT,
+            // What the host did may be for a link that is gone.
+            (Self::Sasl(exchange), Event::Derived(job, _)) => !exchange.awaits_key(*job),
+            (Self::Sasl(exchange), Event::TaskAnswer(_)) => !exchange.awaits_task(),
+            (_, Event::Derived(..) | Event::TaskAnswer(_)) => true,
+            (Self::Opening(None), Event::Up) => false,
+            (_, Event::Up) => true,
             _ => false,
         }
     }
 
     fn waiting_for(&self) -> WaitingFor {
         match self {
-            Self::Opening => WaitingFor::Session,
+            Self::Opening(_) => WaitingFor::Session,
             Self::StartTls => WaitingFor::Tls,
             Self::Resume { .. } => WaitingFor::Resumption,
-            Self::Features(_) => WaitingFor::Features,
-            Self::Sasl { .. } => WaitingFor::Login,
+            Self::Features(_) | Self::LoggedIn(_) => WaitingFor::Features,
+            Self::Register { .. } | Self::Sasl(_) => WaitingFor::Login,
             Self::Bind { .. } | Self::Session { .. } | Self::Online => WaitingFor::Bind,
         }
     }
@@ -470,15 +532,64 @@ fn before_login(element: Element, facts: &mut Facts<'_>) -> Result<Phase, Offlin
         return Err(Offline::Stopped);
     }
     known(&features)?;
-    authenticate(&features, facts)
+    let is_new = matches!(facts.config.credentials, Credentials::NewAccount { .. }) && !facts.memory.registered;
+    if is_new {
+        return ask_to_register(features, facts);
+    }
+    login::authenticate(features, facts)
 }
 
-/// Features after the login: the earlier session, where there is one to resume, or a resource.
-fn after_login(mut login: Login, features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+/// XEP-0077 §3.1: what does an account need? The password will be shown, so the server has to be the right one.
+fn ask_to_register(features: Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    if !facts.verified_tls {
+        return Err(Offline::Tls(TlsError::Required));
+    }
+    let id = facts.random.id();
+    let ask = register::fields(&id, facts.config.jid.domain()).map_err(ours)?;
+    facts.steps.push(Step::Send(ask));
+    Ok(Phase::Register {
+        id,
+        submitted: false,
+        features: Box::new(features),
+    })
+}
+
+/// The server's answer on the account that is to be made.
+fn register(iq: &Element, submitted: bool, features: Box<Features>, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let failed = |problem| Err(Offline::Login(LoginError::Registration { problem }));
+    if iq.attribute("type") == Some("error") {
+        return failed(register::refused(StanzaError::read(iq.root())));
+    }
+    if submitted {
+        facts.memory.registered = true;
+        return login::authenticate(*features, facts);
+    }
+    if let Err(problem) = register::check(iq) {
+        return failed(problem);
+    }
+    let jid = &facts.config.jid;
+    let (Some(name), Some(password)) = (jid.local(), facts.config.credentials.password_secret()) else {
+        return failed(RegistrationProblem::NotOffered);
+    };
+    let id = facts.random.id();
+    let submit = register::submit(&id, jid.domain(), name, password).map_err(ours)?;
+    facts.steps.push(Step::Send(submit));
+    Ok(Phase::Register {
+        id,
+        submitted: true,
+        features,
+    })
+}
+
+/// Features after the login: a session that came with it, the earlier one, where there is one to resume, or a resource.
+fn after_login(mut login: Box<Login>, features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
     known(features)?;
-    login.offers = features.offers;
+    login.offers = Some(features.offers);
+    if let Some(Bound { jid, stream_management }) = login.bound.take() {
+        return Ok(online(login, jid, stream_management, facts));
+    }
     let (bind, session_required) = (features.bind, features.session_required);
-    if facts.can_resume {
+    if facts.can_resume && !login.settled {
         if features.offers.stream_management {
             facts.steps.push(Step::Resume);
             return Ok(Phase::Resume {
@@ -502,38 +613,19 @@ fn known(features: &Features) -> Result<(), Offline> {
     }
 }
 
-fn bind_first(login: Login, bind: bool, session_required: bool, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+fn bind_first(login: Box<Login>, bind: bool, session_required: bool, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
     if !bind {
         return Err(Offline::Incompatible(PeerIncompatible::NoBind));
     }
     ask_to_bind(login, 1, session_required, facts)
 }
 
-fn authenticate(features: &Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
-    let Some(offered) = &features.mechanisms else {
-        return Err(Offline::Incompatible(PeerIncompatible::NoSasl));
-    };
-    let connection = Connection {
-        verified_tls: facts.verified_tls,
-        certificate: facts.certificate,
-        certificate_requested: facts.certificate_requested,
-    };
-    let choice = select(offered, facts.config, &connection, facts.random).map_err(Offline::Login)?;
-    let mut mechanism = choice.mechanism;
-    let initial = mechanism
-        .initial()
-        .map_err(|error| broken_off(mechanism.name(), error))?;
-    facts.steps.extend(choice.warning.map(Step::Warn));
-    facts.steps.push(Step::Send(
-        sasl1::auth(mechanism.name(), initial.as_ref()).map_err(ours)?,
-    ));
-    Ok(Phase::Sasl {
-        mechanism,
-        challenges: 0,
-    })
-}
-
-fn ask_to_bind(login: Login, attempts: u32, session_required: bool, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+fn ask_to_bind(
+    login: Box<Login>,
+    attempts: u32,
+    session_required: bool,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
     let id = facts.random.id();
     let resource = facts.config.jid.resource().filter(|_| attempts == 1);
     facts
@@ -547,33 +639,18 @@ fn ask_to_bind(login: Login, attempts: u32, session_required: bool, facts: &mut 
     })
 }
 
-fn online(login: Login, jid: Jid, facts: &mut Facts<'_>) -> Phase {
+fn online(login: Box<Login>, jid: Jid, stream_management: Option<Element>, facts: &mut Facts<'_>) -> Phase {
     facts.steps.push(Step::Online {
         jid,
-        mechanism: login.mechanism,
-        proof: login.proof,
-        offers: login.offers,
+        login: *login,
+        stream_management,
     });
     Phase::Online
 }
 
 /// Whether `iq` answers the request `id`, from somebody who may.
 fn answers(iq: &Element, id: &str, config: &Config) -> bool {
-    iq.attribute("id") == Some(id) && bind::may_answer(iq.attribute("from"), &config.account())
-}
-
-/// A server that repeats the password does not get it into a log of ours.
-fn says_password(text: &str, credentials: &Credentials) -> bool {
-    credentials.secret().is_some_and(|secret| {
-        core::str::from_utf8(secret.expose()).is_ok_and(|secret| !secret.is_empty() && text.contains(secret))
-    })
-}
-
-fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
-    Offline::Login(LoginError::Mechanism {
-        mechanism: mechanism.to_string(),
-        error,
-    })
+    iq.attribute("id") == Some(id) && bind::may_answer(iq.attribute("from"), config)
 }
 
 /// An element of our own that cannot be written: only a resource with a character that XML has no place for can do that,

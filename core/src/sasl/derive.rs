@@ -114,8 +114,13 @@ pub struct Derivation {
 impl Derivation {
     /// Runs for as long as `iterations` asks.
     pub fn run(&self) -> DerivedKey {
-        let salted = self.hash.pbkdf2(&self.password, &self.salt, self.iterations);
-        self.with_salted_password(&salted)
+        self.with_salted_password(&self.salted_password())
+    }
+
+    /// Only the long part: the salted password, which an upgrade of the server's storage asks for (XEP-0480 §3). To that
+    /// server it is as good as the password.
+    pub fn salted_password(&self) -> Secret {
+        self.hash.pbkdf2(&self.password, &self.salt, self.iterations)
     }
 
     /// The key, from what another PBKDF2 made of the password. It has to have [`ScramHash::output_bytes`] bytes: anything

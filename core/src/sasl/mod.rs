@@ -2,12 +2,16 @@
 //!
 //! What the module promises: a [`Mechanism`] never reports success before the server has proved what the mechanism lets it prove; an
 //! error is final and repeats itself; no password, key or proof shows in `Debug` or in an error. It knows neither XML nor base64 on
-//! the wire: `encoding.rs` has the texts of the SASL1 profile. `external.rs`, `plain.rs` and `scram.rs` are the mechanisms, `derive.rs`
-//! is SCRAM's slow step, `prep.rs` prepares names and passwords.
+//! the wire: `encoding.rs` has the texts of the SASL1 profile. `anonymous.rs`, `digest_md5.rs`, `external.rs`, `ht.rs`, `oauth.rs`,
+//! `plain.rs` and `scram.rs` are the mechanisms, `derive.rs` is SCRAM's slow step, `prep.rs` prepares names and passwords.
 
+mod anonymous;
 mod derive;
+mod digest_md5;
 pub(crate) mod encoding;
 mod external;
+mod ht;
+mod oauth;
 mod plain;
 pub(crate) mod prep;
 mod scram;
@@ -20,8 +24,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
+pub(crate) use anonymous::Anonymous;
 pub use derive::{Derivation, DerivedKey, NotAKey, ScramHash};
+pub(crate) use digest_md5::DigestMd5;
 pub(crate) use external::External;
+pub(crate) use ht::Ht;
+pub(crate) use oauth::{OauthBearer, TokenFailure, XOauth2};
 pub(crate) use plain::Plain;
 pub(crate) use scram::{Scram, ScramLimits};
 pub(crate) use select::preference;
@@ -32,9 +40,14 @@ pub use prep::PrepError;
 /// One exchange with one mechanism. It is used once.
 #[derive(Debug)]
 pub(crate) enum Mechanism {
+    Anonymous(Anonymous),
+    DigestMd5(DigestMd5),
     External(External),
+    Ht(Ht),
+    OauthBearer(OauthBearer),
     Plain(Plain),
     Scram(Scram),
+    XOauth2(XOauth2),
 }
 
 /// What the client has to do about a challenge.
@@ -50,27 +63,42 @@ impl Mechanism {
     /// The registered name, such as `SCRAM-SHA-256`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Anonymous(_) => "ANONYMOUS",
+            Self::DigestMd5(_) => "DIGEST-MD5",
             Self::External(_) => "EXTERNAL",
+            Self::Ht(ht) => ht.name(),
+            Self::OauthBearer(_) => "OAUTHBEARER",
             Self::Plain(_) => "PLAIN",
             Self::Scram(scram) => scram.name(),
+            Self::XOauth2(_) => "X-OAUTH2",
         }
     }
 
-    /// The initial response, which may be of no bytes; `None` where the server speaks first.
+    /// The initial response, which may be of no bytes; `None` where there is none.
     pub(crate) fn initial(&mut self) -> Result<Option<Secret>, SaslError> {
         match self {
+            Self::Anonymous(anonymous) => anonymous.initial().map(|()| None),
+            Self::DigestMd5(digest) => digest.initial().map(|()| None),
             Self::External(external) => external.initial().map(Some),
+            Self::Ht(ht) => ht.initial().map(Some),
+            Self::OauthBearer(bearer) => bearer.initial().map(Some),
             Self::Plain(plain) => plain.initial().map(Some),
             Self::Scram(scram) => scram.initial().map(Some),
+            Self::XOauth2(oauth) => oauth.exchange.initial().map(Some),
         }
     }
 
     /// What to do about a challenge of the server.
     pub(crate) fn challenge(&mut self, data: &[u8]) -> Result<Answer, SaslError> {
         match self {
+            Self::Anonymous(anonymous) => anonymous.challenge(data).map(Answer::Message),
+            Self::DigestMd5(digest) => digest.challenge(data).map(Answer::Message),
             Self::External(external) => external.challenge(data).map(Answer::Message),
+            Self::Ht(ht) => ht.challenge(data).map(Answer::Message),
+            Self::OauthBearer(bearer) => bearer.challenge(data).map(Answer::Message),
             Self::Plain(plain) => plain.challenge().map(Answer::Message),
             Self::Scram(scram) => scram.challenge(data),
+            Self::XOauth2(oauth) => oauth.exchange.challenge().map(Answer::Message),
         }
     }
 
@@ -78,7 +106,13 @@ impl Mechanism {
     pub(crate) fn derived(&mut self, key: DerivedKey) -> Result<Secret, SaslError> {
         match self {
             Self::Scram(scram) => scram.derived(key),
-            Self::External(_) | Self::Plain(_) => Err(SaslError::OutOfOrder),
+            Self::Anonymous(_)
+            | Self::DigestMd5(_)
+            | Self::External(_)
+            | Self::Ht(_)
+            | Self::OauthBearer(_)
+            | Self::Plain(_)
+            | Self::XOauth2(_) => Err(SaslError::OutOfOrder),
         }
     }
 
@@ -86,39 +120,71 @@ impl Mechanism {
     pub(crate) fn success(&mut self, data: Option<&[u8]>) -> Result<ServerProof, SaslError> {
         let data = data.unwrap_or_default();
         match self {
+            Self::Anonymous(anonymous) => anonymous.success(data),
+            Self::DigestMd5(digest) => digest.success(data),
             Self::External(external) => external.success(data),
+            Self::Ht(ht) => ht.success(data),
+            Self::OauthBearer(bearer) => bearer.success(data),
             Self::Plain(plain) => plain.success(data),
             Self::Scram(scram) => scram.success(data),
+            Self::XOauth2(oauth) => oauth.exchange.success(data),
         }
     }
 
     /// What the login is bound to, if it is.
     pub(crate) fn channel_binding(&self) -> Option<ChannelBindingType> {
         match self {
+            Self::Ht(ht) => ht.channel_binding(),
             Self::Scram(scram) => scram.channel_binding(),
-            Self::External(_) | Self::Plain(_) => None,
+            Self::Anonymous(_)
+            | Self::DigestMd5(_)
+            | Self::External(_)
+            | Self::OauthBearer(_)
+            | Self::Plain(_)
+            | Self::XOauth2(_) => None,
         }
     }
 
     /// SCRAM's key, once derived. It is worth keeping only after success.
     pub(crate) fn key(&self) -> Option<&DerivedKey> {
-        match self {
-            Self::Scram(scram) => scram.key(),
-            Self::External(_) | Self::Plain(_) => None,
-        }
+        self.scram().and_then(Scram::key)
     }
 
     /// The server has shown what it offered (XEP-0474), and it is what arrived.
     pub(crate) fn offer_verified(&self) -> bool {
+        self.scram().is_some_and(Scram::offer_verified)
+    }
+
+    /// Why the server does not take the access token, once it has said so.
+    pub(crate) fn token_failure(&self) -> Option<&TokenFailure> {
         match self {
-            Self::Scram(scram) => scram.offer_verified(),
-            Self::External(_) | Self::Plain(_) => false,
+            Self::OauthBearer(bearer) => bearer.failure(),
+            Self::Anonymous(_)
+            | Self::DigestMd5(_)
+            | Self::External(_)
+            | Self::Ht(_)
+            | Self::Plain(_)
+            | Self::Scram(_)
+            | Self::XOauth2(_) => None,
+        }
+    }
+
+    fn scram(&self) -> Option<&Scram> {
+        match self {
+            Self::Scram(scram) => Some(scram),
+            Self::Anonymous(_)
+            | Self::DigestMd5(_)
+            | Self::External(_)
+            | Self::Ht(_)
+            | Self::OauthBearer(_)
+            | Self::Plain(_)
+            | Self::XOauth2(_) => None,
         }
     }
 
     /// A login by token (XEP-0484).
     pub(crate) fn is_token(&self) -> bool {
-        self.name().starts_with("HT-")
+        matches!(self, Self::Ht(_))
     }
 }
 
@@ -263,8 +329,17 @@ pub enum SaslError {
     OfferUnproved,
     /// The key that was given is for another salt or iteration count than the server has: the password is needed.
     KeyDoesNotFit,
-    /// The access token is empty, or has a character that no token has (RFC 6750 §2.1).
+    /// The token is empty, or has a character that no access token has (RFC 6750 §2.1).
     Token,
+    /// The server reported success after it had refused the access token (RFC 7628 §3.2.3).
+    SuccessAfterRefusal,
+    /// DIGEST-MD5: the server has several realms, and none is called like the domain.
+    Realm {
+        /// Some of them, each escaped and cut: they are the server's texts.
+        offered: Vec<String>,
+    },
+    /// DIGEST-MD5: the server does not know UTF-8, and the user name, the password or the realm cannot be said without it.
+    NotLatin1,
 }
 
 impl fmt::Display for SaslError {
@@ -280,7 +355,7 @@ impl fmt::Display for SaslError {
             Self::UnexpectedSuccessData => "the server's success carried data that the mechanism does not have",
             Self::SuccessTooEarly => "the server reported success before the login was complete",
             Self::Malformed { expected } => {
-                return write!(f, "the server's SCRAM message is malformed: expected {expected}");
+                return write!(f, "the server's login message is malformed: expected {expected}");
             }
             Self::MandatoryExtension => "the server requires a SCRAM extension that is not supported",
             Self::Nonce => "the server's nonce does not continue ours: the message is replayed, forged or broken",
@@ -318,7 +393,19 @@ impl fmt::Display for SaslError {
             Self::KeyDoesNotFit => {
                 "the server has another salt or iteration count than the stored key: log in with the password once"
             }
-            Self::Token => "the access token is empty or has a character that no token has",
+            Self::Token => "the token is empty or has a character that no access token has",
+            Self::SuccessAfterRefusal => "the server reported success after it had refused the access token",
+            Self::Realm { offered } => {
+                return write!(
+                    f,
+                    "the server has several realms ({}) and none is called like the domain: configure which one to use",
+                    offered.join(", ")
+                );
+            }
+            Self::NotLatin1 => {
+                "the server does not say that it knows UTF-8, and the user name, the password or the realm has a character \
+                 beyond ISO-8859-1: configure that UTF-8 is always used, if the server knows it all the same"
+            }
             Self::MissingServerProof => "the server reported success without proving that it knows the account",
         };
         f.write_str(text)
@@ -366,6 +453,15 @@ fn checked_authzid(authzid: Option<&str>) -> Result<Option<&str>, SaslError> {
         Some(text) if text.is_empty() || text.contains('\0') => Err(SaslError::Authzid),
         Some(_) | None => Ok(authzid),
     }
+}
+
+/// A server's text, for people and logs: nothing in it may act on a terminal or fill a disk.
+fn shown(text: &str, most: usize) -> String {
+    let mut shown: String = text.chars().take(most).flat_map(char::escape_default).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 /// Reading the vectors of `tests/vectors`.

@@ -1,7 +1,5 @@
 //! PLAIN (RFC 4616): the password itself, for a server that TLS has verified.
 
-use alloc::vec::Vec;
-
 use super::{SaslError, ServerProof, State, checked_authzid, prep};
 use crate::Secret;
 
@@ -25,17 +23,17 @@ impl Plain {
         // SASLprep prohibits NUL, so the separators below are the only ones.
         let authcid = prep::username(authcid).map_err(SaslError::Username)?;
         let password = prep::password(password).map_err(SaslError::Password)?;
-        let mut message = Vec::with_capacity(authzid.len() + authcid.len() + password.expose().len() + 2);
-        message.extend_from_slice(authzid.as_bytes());
-        message.push(0);
-        message.extend_from_slice(authcid.as_bytes());
-        message.push(0);
-        message.extend_from_slice(password.expose());
-        Ok(Self {
+        Ok(Self::of(authzid, &authcid, password.expose()))
+    }
+
+    /// The message of parts that are prepared and have no NUL.
+    pub(super) fn of(authzid: &str, authcid: &str, secret: &[u8]) -> Self {
+        let message = [authzid.as_bytes(), authcid.as_bytes(), secret].join(&0);
+        Self {
             state: State::At(Step::Start {
                 message: Secret::new(message),
             }),
-        })
+        }
     }
 
     pub(crate) fn initial(&mut self) -> Result<Secret, SaslError> {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Answer, ChannelBindingType, Derivation, DerivedKey, Offer, SaslError, ScramHash, ServerProof, State,
-    checked_authzid, encoding, prep,
+    checked_authzid, encoding, prep, shown,
 };
 use crate::Secret;
 
@@ -18,8 +18,8 @@ use crate::Secret;
 const MAX_MESSAGE: usize = 8 * 1024;
 /// A salt is usually of 16 bytes; a huge one is a way to keep us busy.
 const MAX_SALT: usize = 1024;
-/// So much of a server's own error name is shown.
-const MAX_ERROR_NAME: usize = 64;
+/// So much of a server's own error name or hash is shown.
+const MAX_SHOWN: usize = 100;
 
 /// What the client says about channel binding (RFC 5802 §6).
 #[derive(Clone, Debug)]
@@ -281,7 +281,7 @@ impl Setup {
                 if *received != expected {
                     return Err(SaslError::OfferChanged {
                         expected,
-                        received: shown(received),
+                        received: shown(received, MAX_SHOWN),
                     });
                 }
                 self.offer_verified = true;
@@ -458,28 +458,17 @@ fn check_extensions<'a>(attributes: impl Iterator<Item = &'a str>) -> Result<(),
 }
 
 fn server_error(value: &str) -> SaslError {
-    SaslError::Server { value: shown(value) }
-}
-
-/// The server's text is for people and logs: nothing in it may act on a terminal or fill a disk.
-fn shown(value: &str) -> String {
-    let mut shown: String = value
-        .chars()
-        .take(MAX_ERROR_NAME)
-        .flat_map(char::escape_default)
-        .collect();
-    if value.chars().nth(MAX_ERROR_NAME).is_some() {
-        shown.push_str("...");
+    SaslError::Server {
+        value: shown(value, MAX_SHOWN),
     }
-    shown
 }
 
 // RFC 5802 §7: printable is %x21-2B / %x2D-7E
-fn is_nonce(text: &str) -> bool {
+pub(super) fn is_nonce(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, 0x21..=0x7e) && b != b',')
 }
 
 // RFC 5802 §5.1: in a name, `=` and `,` are written as =3D and =2C.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }

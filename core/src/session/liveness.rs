@@ -232,6 +232,17 @@ impl ClientState {
         }
     }
 
+    /// The server was told with the login (XEP-0386 §2).
+    pub(crate) fn told_inactive(&mut self) {
+        self.told = Some(false);
+        self.spoken = true;
+    }
+
+    /// Whether nobody looks at the application.
+    pub(crate) fn is_inactive(&self) -> bool {
+        !self.active
+    }
+
     /// `<active/>` or `<inactive/>`, if the server has to be told. Not a stanza: it does not count (XEP-0198 §4).
     pub(crate) fn due(&mut self) -> Option<&'static str> {
         if !self.offered || self.told == Some(self.active) {

@@ -331,17 +331,21 @@ impl StreamManagement {
 
     // --- The beginning of a session. `reset` or `resume_failed` has emptied the queue before.
 
-    /// `<enable/>`, to be written once a resource is bound; `sent` counts from now on (XEP-0198 §3).
-    pub(crate) fn enable(&mut self, now: Instant) -> String {
-        self.begin(now, Phase::Asked);
-        let mut attributes: Vec<(&str, String)> = Vec::new();
+    /// `<enable/>`, to be written once a resource is bound, or with the request for one.
+    pub(crate) fn enable(&self) -> ElementBuilder {
+        let mut enable = Element::builder(NS_SM, "enable");
         if self.settings.resume {
-            attributes.push(("resume", "true".to_string()));
+            enable = enable.attr("resume", "true");
             if let Some(max) = self.settings.max {
-                attributes.push(("max", max.to_string()));
+                enable = enable.attr("max", &max.to_string());
             }
         }
-        nonza("enable", &attributes)
+        enable
+    }
+
+    /// `<enable/>` is written, or a resource is bound after it was: `sent` counts from now on (XEP-0198 §3).
+    pub(crate) fn enabling(&mut self, now: Instant) {
+        self.begin(now, Phase::Asked);
     }
 
     /// The server has no XEP-0198, or it is not wanted: pings acknowledge.

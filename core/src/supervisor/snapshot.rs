@@ -238,7 +238,6 @@ pub(crate) fn read(account: &str, bytes: &[u8]) -> Result<State, SnapshotError> 
 pub(crate) type Entries = Vec<(String, Vec<u8>)>;
 
 /// The bytes of slot `Token` or `Pins`; they replace what is in it.
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing is stored in these slots yet"))]
 pub(crate) fn write_entries(slot: Slot, account: &str, entries: &[(String, Vec<u8>)]) -> Secret {
     let (mut bytes, mut check) = header(slot, account);
     record(&mut bytes, &mut check, |payload| {

@@ -1,6 +1,6 @@
 //! The end of a link, and what comes after it: the session goes on, or what it leaves is settled (XEP-0198 §5).
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -29,7 +29,9 @@ impl StreamManagement {
 
     /// Whether to ask for the earlier session: there is one, and the server may still have it.
     pub(crate) fn can_resume(&self, now: Instant) -> bool {
-        let (Some(session), Phase::Lost { at }) = (&self.session, &self.phase) else {
+        // A question that was asked on this link and not answered can be asked again.
+        let (Some(session), Phase::Lost { at } | Phase::Resuming { lost: at, .. }) = (&self.session, &self.phase)
+        else {
             return false;
         };
         session
@@ -48,12 +50,12 @@ impl StreamManagement {
     }
 
     /// `<resume/>`, to be written instead of binding; `None` if there is nothing to resume.
-    pub(crate) fn resume(&mut self, now: Instant) -> Option<String> {
+    pub(crate) fn resume(&mut self, now: Instant) -> Option<Element> {
         if !self.can_resume(now) {
             return None;
         }
         let handled = self.handled_count();
-        let Phase::Lost { at: lost } = self.phase else {
+        let (Phase::Lost { at: lost } | Phase::Resuming { lost, .. }) = self.phase else {
             return None;
         };
         let previd = core::str::from_utf8(self.session.as_ref()?.id.expose()).ok()?;
@@ -63,7 +65,7 @@ impl StreamManagement {
         // What comes out of a snapshot need not be XML.
         let resume = resume.build().ok()?;
         self.phase = Phase::Resuming { handled, lost };
-        Some(resume.to_xml())
+        Some(resume)
     }
 
     /// `<resumed/>`, on a stream of the same account (XEP-0198 §5). After an error the session is not to be resumed:

@@ -1,0 +1,678 @@
+//! What the table does to log in: one exchange with one mechanism, in either profile, and what follows from its end.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+use super::features::{Features, Inline};
+use super::memory::{Early, LinkPins, LoginToken, Memory};
+use super::sasl2::{self, Asked, Authenticate, Bound, Success};
+use super::{Facts, Login, Phase, Step, bind, ours, sasl1};
+use crate::config::{Config, Credentials, Fast};
+use crate::error::{LoginError, Offline, PeerIncompatible, Warning};
+use crate::input::JobId;
+use crate::link::NamesAccount;
+use crate::output::{SaslProfile, ServerProof};
+use crate::sasl::select::{self, Connection};
+use crate::sasl::{self, Answer, Derivation, DerivedKey, Mechanism, Offer, SaslError, ScramHash};
+use crate::secret::Secret;
+use crate::xml::{Element, ElementRef};
+
+/// More challenges than any mechanism needs: an endless exchange ends here.
+const CHALLENGES: u32 = 10;
+/// More steps than a task needs.
+const TASK_STEPS: u32 = 8;
+
+/// One exchange with one mechanism, from the first message to the server's last word.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) profile: SaslProfile,
+    pub(super) mechanism: Mechanism,
+    challenges: u32,
+    asked: Asked,
+    /// What the server offers; not there yet where the login did not wait for it.
+    features: Option<Features>,
+    /// The host derives a key.
+    deriving: Option<JobId>,
+    /// The server has taken the credentials, and wants more.
+    task: Option<Task>,
+    steps: u32,
+}
+
+/// A task (XEP-0388 §2.6.4).
+#[derive(Debug)]
+struct Task {
+    name: String,
+    proof: ServerProof,
+    begun: bool,
+    waits_for_host: bool,
+    /// A stronger SCRAM for this hash (XEP-0480).
+    upgrade: Option<ScramHash>,
+}
+
+impl Exchange {
+    fn new(profile: SaslProfile, mechanism: Mechanism, asked: Asked) -> Self {
+        Self {
+            profile,
+            mechanism,
+            challenges: 0,
+            asked,
+            features: None,
+            deriving: None,
+            task: None,
+            steps: 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(profile: SaslProfile, mechanism: Mechanism) -> Self {
+        Self::new(profile, mechanism, Asked::default())
+    }
+
+    pub(super) fn awaits_key(&self, job: JobId) -> bool {
+        self.deriving == Some(job)
+    }
+
+    pub(super) fn awaits_task(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| task.waits_for_host)
+    }
+
+    /// The server cannot go on before the host does.
+    pub(super) fn awaits_host(&self) -> bool {
+        self.deriving.is_some() || self.awaits_task()
+    }
+
+    pub(super) fn has_task(&self) -> bool {
+        self.task.is_some()
+    }
+
+    fn broken_off(&self, error: SaslError) -> Offline {
+        broken_off(self.mechanism.name(), error)
+    }
+
+    fn send_response(&self, data: &Secret, facts: &mut Facts<'_>) -> Result<(), Offline> {
+        let response = match self.profile {
+            SaslProfile::Sasl1 => sasl1::response(data),
+            SaslProfile::Sasl2 => sasl2::response(data),
+        };
+        facts.steps.push(Step::Send(response.map_err(ours)?));
+        Ok(())
+    }
+
+    /// RFC 6120 §6.4.4, XEP-0388 §2.5.1: the server learns that we broke it off.
+    fn abort(&self, facts: &mut Facts<'_>) -> Result<(), Offline> {
+        let abort = match self.profile {
+            SaslProfile::Sasl1 => sasl1::abort(),
+            SaslProfile::Sasl2 => sasl2::abort(),
+        };
+        facts.steps.push(Step::Send(abort.map_err(ours)?));
+        Ok(())
+    }
+}
+
+impl Facts<'_> {
+    fn connection(&self) -> Connection<'_> {
+        Connection {
+            verified_tls: self.verified_tls,
+            certificate: self.certificate,
+            certificate_requested: self.certificate_requested,
+            channel_bindings: self.channel_bindings,
+            kind: self.kind,
+            memory: self.memory,
+            unix_ms: self.unix_ms,
+        }
+    }
+}
+
+// ---- the beginning
+
+/// A login that does not wait for the server's features, where it is known what they were (XEP-0388 §6 leaves it to us to
+/// be wrong): by token, or by certificate. One message, which shows nothing that a wrong server could use.
+pub(super) fn early(facts: &mut Facts<'_>) -> Result<Option<Box<Exchange>>, Offline> {
+    let policy = &facts.config.mechanisms;
+    if !(policy.sasl2 && policy.pipeline && facts.verified_tls) {
+        return Ok(None);
+    }
+    let Some(early) = facts.memory.pins().link(facts.kind).early else {
+        return Ok(None);
+    };
+    let by_token = select::token(&early.inline.fast, facts.config, &facts.connection());
+    let mechanism = match (&facts.config.credentials, by_token) {
+        (_, Some(Ok(mechanism))) => mechanism,
+        (Credentials::Certificate { .. }, _) if early.external => {
+            let offer = Offer {
+                mechanisms: [String::from("EXTERNAL")].into(),
+                channel_bindings: None,
+            };
+            let choice = choose(&offer, SaslProfile::Sasl2, facts);
+            match choice {
+                Ok(mechanism) => mechanism,
+                // It is said where the features are known.
+                Err(_) => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    };
+    // Should it be wrong, the next login waits.
+    facts.memory.pin(facts.kind, |_, link| link.early = None);
+    begin_sasl2(mechanism, &early.inline, None, facts).map(|exchange| Some(Box::new(exchange)))
+}
+
+/// The features are there: SASL2 where it can be used (XEP-0388 §6), or SASL.
+pub(super) fn authenticate(features: Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let sasl2 = facts.config.mechanisms.sasl2 && facts.verified_tls;
+    let Some(authentication) = features.authentication.as_ref().filter(|_| sasl2) else {
+        return authenticate_by_sasl1(features, facts);
+    };
+    if let Some(token) = select::token(&authentication.inline.fast, facts.config, &facts.connection()) {
+        match token {
+            Ok(mechanism) => return authenticate_by_sasl2(mechanism, features, facts),
+            Err(warning) => facts.steps.push(Step::Warn(warning)),
+        }
+    }
+    let offer = Offer {
+        mechanisms: authentication.mechanisms.clone(),
+        channel_bindings: features.channel_bindings.clone(),
+    };
+    match choose(&offer, SaslProfile::Sasl2, facts) {
+        Ok(mechanism) => authenticate_by_sasl2(mechanism, features, facts),
+        // What the new profile does not have, the old one may have.
+        Err(LoginError::NoMechanism { .. }) if features.mechanisms.is_some() => authenticate_by_sasl1(features, facts),
+        Err(error) => Err(Offline::Login(error)),
+    }
+}
+
+fn choose(offer: &Offer, profile: SaslProfile, facts: &mut Facts<'_>) -> Result<Mechanism, LoginError> {
+    let connection = Connection {
+        verified_tls: facts.verified_tls,
+        certificate: facts.certificate,
+        certificate_requested: facts.certificate_requested,
+        channel_bindings: facts.channel_bindings,
+        kind: facts.kind,
+        memory: facts.memory,
+        unix_ms: facts.unix_ms,
+    };
+    let choice = select::select(offer, profile, facts.config, &connection, facts.random)?;
+    facts.steps.extend(choice.warning.map(Step::Warn));
+    Ok(choice.mechanism)
+}
+
+fn authenticate_by_sasl1(features: Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let Some(offered) = &features.mechanisms else {
+        return Err(Offline::Incompatible(PeerIncompatible::NoSasl));
+    };
+    let offer = Offer {
+        mechanisms: offered.clone(),
+        channel_bindings: features.channel_bindings.clone(),
+    };
+    let mut mechanism = choose(&offer, SaslProfile::Sasl1, facts).map_err(Offline::Login)?;
+    let initial = mechanism
+        .initial()
+        .map_err(|error| broken_off(mechanism.name(), error))?;
+    facts.steps.push(Step::Send(
+        sasl1::auth(mechanism.name(), initial.as_ref()).map_err(ours)?,
+    ));
+    let mut exchange = Exchange::new(SaslProfile::Sasl1, mechanism, Asked::default());
+    exchange.features = Some(features);
+    Ok(Phase::Sasl(Box::new(exchange)))
+}
+
+fn authenticate_by_sasl2(mechanism: Mechanism, features: Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    let inline = features.authentication.as_ref().map(|found| found.inline.clone());
+    let exchange = begin_sasl2(mechanism, &inline.unwrap_or_default(), Some(features), facts)?;
+    Ok(Phase::Sasl(Box::new(exchange)))
+}
+
+fn begin_sasl2(
+    mut mechanism: Mechanism,
+    inline: &Inline,
+    features: Option<Features>,
+    facts: &mut Facts<'_>,
+) -> Result<Exchange, Offline> {
+    let initial = mechanism
+        .initial()
+        .map_err(|error| broken_off(mechanism.name(), error))?;
+    let config = facts.config;
+    let streams = facts.traits.stream_management && config.stream_management.enabled;
+    // A resource of one's own choice has to be asked for in the old way (XEP-0386 §3).
+    let bind = inline.bind.filter(|_| config.jid.resource().is_none());
+    let is_token = mechanism.is_token();
+    let asked = Asked {
+        resume: facts.can_resume && inline.resume,
+        bind: bind.is_some(),
+        stream_management: streams && bind.is_some_and(|bind| bind.stream_management),
+        inactive: facts.inactive && bind.is_some_and(|bind| bind.client_state),
+        token: match is_token {
+            true => None,
+            false => select::token_to_ask_for(&inline.fast, config, &facts.connection()),
+        },
+        upgrade: upgrade(&mechanism, features.as_ref(), config),
+    };
+    let agent = &config.user_agent;
+    let id = match &agent.id {
+        Some(id) => id.as_str(),
+        None => facts.memory.user_agent(facts.random),
+    };
+    let mut authenticate = Authenticate::new(
+        mechanism.name(),
+        initial.as_ref(),
+        (agent, id),
+        (&config.bind, inline),
+        &asked,
+    );
+    if is_token {
+        authenticate = authenticate.by_token(config.fast == Fast::Invalidate);
+    }
+    facts.steps.push(Step::Authenticate(Box::new(authenticate)));
+    let mut exchange = Exchange::new(SaslProfile::Sasl2, mechanism, asked);
+    exchange.features = features;
+    Ok(exchange)
+}
+
+/// The upgrade to ask for (XEP-0480 §3): the strongest that is offered and better than what is used, where the server will
+/// have proved itself.
+fn upgrade(mechanism: &Mechanism, features: Option<&Features>, config: &Config) -> Option<&'static str> {
+    let offered = &features?.authentication.as_ref()?.upgrades;
+    let used = ScramHash::ALL.iter().position(|hash| {
+        [false, true]
+            .into_iter()
+            .any(|plus| hash.mechanism(plus) == mechanism.name())
+    })?;
+    if !config.mechanisms.upgrade || config.credentials.password_secret().is_none() {
+        return None;
+    }
+    let better = ScramHash::ALL.into_iter().skip(used + 1).rev();
+    better
+        .map(upgrade_name)
+        .find(|name| offered.iter().any(|offered| offered == name))
+}
+
+fn upgrade_name(hash: ScramHash) -> &'static str {
+    match hash {
+        ScramHash::Sha1 => "UPGR-SCRAM-SHA-1",
+        ScramHash::Sha256 => "UPGR-SCRAM-SHA-256",
+        ScramHash::Sha384 => "UPGR-SCRAM-SHA-384",
+        ScramHash::Sha512 => "UPGR-SCRAM-SHA-512",
+    }
+}
+
+/// The features that an early login did not wait for.
+pub(super) fn catch_up(mut exchange: Box<Exchange>, features: Features) -> Phase {
+    exchange.features = Some(features);
+    Phase::Sasl(exchange)
+}
+
+// ---- the exchange
+
+pub(super) fn challenge(
+    mut exchange: Box<Exchange>,
+    challenge: &Element,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    let data = if exchange.challenges < CHALLENGES {
+        match exchange.profile {
+            SaslProfile::Sasl1 => sasl1::data(challenge.root()),
+            SaslProfile::Sasl2 => sasl2::data(challenge.root()),
+        }
+    } else {
+        Err(SaslError::UnexpectedChallenge)
+    };
+    exchange.challenges += 1;
+    match data.and_then(|data| exchange.mechanism.challenge(&data)) {
+        Ok(Answer::Message(message)) => exchange.send_response(&message, facts)?,
+        Ok(Answer::Derive(derivation)) => {
+            let job = JobId(*facts.next_job);
+            *facts.next_job = facts.next_job.saturating_add(1);
+            exchange.deriving = Some(job);
+            facts.steps.push(Step::Derive { job, derivation });
+        }
+        Err(error) => {
+            exchange.abort(facts)?;
+            return Err(exchange.broken_off(error));
+        }
+    }
+    Ok(Phase::Sasl(exchange))
+}
+
+/// The host has derived the key.
+pub(super) fn derived(mut exchange: Box<Exchange>, key: DerivedKey, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
+    exchange.deriving = None;
+    match exchange.mechanism.derived(key) {
+        Ok(message) => exchange.send_response(&message, facts)?,
+        Err(error) => {
+            exchange.abort(facts)?;
+            return Err(exchange.broken_off(error));
+        }
+    }
+    Ok(Phase::Sasl(exchange))
+}
+
+/// `<success/>` of the old profile.
+pub(super) fn success1(
+    mut exchange: Box<Exchange>,
+    success: ElementRef<'_>,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    let proof = sasl1::data(success).and_then(|data| exchange.mechanism.success(Some(&data)));
+    let proof = proof.map_err(|error| exchange.broken_off(error)).map(shown)?;
+    learn(&exchange, facts);
+    let names_account = match facts.traits.restart_names_account {
+        NamesAccount::Always => facts.config.jid.local().is_some(),
+        NamesAccount::WithExternal => exchange.mechanism.name() == "EXTERNAL",
+    };
+    let from = names_account.then(|| facts.config.account().to_string());
+    facts.steps.push(Step::Restart { from });
+    facts.steps.push(Step::Authenticated);
+    Ok(Phase::LoggedIn(Box::new(Login::new(&exchange, proof))))
+}
+
+/// `<success/>` of SASL2: the server's proof is looked at before anything else that is in it (XEP-0388 §2.6.2).
+pub(super) fn success2(
+    mut exchange: Box<Exchange>,
+    success: ElementRef<'_>,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    let data = sasl2::additional_data(success).map_err(|error| exchange.broken_off(error))?;
+    let proof = match exchange.task.take() {
+        None => exchange.mechanism.success(data.as_deref()).map(shown),
+        // The mechanism was complete before the task.
+        Some(_) if data.is_some() => Err(SaslError::UnexpectedSuccessData),
+        Some(task) => {
+            if let Some(hash) = task.upgrade {
+                let mechanism = hash.mechanism(false).to_string();
+                facts.steps.push(Step::Warn(Warning::Upgraded { mechanism }));
+            }
+            Ok(task.proof)
+        }
+    };
+    let proof = proof.map_err(|error| exchange.broken_off(error))?;
+    let success = Success::read(success)?;
+    bind::check_identity(&success.identifier, facts.config)?;
+    learn(&exchange, facts);
+    take_token(&exchange, success.token, facts);
+    facts.steps.push(Step::Authenticated);
+    let mut login = Login::new(&exchange, proof);
+    if let Some(element) = success.resumed {
+        // XEP-0198 §9: no features follow. What was not asked for cannot be meant.
+        if !exchange.asked.resume {
+            return Err(Offline::Misbehaved(sasl2::out_of_place(element.root())));
+        }
+        facts.steps.push(Step::Resumed { element, login });
+        return Ok(Phase::Online);
+    }
+    if exchange.asked.resume {
+        facts.steps.push(Step::NotResumed(success.not_resumed));
+        login.settled = true;
+    }
+    // RFC 6120 §8.4, as it were: an answer to something that was not asked is nobody's.
+    login.bound = success.bound.filter(|_| exchange.asked.bind).map(|bound| Bound {
+        stream_management: bound.stream_management.filter(|_| exchange.asked.stream_management),
+        ..bound
+    });
+    login.inactive = exchange.asked.inactive && login.bound.is_some();
+    Ok(Phase::LoggedIn(Box::new(login)))
+}
+
+fn shown(proof: sasl::ServerProof) -> ServerProof {
+    match proof {
+        sasl::ServerProof::Verified => ServerProof::Verified,
+        sasl::ServerProof::NotProvided => ServerProof::None,
+        sasl::ServerProof::LeftOut => ServerProof::Absent,
+    }
+}
+
+/// What is worth knowing the next time.
+fn learn(exchange: &Exchange, facts: &mut Facts<'_>) {
+    let mechanism = &exchange.mechanism;
+    let memory: &mut Memory = facts.memory;
+    if let Some(key) = mechanism.key() {
+        memory.set_key(Some(key.clone()));
+    }
+    let is_scram = mechanism.name().starts_with("SCRAM-");
+    let early = exchange.features.as_ref().and_then(|features| {
+        let authentication = features.authentication.as_ref()?;
+        Some(Early {
+            external: authentication.mechanisms.iter().any(|name| name == "EXTERNAL"),
+            inline: authentication.inline.clone(),
+        })
+    });
+    let early = early.filter(|_| exchange.profile == SaslProfile::Sasl2 && facts.traits.early_login);
+    memory.pin(facts.kind, |scram, link: &mut LinkPins| {
+        *scram |= is_scram;
+        link.bound |= is_scram && mechanism.channel_binding().is_some();
+        link.offer |= mechanism.offer_verified();
+        link.early = early;
+    });
+    memory.registered = true;
+}
+
+/// The token that came with a success (XEP-0484 §4.2, §4.4).
+fn take_token(exchange: &Exchange, token: Option<Option<(Secret, u64)>>, facts: &mut Facts<'_>) {
+    let by_token = exchange.mechanism.is_token();
+    if by_token && facts.config.fast == Fast::Invalidate {
+        facts.memory.set_token(None);
+        return;
+    }
+    // Without a request only the token that was used can have a successor.
+    let mechanism = match exchange.asked.token {
+        Some(mechanism) => mechanism,
+        None if by_token => exchange.mechanism.name(),
+        None => return,
+    };
+    let Some(token) = token else { return };
+    let alive = token.filter(|(_, expires)| facts.unix_ms.is_none_or(|now| now < *expires));
+    match alive {
+        Some(token) => facts.memory.set_token(Some(LoginToken::new(token, mechanism))),
+        None => facts.steps.push(Step::Warn(Warning::TokenIgnored)),
+    }
+}
+
+// ---- the end
+
+/// `<failure/>`: the server said no.
+pub(super) fn refused(
+    exchange: Box<Exchange>,
+    failure: ElementRef<'_>,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    let (condition, text) = sasl1::failure(failure);
+    let text = text.filter(|text| !says_secret(text, facts));
+    let mechanism = exchange.mechanism.name().to_string();
+    // XEP-0484 §4.3: a token that is not taken is gone, and the credentials are used instead, once. A server that cannot
+    // look at present has not said that it does not take it.
+    if exchange.mechanism.is_token() && condition != "temporary-auth-failure" && !exchange.has_task() {
+        facts.memory.set_token(None);
+        if facts.config.credentials == Credentials::KeptToken {
+            let condition = Some(condition);
+            return Err(Offline::Login(LoginError::NoToken { condition }));
+        }
+        facts.steps.push(Step::Warn(Warning::TokenRefused { condition }));
+        return match exchange.features {
+            Some(features) => authenticate(features, facts),
+            None => Err(Offline::Misbehaved(sasl2::out_of_place(failure))),
+        };
+    }
+    if let Some(failure) = exchange.mechanism.token_failure() {
+        return Err(Offline::Login(LoginError::TokenRefused {
+            mechanism,
+            condition,
+            status: failure.status.clone(),
+            scope: failure.scope.clone(),
+            openid_configuration: failure.openid_configuration.clone(),
+        }));
+    }
+    // Nothing weaker is tried after a refusal: that would be a way to collect passwords.
+    Err(Offline::Login(LoginError::Refused {
+        mechanism,
+        condition,
+        text,
+        client_certificate_requested: facts.certificate_requested,
+    }))
+}
+
+/// A server that repeats a secret does not get it into a log of ours.
+fn says_secret(text: &str, facts: &Facts<'_>) -> bool {
+    let token = facts.memory.token().map(|token| &token.secret);
+    let secrets = facts.config.credentials.secret().into_iter().chain(token);
+    secrets.into_iter().any(|secret| {
+        core::str::from_utf8(secret.expose()).is_ok_and(|secret| !secret.is_empty() && text.contains(secret))
+    })
+}
+
+pub(super) fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
+    Offline::Login(LoginError::Mechanism {
+        mechanism: mechanism.to_string(),
+        error,
+    })
+}
+
+// ---- tasks
+
+/// `<continue/>` (XEP-0388 §2.6.4): the credentials are right, and the server wants more.
+pub(super) fn task(
+    mut exchange: Box<Exchange>,
+    element: ElementRef<'_>,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    let data = sasl2::additional_data(element).map_err(|error| exchange.broken_off(error))?;
+    let proof = match &exchange.task {
+        // As with a success: the mechanism is over, and the server has proved itself if it can.
+        None => match exchange.mechanism.success(data.as_deref()) {
+            Ok(proof) => shown(proof),
+            Err(error) => {
+                exchange.abort(facts)?;
+                return Err(exchange.broken_off(error));
+            }
+        },
+        Some(task) => task.proof,
+    };
+    let (tasks, text) = sasl2::tasks(element);
+    let text = text.filter(|text| !says_secret(text, facts));
+    let upgrade = exchange
+        .asked
+        .upgrade
+        .filter(|upgrade| tasks.iter().any(|task| task == upgrade));
+    let known = facts.config.tasks.iter().find(|known| tasks.contains(known));
+    exchange.steps += 1;
+    let (name, upgrade) = match (upgrade, known) {
+        _ if exchange.steps > TASK_STEPS => (None, None),
+        // XEP-0480 §4: what is given logs in as well as the password does, so the server has to be the right one.
+        (Some(upgrade), _) if proof == ServerProof::Verified => {
+            let hash = ScramHash::ALL.into_iter().find(|hash| upgrade_name(*hash) == upgrade);
+            (Some(upgrade.to_string()), hash)
+        }
+        (_, known) => (known.cloned(), None),
+    };
+    let Some(name) = name else {
+        exchange.abort(facts)?;
+        return Err(Offline::Login(LoginError::Tasks { tasks, text }));
+    };
+    if upgrade.is_some() {
+        facts
+            .steps
+            .push(Step::Send(sasl2::task(false, &name).build().map_err(ours)?));
+    } else {
+        facts.steps.push(Step::Task {
+            task: name.clone(),
+            payload: None,
+            text,
+        });
+    }
+    exchange.task = Some(Task {
+        name,
+        proof,
+        begun: upgrade.is_some(),
+        waits_for_host: upgrade.is_none(),
+        upgrade,
+    });
+    Ok(Phase::Sasl(exchange))
+}
+
+/// `<task-data/>`.
+pub(super) fn task_data(
+    mut exchange: Box<Exchange>,
+    element: &Element,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    exchange.steps += 1;
+    let too_long = exchange.steps > TASK_STEPS;
+    let unexpected = || Offline::Misbehaved(sasl2::out_of_place(element.root()));
+    let Some(task) = exchange
+        .task
+        .as_mut()
+        .filter(|task| task.begun && !task.waits_for_host && !too_long)
+    else {
+        exchange.abort(facts)?;
+        return Err(unexpected());
+    };
+    let Some(hash) = task.upgrade else {
+        task.waits_for_host = true;
+        facts.steps.push(Step::Task {
+            task: task.name.clone(),
+            payload: element.children().next().map(ElementRef::to_element),
+            text: None,
+        });
+        return Ok(Phase::Sasl(exchange));
+    };
+    match upgrade_answer(hash, element.root(), facts.config) {
+        Ok(salted) => {
+            let data = sasl2::task(true, &task.name).child(sasl2::upgrade_hash(&salted));
+            facts.steps.push(Step::Send(data.build().map_err(ours)?));
+            Ok(Phase::Sasl(exchange))
+        }
+        Err(error) => {
+            exchange.abort(facts)?;
+            Err(exchange.broken_off(error))
+        }
+    }
+}
+
+/// The salted password for another hash, within the bounds of a login (XEP-0480 §3).
+fn upgrade_answer(hash: ScramHash, task_data: ElementRef<'_>, config: &Config) -> Result<Secret, SaslError> {
+    let (salt, iterations) = sasl2::upgrade_salt(task_data).ok_or(SaslError::Salt)?;
+    let bounds = config.mechanisms.scram;
+    if iterations < bounds.min {
+        return Err(SaslError::IterationsTooLow {
+            asked: iterations,
+            least: bounds.min,
+        });
+    }
+    if iterations > bounds.max {
+        return Err(SaslError::IterationsTooHigh { most: bounds.max });
+    }
+    let password = config.credentials.password_secret().ok_or(SaslError::OutOfOrder)?;
+    let password = sasl::prep::password(password).map_err(SaslError::Password)?;
+    let derivation = Derivation {
+        hash,
+        salt,
+        iterations,
+        password,
+    };
+    Ok(derivation.salted_password())
+}
+
+/// The application's part of a task.
+pub(super) fn task_answer(
+    mut exchange: Box<Exchange>,
+    payload: Option<&Element>,
+    facts: &mut Facts<'_>,
+) -> Result<Phase, Offline> {
+    let Some(task) = &mut exchange.task else {
+        return Ok(Phase::Sasl(exchange));
+    };
+    let mut answer = sasl2::task(task.begun, &task.name);
+    if let Some(payload) = payload {
+        answer = answer.element(payload);
+    }
+    task.begun = true;
+    task.waits_for_host = false;
+    facts.steps.push(Step::Send(answer.build().map_err(ours)?));
+    Ok(Phase::Sasl(exchange))
+}
+
+/// The answer of a server that knows no better (RFC 6120 §6.5).
+pub(super) fn unknown_answer(exchange: &Exchange, element: ElementRef<'_>) -> Offline {
+    Offline::Login(LoginError::UnknownAnswer {
+        mechanism: exchange.mechanism.name().to_string(),
+        element: crate::link::expanded_name(element),
+    })
+}

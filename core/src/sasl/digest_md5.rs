@@ -1,0 +1,458 @@
+//! DIGEST-MD5 (RFC 2831), which RFC 6331 made historic: for servers that have nothing better, where the host asks for it.
+//!
+//! Only authentication is ever agreed on (`qop=auth`): the security layers of the mechanism are not there.
+
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use md5::{Digest, Md5};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{SaslError, ServerProof, State, checked_authzid, prep, scram, shown};
+use crate::{Secret, config};
+
+/// RFC 2831 §2.1.1: a digest-challenge has less than 2048 bytes.
+const MAX_CHALLENGE: usize = 2047;
+/// RFC 2831 §2.1.2: a digest-response has less than 4096 bytes.
+const MAX_RESPONSE: usize = 4095;
+/// So much of each realm is shown, and so many of them.
+const MAX_REALM: usize = 64;
+const MAX_REALMS: usize = 8;
+/// There is one request for each nonce: no subsequent authentication (RFC 2831 §2.2).
+const NONCE_COUNT: &[u8] = b"00000001";
+
+/// A DIGEST-MD5 exchange.
+#[derive(Debug)]
+pub(crate) struct DigestMd5 {
+    setup: Setup,
+    state: State<Step>,
+}
+
+#[derive(Debug)]
+struct Setup {
+    authcid: String,
+    password: Secret,
+    authzid: Option<String>,
+    domain: String,
+    cnonce: String,
+    realm: Option<String>,
+    always_utf8: bool,
+}
+
+#[derive(Debug)]
+enum Step {
+    Start,
+    Waiting,
+    Responded {
+        /// The `rspauth` that proves that the server knows the password.
+        expected: Secret,
+        /// The server has called a nonce stale, and may not do so again.
+        renewed: bool,
+    },
+    // The proof came in a challenge; the success that follows must be empty.
+    Proved,
+    Done,
+}
+
+impl DigestMd5 {
+    /// Prepares name and password. `domain` is that of the account; `cnonce` must be fresh and unpredictable:
+    /// [`crate::random::Random::token`].
+    pub(crate) fn new(
+        authcid: &str,
+        domain: &str,
+        password: &Secret,
+        authzid: Option<&str>,
+        cnonce: String,
+        settings: &config::DigestMd5,
+    ) -> Result<Self, SaslError> {
+        if cnonce.is_empty() || !scram::is_nonce(&cnonce) {
+            return Err(SaslError::ClientNonce);
+        }
+        let authzid = checked_authzid(authzid)?.map(ToString::to_string);
+        let authcid = prep::username(authcid).map_err(SaslError::Username)?.to_string();
+        let password = prep::password(password).map_err(SaslError::Password)?;
+        Ok(Self {
+            setup: Setup {
+                authcid,
+                password,
+                authzid,
+                domain: domain.to_string(),
+                cnonce,
+                realm: settings.realm.clone(),
+                always_utf8: settings.always_utf8,
+            },
+            state: State::At(Step::Start),
+        })
+    }
+
+    /// The server speaks first: there is no initial response.
+    pub(crate) fn initial(&mut self) -> Result<(), SaslError> {
+        self.state.advance(|step| match step {
+            Step::Start => Ok((Step::Waiting, ())),
+            Step::Waiting | Step::Responded { .. } | Step::Proved | Step::Done => Err(SaslError::OutOfOrder),
+        })
+    }
+
+    pub(crate) fn challenge(&mut self, data: &[u8]) -> Result<Secret, SaslError> {
+        let setup = &self.setup;
+        self.state.advance(|step| match step {
+            Step::Waiting => {
+                let (message, expected) = setup.respond(&Challenge::new(&Directives::parse(data)?, setup)?)?;
+                let renewed = false;
+                Ok((Step::Responded { expected, renewed }, message))
+            }
+            Step::Responded { expected, renewed } => {
+                let directives = Directives::parse(data)?;
+                // RFC 2831 §2.1.1: the nonce had expired, and name and password were not wrong: the same again, once.
+                if !renewed && directives.single("rspauth")?.is_none() && directives.is_stale()? {
+                    let (message, expected) = setup.respond(&Challenge::new(&directives, setup)?)?;
+                    let renewed = true;
+                    return Ok((Step::Responded { expected, renewed }, message));
+                }
+                verify(&directives, &expected)?;
+                Ok((Step::Proved, Secret::default()))
+            }
+            Step::Proved => Err(SaslError::UnexpectedChallenge),
+            Step::Start | Step::Done => Err(SaslError::OutOfOrder),
+        })
+    }
+
+    pub(crate) fn success(&mut self, data: &[u8]) -> Result<ServerProof, SaslError> {
+        self.state.advance(|step| match step {
+            Step::Responded { .. } if data.is_empty() => Err(SaslError::MissingServerProof),
+            Step::Responded { expected, .. } => {
+                verify(&Directives::parse(data)?, &expected)?;
+                Ok((Step::Done, ServerProof::Verified))
+            }
+            Step::Proved if data.is_empty() => Ok((Step::Done, ServerProof::Verified)),
+            Step::Proved => Err(SaslError::UnexpectedSuccessData),
+            Step::Start | Step::Waiting => Err(SaslError::SuccessTooEarly),
+            Step::Done => Err(SaslError::OutOfOrder),
+        })
+    }
+}
+
+impl Setup {
+    /// The digest-response, and the `rspauth` that has to follow (RFC 2831 §2.1.2, §2.1.3).
+    fn respond(&self, challenge: &Challenge) -> Result<(Secret, Secret), SaslError> {
+        let charset = challenge.charset;
+        let realm = self.realm(&challenge.realms)?;
+        let uri = ["xmpp/", &self.domain].concat();
+        let key = self.key(challenge, realm.as_deref().unwrap_or_default())?;
+        let proof = |prefix: &str| {
+            let action = hex(&digest(&[prefix.as_bytes(), uri.as_bytes()]));
+            let parts = [
+                &key[..],
+                &challenge.nonce,
+                NONCE_COUNT,
+                self.cnonce.as_bytes(),
+                b"auth",
+                &action[..],
+            ];
+            hex(&digest(&[&Zeroizing::new(parts.join(&b':'))]))
+        };
+
+        let mut message = Zeroizing::new(Vec::new());
+        put_quoted(&mut message, "username", &charset.on_the_wire(&self.authcid)?);
+        if let Some(realm) = &realm {
+            put_quoted(&mut message, ",realm", &charset.on_the_wire(realm)?);
+        }
+        put_quoted(&mut message, ",nonce", &challenge.nonce);
+        put_quoted(&mut message, ",cnonce", self.cnonce.as_bytes());
+        message.extend_from_slice(b",nc=");
+        message.extend_from_slice(NONCE_COUNT);
+        message.extend_from_slice(b",qop=auth");
+        put_quoted(&mut message, ",digest-uri", uri.as_bytes());
+        message.extend_from_slice(b",response=");
+        message.extend_from_slice(&proof("AUTHENTICATE:"));
+        if challenge.says_utf8 {
+            message.extend_from_slice(b",charset=utf-8");
+        }
+        // RFC 2831 §2.1.2: UTF-8, whatever the charset.
+        if let Some(authzid) = &self.authzid {
+            put_quoted(&mut message, ",authzid", authzid.as_bytes());
+        }
+        if message.len() > MAX_RESPONSE {
+            return Err(malformed(
+                "a realm and a nonce that leave room for an answer of 4095 bytes",
+            ));
+        }
+        Ok((Secret::new(message.as_slice()), Secret::new(proof(":").as_slice())))
+    }
+
+    /// HEX(H(A1)) of RFC 2831 §2.1.2.1.
+    fn key(&self, challenge: &Challenge, realm: &str) -> Result<Zeroizing<Vec<u8>>, SaslError> {
+        let charset = challenge.charset;
+        // A password that is no UTF-8 was refused when it was prepared.
+        let password = core::str::from_utf8(self.password.expose()).unwrap_or_default();
+        let inner = digest(&[
+            &charset.hashed(&self.authcid)?,
+            b":",
+            &charset.hashed(realm)?,
+            b":",
+            &charset.hashed(password)?,
+        ]);
+        let mut parts = Vec::from([&inner[..], b":", &challenge.nonce, b":", self.cnonce.as_bytes()]);
+        if let Some(authzid) = &self.authzid {
+            parts.extend([b":", authzid.as_bytes()]);
+        }
+        Ok(hex(&digest(&parts)))
+    }
+
+    /// RFC 2831 §2.1.2: one of those that the server offers. Without one there is none in the answer, and the hash has the empty text.
+    fn realm(&self, offered: &[String]) -> Result<Option<String>, SaslError> {
+        if self.realm.is_some() {
+            return Ok(self.realm.clone());
+        }
+        match offered {
+            [] => Ok(None),
+            [only] => Ok(Some(only.clone())),
+            several if several.contains(&self.domain) => Ok(Some(self.domain.clone())),
+            several => Err(SaslError::Realm {
+                offered: several
+                    .iter()
+                    .take(MAX_REALMS)
+                    .map(|realm| shown(realm, MAX_REALM))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+/// How text becomes bytes (RFC 2831 §2.1.1 on `charset`, §2.1.2.1 on the hash).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Charset {
+    /// The server did not say UTF-8: everything is ISO-8859-1.
+    Latin1,
+    /// The server said UTF-8: text that is ISO-8859-1 as a whole is hashed as such, and sent as UTF-8 all the same.
+    Utf8,
+    /// UTF-8 everywhere, whatever the server said: the host's wish.
+    Always,
+}
+
+impl Charset {
+    fn decoded(self, bytes: &[u8]) -> Result<String, SaslError> {
+        match self {
+            Self::Latin1 => Ok(bytes.iter().map(|byte| char::from(*byte)).collect()),
+            Self::Utf8 | Self::Always => match core::str::from_utf8(bytes) {
+                Ok(text) => Ok(text.to_string()),
+                Err(_) => Err(malformed("a realm in UTF-8")),
+            },
+        }
+    }
+
+    fn on_the_wire(self, text: &str) -> Result<Zeroizing<Vec<u8>>, SaslError> {
+        match self {
+            Self::Latin1 => latin1(text).ok_or(SaslError::NotLatin1),
+            Self::Utf8 | Self::Always => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+        }
+    }
+
+    fn hashed(self, text: &str) -> Result<Zeroizing<Vec<u8>>, SaslError> {
+        match self {
+            Self::Latin1 => latin1(text).ok_or(SaslError::NotLatin1),
+            Self::Utf8 => Ok(latin1(text).unwrap_or_else(|| Zeroizing::new(text.as_bytes().to_vec()))),
+            Self::Always => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+        }
+    }
+}
+
+fn latin1(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    // The exact capacity matters: what grows leaves a piece of the password where it was.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    for c in text.chars() {
+        bytes.push(u8::try_from(u32::from(c)).ok()?);
+    }
+    Some(bytes)
+}
+
+/// A digest-challenge that passed every check (RFC 2831 §2.1.1).
+#[derive(Debug)]
+struct Challenge {
+    realms: Vec<String>,
+    nonce: Vec<u8>,
+    charset: Charset,
+    says_utf8: bool,
+}
+
+impl Challenge {
+    fn new(directives: &Directives, setup: &Setup) -> Result<Self, SaslError> {
+        let nonce = directives.single("nonce")?.filter(|nonce| !nonce.is_empty());
+        let nonce = nonce.ok_or(malformed("a nonce (nonce=)"))?.to_vec();
+        let algorithm = directives.single("algorithm")?.unwrap_or_default();
+        if !algorithm.eq_ignore_ascii_case(b"md5-sess") {
+            return Err(malformed("the algorithm md5-sess (algorithm=)"));
+        }
+        // Without the directive it is `auth`.
+        let qop = directives.single("qop")?.unwrap_or(b"auth");
+        if !qop
+            .split(|byte| *byte == b',')
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(b"auth"))
+        {
+            return Err(malformed(
+                "authentication without a security layer among what is offered (qop=)",
+            ));
+        }
+        let says_utf8 = match directives.single("charset")? {
+            Some(charset) if charset.eq_ignore_ascii_case(b"utf-8") => true,
+            Some(_) => return Err(malformed("no charset but utf-8 (charset=)")),
+            None => false,
+        };
+        for once in ["stale", "maxbuf", "cipher"] {
+            directives.single(once)?;
+        }
+        let charset = match (setup.always_utf8, says_utf8) {
+            (true, _) => Charset::Always,
+            (false, true) => Charset::Utf8,
+            (false, false) => Charset::Latin1,
+        };
+        let realms = directives.all("realm").map(|realm| charset.decoded(realm));
+        Ok(Self {
+            realms: realms.collect::<Result<_, _>>()?,
+            nonce,
+            charset,
+            says_utf8,
+        })
+    }
+}
+
+/// Judges a response-auth (RFC 2831 §2.1.3).
+fn verify(directives: &Directives, expected: &Secret) -> Result<(), SaslError> {
+    let received = directives.single("rspauth")?.ok_or(malformed("a proof (rspauth=)"))?;
+    // `Secret` compares in constant time. The digits are lower-case ones.
+    if Secret::new(received) == *expected {
+        Ok(())
+    } else {
+        Err(SaslError::WrongServerProof)
+    }
+}
+
+/// The list that a server's message is: names in lower case, values without their quotes.
+struct Directives(Vec<(String, Vec<u8>)>);
+
+impl Directives {
+    /// RFC 2831 §7.1: `name=value` or `name="value"` between commas, with white space and empty elements as one likes.
+    fn parse(data: &[u8]) -> Result<Self, SaslError> {
+        if data.len() > MAX_CHALLENGE {
+            return Err(malformed("a message of less than 2048 bytes"));
+        }
+        let mut directives = Vec::new();
+        let mut rest = data;
+        loop {
+            rest = trimmed(rest);
+            match rest.split_first() {
+                None => return Ok(Self(directives)),
+                Some((b',', behind)) => {
+                    rest = behind;
+                    continue;
+                }
+                Some(_) => {}
+            }
+            let (name, behind) = token(rest);
+            let behind = trimmed(behind).strip_prefix(b"=").filter(|_| !name.is_empty());
+            let behind = trimmed(behind.ok_or(malformed("a name, '=' and a value"))?);
+            let (value, behind) = match behind.strip_prefix(b"\"") {
+                Some(quoted) => unquoted(quoted).ok_or(malformed("an end of the text in quotes"))?,
+                None => {
+                    let (value, behind) = token(behind);
+                    (value.to_vec(), behind)
+                }
+            };
+            rest = trimmed(behind);
+            if !matches!(rest.first(), None | Some(b',')) {
+                return Err(malformed("a comma between two values"));
+            }
+            directives.push((String::from_utf8_lossy(name).to_ascii_lowercase(), value));
+        }
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let named = self.0.iter().filter(move |(known, _)| known == name);
+        named.map(|(_, value)| value.as_slice())
+    }
+
+    /// RFC 2831 §2.1.1: a second one aborts the login.
+    fn single<'a>(&'a self, name: &'static str) -> Result<Option<&'a [u8]>, SaslError> {
+        let mut all = self.all(name);
+        match (all.next(), all.next()) {
+            (first, None) => Ok(first),
+            (_, Some(_)) => Err(SaslError::Malformed {
+                expected: alloc::format!("{name}= only once").into(),
+            }),
+        }
+    }
+
+    fn is_stale(&self) -> Result<bool, SaslError> {
+        let stale = self.single("stale")?.unwrap_or_default();
+        Ok(stale.eq_ignore_ascii_case(b"true"))
+    }
+}
+
+fn trimmed(data: &[u8]) -> &[u8] {
+    data.trim_ascii_start()
+}
+
+/// A token (RFC 2831 §7.1), and what is behind it.
+fn token(data: &[u8]) -> (&[u8], &[u8]) {
+    let is_token = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(byte);
+    let end = data.iter().position(|byte| !is_token(byte)).unwrap_or(data.len());
+    data.split_at_checked(end).unwrap_or((data, &[]))
+}
+
+/// The value of a quoted-string (RFC 2831 §7.1) whose first quote is gone, and what is behind it.
+fn unquoted(data: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut value = Vec::new();
+    let mut rest = data;
+    loop {
+        let (byte, behind) = rest.split_first()?;
+        rest = behind;
+        match byte {
+            b'"' => return Some((value, rest)),
+            b'\\' => {
+                let (quoted, behind) = rest.split_first()?;
+                value.push(*quoted);
+                rest = behind;
+            }
+            b'\t' => value.push(*byte),
+            byte if byte.is_ascii_control() => return None,
+            byte => value.push(*byte),
+        }
+    }
+}
+
+fn put_quoted(message: &mut Vec<u8>, name: &str, value: &[u8]) {
+    message.extend_from_slice(name.as_bytes());
+    message.extend_from_slice(b"=\"");
+    for byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            message.push(b'\\');
+        }
+        message.push(*byte);
+    }
+    message.push(b'"');
+}
+
+fn digest(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    let mut hash = Md5::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let mut output = hash.finalize();
+    let digest = Zeroizing::new(output.to_vec());
+    output.as_mut_slice().zeroize();
+    digest
+}
+
+/// RFC 2831 §2.1.2.1: HEX, in lower case.
+fn hex(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let mut digits = Zeroizing::new(Vec::with_capacity(2 * bytes.len()));
+    digits.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    digits
+}
+
+fn malformed(expected: &'static str) -> SaslError {
+    SaslError::Malformed {
+        expected: expected.into(),
+    }
+}
