@@ -68,6 +68,13 @@ impl Exchange {
         Self::new(profile, mechanism, Asked::default())
     }
 
+    #[cfg(test)]
+    pub(super) fn deriving(profile: SaslProfile, mechanism: Mechanism, job: JobId) -> Self {
+        let mut exchange = Self::of(profile, mechanism);
+        exchange.deriving = Some(job);
+        exchange
+    }
+
     pub(super) fn awaits_key(&self, job: JobId) -> bool {
         self.deriving == Some(job)
     }

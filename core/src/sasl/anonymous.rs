@@ -50,3 +50,60 @@ impl Anonymous {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sasl::Mechanism;
+    use crate::sasl::vectors::{optional, rows, text};
+
+    const VECTORS: &str = include_str!("../../../tests/vectors/plain_external.json");
+
+    fn sent() -> Anonymous {
+        let mut anonymous = Anonymous::new();
+        anonymous.initial().unwrap();
+        anonymous
+    }
+
+    #[test]
+    fn says_nothing() {
+        for row in rows(VECTORS, "anonymous") {
+            assert_eq!(optional(&row, "text"), None);
+            let mut mechanism = Mechanism::Anonymous(Anonymous::new());
+            assert_eq!(
+                mechanism.initial(),
+                Ok(None),
+                "no initial response, not one of no bytes"
+            );
+            assert_eq!(mechanism.success(None), Ok(ServerProof::NotProvided));
+            let mut anonymous = sent();
+            let answer = anonymous.challenge(text(&row, "challenge").as_bytes()).unwrap();
+            assert_eq!(answer.expose(), text(&row, "answer").as_bytes());
+            assert_eq!(anonymous.success(b""), Ok(ServerProof::NotProvided));
+        }
+    }
+
+    #[test]
+    fn takes_nothing_from_the_server() {
+        assert_eq!(sent().challenge(b"x"), Err(SaslError::UnexpectedChallenge));
+        assert_eq!(sent().success(b"x"), Err(SaslError::UnexpectedSuccessData));
+        let mut anonymous = sent();
+        anonymous.challenge(b"").unwrap();
+        assert_eq!(anonymous.challenge(b""), Err(SaslError::UnexpectedChallenge));
+        assert_eq!(
+            anonymous.success(b""),
+            Err(SaslError::UnexpectedChallenge),
+            "an error is final"
+        );
+    }
+
+    #[test]
+    fn steps_out_of_order() {
+        assert_eq!(Anonymous::new().success(b""), Err(SaslError::SuccessTooEarly));
+        assert_eq!(Anonymous::new().challenge(b""), Err(SaslError::OutOfOrder));
+        assert_eq!(sent().initial(), Err(SaslError::OutOfOrder));
+        let mut anonymous = sent();
+        anonymous.success(b"").unwrap();
+        assert_eq!(anonymous.success(b""), Err(SaslError::OutOfOrder));
+    }
+}

@@ -36,6 +36,7 @@ struct Setup {
     password: Secret,
     authzid: Option<String>,
     domain: String,
+    digest_uri: String,
     cnonce: String,
     realm: Option<String>,
     always_utf8: bool,
@@ -79,6 +80,8 @@ impl DigestMd5 {
                 password,
                 authzid,
                 domain: domain.to_string(),
+                // RFC 2831 §2.1.2: the service of RFC 6120 §13.8.1 and its name.
+                digest_uri: ["xmpp/", domain].concat(),
                 cnonce,
                 realm: settings.realm.clone(),
                 always_utf8: settings.always_utf8,
@@ -139,7 +142,7 @@ impl Setup {
     fn respond(&self, challenge: &Challenge) -> Result<(Secret, Secret), SaslError> {
         let charset = challenge.charset;
         let realm = self.realm(&challenge.realms)?;
-        let uri = ["xmpp/", &self.domain].concat();
+        let uri = &self.digest_uri;
         let key = self.key(challenge, realm.as_deref().unwrap_or_default())?;
         let proof = |prefix: &str| {
             let action = hex(&digest(&[prefix.as_bytes(), uri.as_bytes()]));
@@ -454,5 +457,205 @@ fn hex(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 fn malformed(expected: &'static str) -> SaslError {
     SaslError::Malformed {
         expected: expected.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sasl::vectors::{base64, optional, rows, text};
+    use serde_json::Value;
+
+    const VECTORS: &str = include_str!("../../../tests/vectors/digest_md5.json");
+
+    fn waiting(row: &Value) -> DigestMd5 {
+        let settings = config::DigestMd5 {
+            realm: optional(row, "realm"),
+            always_utf8: row["always_utf8"].as_bool().unwrap(),
+        };
+        let mut digest = DigestMd5::new(
+            &text(row, "authcid"),
+            &text(row, "domain"),
+            &Secret::from(text(row, "password")),
+            optional(row, "authzid").as_deref(),
+            text(row, "cnonce"),
+            &settings,
+        )
+        .unwrap();
+        // RFC 2831 logs in to IMAP.
+        if !text(row, "digest_uri").starts_with("xmpp/") {
+            digest.setup.digest_uri = text(row, "digest_uri");
+        }
+        digest.initial().unwrap();
+        digest
+    }
+
+    /// The first exchange of the vectors, up to the client's response, and the server's proof.
+    fn responded() -> (DigestMd5, Vec<u8>) {
+        let row = rows(VECTORS, "exchanges").remove(0);
+        let mut digest = waiting(&row);
+        digest.challenge(&base64(&row, "challenge_base64")).unwrap();
+        (digest, ["rspauth=", &text(&row, "rspauth")].concat().into_bytes())
+    }
+
+    fn label(error: &SaslError) -> &'static str {
+        match error {
+            SaslError::Malformed { .. } => "malformed",
+            SaslError::Realm { .. } => "realm",
+            SaslError::WrongServerProof => "proof",
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "an error that no vector names fails the test"
+            )]
+            other => panic!("unexpected error {other:?}"),
+        }
+    }
+
+    #[test]
+    fn exchanges_match_to_the_byte() {
+        for row in rows(VECTORS, "exchanges") {
+            let proof = ["rspauth=", &text(&row, "rspauth")].concat();
+            let mut digest = waiting(&row);
+            assert_eq!(
+                digest.challenge(&base64(&row, "challenge_base64")).unwrap().expose(),
+                base64(&row, "response_base64"),
+                "{row}"
+            );
+            assert_eq!(digest.success(proof.as_bytes()), Ok(ServerProof::Verified), "{row}");
+            assert_eq!(digest.success(proof.as_bytes()), Err(SaslError::OutOfOrder), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_proof_may_come_as_a_challenge_before_an_empty_success() {
+        let (mut digest, proof) = responded();
+        assert_eq!(digest.challenge(&proof), Ok(Secret::default()));
+        assert_eq!(digest.success(b""), Ok(ServerProof::Verified));
+        let (mut digest, proof) = responded();
+        digest.challenge(&proof).unwrap();
+        assert_eq!(digest.success(&proof), Err(SaslError::UnexpectedSuccessData));
+        let (mut digest, proof) = responded();
+        digest.challenge(&proof).unwrap();
+        assert_eq!(digest.challenge(&proof), Err(SaslError::UnexpectedChallenge));
+        assert_eq!(
+            digest.success(b""),
+            Err(SaslError::UnexpectedChallenge),
+            "an error is final"
+        );
+        for row in rows(VECTORS, "accepted_proofs") {
+            let proof = text(&row, "text");
+            assert_eq!(
+                responded().0.success(proof.as_bytes()),
+                Ok(ServerProof::Verified),
+                "{row}"
+            );
+        }
+    }
+
+    #[test]
+    fn challenges_that_are_refused() {
+        let first = rows(VECTORS, "exchanges").remove(0);
+        for row in rows(VECTORS, "refused") {
+            let mut digest = waiting(&first);
+            let error = digest.challenge(&base64(&row, "challenge_base64")).unwrap_err();
+            assert_eq!(label(&error), text(&row, "error"), "{row}");
+            assert_eq!(
+                digest.challenge(&base64(&first, "challenge_base64")),
+                Err(error),
+                "an error is final"
+            );
+        }
+    }
+
+    #[test]
+    fn proofs_that_are_refused() {
+        for row in rows(VECTORS, "refused_proofs") {
+            let message = base64(&row, "message_base64");
+            let (mut digest, proof) = responded();
+            let error = digest.success(&message).unwrap_err();
+            assert_eq!(label(&error), text(&row, "error"), "{row}");
+            assert_eq!(digest.success(&proof), Err(error.clone()), "an error is final");
+            let (mut digest, proof) = responded();
+            assert_eq!(digest.challenge(&message), Err(error.clone()), "{row}");
+            assert_eq!(digest.success(&proof), Err(error), "an error is final");
+        }
+    }
+
+    #[test]
+    fn success_without_proof_is_an_attack() {
+        assert_eq!(responded().0.success(b""), Err(SaslError::MissingServerProof));
+        let row = rows(VECTORS, "exchanges").remove(0);
+        assert_eq!(waiting(&row).success(b""), Err(SaslError::SuccessTooEarly));
+        let proof = responded().1;
+        assert_eq!(waiting(&row).success(&proof), Err(SaslError::SuccessTooEarly));
+    }
+
+    #[test]
+    fn a_stale_nonce_is_renewed_once() {
+        for row in rows(VECTORS, "stale") {
+            let challenge = base64(&row, "challenge_base64");
+            let (mut digest, old_proof) = responded();
+            assert_eq!(
+                digest.challenge(&challenge).unwrap().expose(),
+                base64(&row, "response_base64")
+            );
+            assert_eq!(digest.success(&old_proof), Err(SaslError::WrongServerProof));
+
+            let (mut digest, _) = responded();
+            digest.challenge(&challenge).unwrap();
+            let proof = ["rspauth=", &text(&row, "rspauth")].concat();
+            assert_eq!(digest.success(proof.as_bytes()), Ok(ServerProof::Verified));
+
+            let (mut digest, _) = responded();
+            digest.challenge(&challenge).unwrap();
+            assert_eq!(label(&digest.challenge(&challenge).unwrap_err()), "malformed", "{row}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_without_utf8_is_refused() {
+        let mut row = rows(VECTORS, "exchanges").remove(0);
+        row["authcid"] = Value::from("\u{3c0}");
+        let challenge = b"nonce=\"abc\",algorithm=md5-sess";
+        assert_eq!(waiting(&row).challenge(challenge), Err(SaslError::NotLatin1));
+    }
+
+    #[test]
+    fn realms_are_listed_for_people() {
+        let row = rows(VECTORS, "exchanges").remove(0);
+        let challenge = b"realm=\"a\",realm=\"\xc3\xa9\",nonce=\"n\",algorithm=md5-sess,charset=utf-8";
+        assert_eq!(
+            waiting(&row).challenge(challenge).unwrap_err().to_string(),
+            "the server has several realms (a, \\u{e9}) and none is called like the domain: configure which one to use"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_a_server_must_refuse_is_not_sent() {
+        let row = rows(VECTORS, "exchanges").remove(0);
+        let challenge = ["nonce=\"", &"\\\"".repeat(900), "\",algorithm=md5-sess"].concat();
+        let mut digest = waiting(&row);
+        digest.setup.authcid = "x".repeat(3000);
+        assert_eq!(label(&digest.challenge(challenge.as_bytes()).unwrap_err()), "malformed");
+    }
+
+    #[test]
+    fn steps_out_of_order() {
+        let row = rows(VECTORS, "exchanges").remove(0);
+        assert_eq!(waiting(&row).initial(), Err(SaslError::OutOfOrder));
+        let settings = config::DigestMd5::default();
+        let new = |cnonce: &str| {
+            DigestMd5::new(
+                "user",
+                "example.com",
+                &Secret::from("pencil"),
+                None,
+                cnonce.into(),
+                &settings,
+            )
+        };
+        assert_eq!(new("n").unwrap().challenge(b""), Err(SaslError::OutOfOrder));
+        assert_eq!(new("").unwrap_err(), SaslError::ClientNonce);
+        assert_eq!(new("a b").unwrap_err(), SaslError::ClientNonce);
     }
 }

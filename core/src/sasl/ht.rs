@@ -134,3 +134,126 @@ fn hmac(token: &Secret, role: &[u8], cb_data: &[u8]) -> Result<Secret, SaslError
     tag.as_mut_slice().zeroize();
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sasl::PrepError;
+    use crate::sasl::vectors::{base64, bytes, rows, text};
+    use serde_json::Value;
+
+    const VECTORS: &str = include_str!("../../../tests/vectors/ht.json");
+
+    fn sent(row: &Value, allow_missing_proof: bool) -> Ht {
+        let mut ht = Ht::new(
+            Ht::binding_of(&text(row, "mechanism")).unwrap(),
+            &text(row, "authcid"),
+            &Secret::from(text(row, "token")),
+            &bytes(row, "channel_binding"),
+            allow_missing_proof,
+        )
+        .unwrap();
+        assert_eq!(ht.name(), text(row, "mechanism"));
+        assert_eq!(ht.initial().unwrap().expose(), base64(row, "initial_base64"), "{row}");
+        ht
+    }
+
+    #[test]
+    fn exchanges_match_to_the_byte() {
+        for row in rows(VECTORS, "exchanges") {
+            let proof = base64(&row, "success_base64");
+            assert_eq!(sent(&row, false).success(&proof), Ok(ServerProof::Verified), "{row}");
+            let mut ht = sent(&row, true);
+            assert_eq!(ht.success(&proof), Ok(ServerProof::Verified), "{row}");
+            assert_eq!(ht.success(&proof), Err(SaslError::OutOfOrder), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_proof_always_fails() {
+        for row in rows(VECTORS, "exchanges") {
+            let proof = base64(&row, "success_base64");
+            let initial = base64(&row, "initial_base64");
+            let reflected = initial[initial.len() - 32..].to_vec();
+            let mut flipped = proof.clone();
+            flipped[31] ^= 1;
+            let longer = [proof.as_slice(), b"x"].concat();
+            for wrong in [
+                reflected,
+                flipped,
+                longer,
+                proof[..31].to_vec(),
+                [0; 32].to_vec(),
+                initial,
+            ] {
+                for allow_missing_proof in [false, true] {
+                    let mut ht = sent(&row, allow_missing_proof);
+                    assert_eq!(ht.success(&wrong), Err(SaslError::WrongServerProof), "{row}");
+                    assert_eq!(
+                        ht.success(&proof),
+                        Err(SaslError::WrongServerProof),
+                        "an error is final"
+                    );
+                    let mut ht = sent(&row, allow_missing_proof);
+                    assert_eq!(ht.challenge(&wrong), Err(SaslError::WrongServerProof), "{row}");
+                    assert_eq!(ht.success(b""), Err(SaslError::WrongServerProof), "an error is final");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_proof_is_for_the_host_to_allow() {
+        let row = rows(VECTORS, "exchanges").remove(0);
+        assert_eq!(sent(&row, false).success(b""), Err(SaslError::MissingServerProof));
+        assert_eq!(sent(&row, true).success(b""), Ok(ServerProof::LeftOut));
+    }
+
+    #[test]
+    fn a_proof_may_come_as_a_challenge_before_an_empty_success() {
+        let row = rows(VECTORS, "exchanges").remove(0);
+        let proof = base64(&row, "success_base64");
+        let mut ht = sent(&row, false);
+        assert_eq!(ht.challenge(&proof), Ok(Secret::default()));
+        assert_eq!(ht.success(b""), Ok(ServerProof::Verified));
+        let mut ht = sent(&row, false);
+        ht.challenge(&proof).unwrap();
+        assert_eq!(ht.success(&proof), Err(SaslError::UnexpectedSuccessData));
+        let mut ht = sent(&row, false);
+        ht.challenge(&proof).unwrap();
+        assert_eq!(ht.challenge(&proof), Err(SaslError::UnexpectedChallenge));
+        assert_eq!(sent(&row, true).challenge(b""), Err(SaslError::UnexpectedChallenge));
+    }
+
+    #[test]
+    fn names_and_bindings_belong_together() {
+        for (binding, name) in [
+            (None, "HT-SHA-256-NONE"),
+            (Some(ChannelBindingType::TlsExporter), "HT-SHA-256-EXPR"),
+            (Some(ChannelBindingType::TlsUnique), "HT-SHA-256-UNIQ"),
+            (Some(ChannelBindingType::TlsServerEndPoint), "HT-SHA-256-ENDP"),
+        ] {
+            assert_eq!(Ht::mechanism(binding), name);
+            assert_eq!(Ht::binding_of(name), Some(binding));
+            let ht = Ht::new(binding, "user", &Secret::from("t"), b"x", false).unwrap();
+            assert_eq!((ht.name(), ht.channel_binding()), (name, binding));
+        }
+        for other in ["HT-SHA-512-NONE", "HT-SHA-256-none", "HT-SHA-256-", "SCRAM-SHA-256", ""] {
+            assert_eq!(Ht::binding_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_login_is_refused() {
+        let new = |authcid: &str, token: &str| Ht::new(None, authcid, &Secret::from(token), b"", false).unwrap_err();
+        assert_eq!(new("user", ""), SaslError::Token);
+        assert_eq!(new("", "t"), SaslError::Username(PrepError::Empty));
+        assert_eq!(new("u\0", "t"), SaslError::Username(PrepError::Prohibited));
+        let fresh = || Ht::new(None, "user", &Secret::from("t"), b"", true).unwrap();
+        assert_eq!(fresh().success(b""), Err(SaslError::SuccessTooEarly));
+        assert_eq!(fresh().challenge(b""), Err(SaslError::OutOfOrder));
+        let mut ht = fresh();
+        ht.initial().unwrap();
+        assert_eq!(ht.initial(), Err(SaslError::OutOfOrder), "the proof is said once");
+    }
+}

@@ -31,7 +31,7 @@ pub(crate) use external::External;
 pub(crate) use ht::Ht;
 pub(crate) use oauth::{OauthBearer, TokenFailure, XOauth2};
 pub(crate) use plain::Plain;
-pub(crate) use scram::{Scram, ScramLimits};
+pub(crate) use scram::{ChannelBinding, Scram, ScramLimits};
 pub(crate) use select::preference;
 
 use crate::Secret;
@@ -483,6 +483,10 @@ pub(crate) mod vectors {
 
     pub(crate) fn optional(row: &Value, field: &str) -> Option<String> {
         row[field].as_str().map(ToString::to_string)
+    }
+
+    pub(crate) fn base64(row: &Value, field: &str) -> Vec<u8> {
+        super::encoding::decode(&text(row, field)).unwrap()
     }
 
     pub(crate) fn bytes(row: &Value, field: &str) -> Vec<u8> {

@@ -158,3 +158,133 @@ fn checked_token(token: &Secret) -> Result<&[u8], SaslError> {
     }
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sasl::encoding::initial_response_text;
+    use crate::sasl::vectors::{base64, optional, rows, text};
+    use crate::sasl::{Answer, Mechanism, PrepError};
+    use serde_json::Value;
+
+    const VECTORS: &str = include_str!("../../../tests/vectors/oauth.json");
+
+    fn bearer(row: &Value) -> OauthBearer {
+        let authzid = optional(row, "authzid");
+        OauthBearer::new(authzid.as_deref(), &Secret::from(text(row, "token"))).unwrap()
+    }
+
+    fn sent() -> OauthBearer {
+        let mut bearer = OauthBearer::new(None, &Secret::from("tok-123")).unwrap();
+        bearer.initial().unwrap();
+        bearer
+    }
+
+    #[test]
+    fn says_the_token() {
+        for row in rows(VECTORS, "bearer") {
+            let mut bearer = bearer(&row);
+            assert_eq!(
+                bearer.initial().unwrap().expose(),
+                base64(&row, "message_base64"),
+                "{row}"
+            );
+            assert_eq!(bearer.success(b""), Ok(ServerProof::NotProvided), "{row}");
+        }
+    }
+
+    /// RFC 7628 §3.1 lets host and port out where a token needs neither: the rest is the same.
+    #[test]
+    fn the_example_of_the_rfc_without_its_address() {
+        for row in rows(VECTORS, "bearer_with_address") {
+            let message = String::from_utf8(base64(&row, "message_base64")).unwrap();
+            let parts = message.split_inclusive('\u{1}');
+            let rest: String = parts
+                .filter(|part| !part.starts_with("host=") && !part.starts_with("port="))
+                .collect();
+            assert_ne!(rest, message);
+            assert_eq!(bearer(&row).initial(), Ok(Secret::from(rest)), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_answered_with_one_byte_and_can_never_succeed() {
+        for row in rows(VECTORS, "failures") {
+            let mut mechanism = Mechanism::OauthBearer(sent());
+            assert_eq!(mechanism.token_failure(), None);
+            assert_eq!(
+                mechanism.challenge(&base64(&row, "challenge_base64")),
+                Ok(Answer::Message(Secret::new([1]))),
+                "{row}"
+            );
+            let failure = TokenFailure {
+                status: optional(&row, "status"),
+                scope: optional(&row, "scope"),
+                openid_configuration: optional(&row, "openid_configuration"),
+            };
+            assert_eq!(mechanism.token_failure(), Some(&failure), "{row}");
+            assert_eq!(mechanism.success(None), Err(SaslError::SuccessAfterRefusal), "{row}");
+            assert_eq!(mechanism.token_failure(), Some(&failure), "it stays known");
+        }
+    }
+
+    #[test]
+    fn the_server_has_one_challenge() {
+        let mut bearer = sent();
+        bearer.challenge(b"{}").unwrap();
+        assert_eq!(bearer.challenge(b"{}"), Err(SaslError::UnexpectedChallenge));
+        assert_eq!(
+            bearer.success(b""),
+            Err(SaslError::UnexpectedChallenge),
+            "an error is final"
+        );
+        assert_eq!(sent().success(b"x"), Err(SaslError::UnexpectedSuccessData));
+    }
+
+    #[test]
+    fn says_user_and_token() {
+        for row in rows(VECTORS, "x_oauth2") {
+            let token = Secret::from(text(&row, "token"));
+            let mut mechanism = Mechanism::XOauth2(XOauth2::new(&text(&row, "user"), &token).unwrap());
+            let message = mechanism.initial().unwrap().unwrap();
+            assert_eq!(*initial_response_text(message.expose()), text(&row, "text"), "{row}");
+            assert_eq!(mechanism.success(None), Ok(ServerProof::NotProvided), "{row}");
+        }
+        let mut oauth = XOauth2::new("user", &Secret::from("t")).unwrap();
+        oauth.exchange.initial().unwrap();
+        assert_eq!(oauth.exchange.challenge(), Err(SaslError::UnexpectedChallenge));
+    }
+
+    #[test]
+    fn what_cannot_be_a_login_is_refused() {
+        for row in rows(VECTORS, "refused_tokens") {
+            let token = Secret::from(row.as_str().unwrap());
+            assert_eq!(OauthBearer::new(None, &token).unwrap_err(), SaslError::Token, "{row}");
+            assert_eq!(XOauth2::new("user", &token).unwrap_err(), SaslError::Token, "{row}");
+        }
+        let token = Secret::from("t");
+        for row in rows(VECTORS, "refused_authzids") {
+            let error = OauthBearer::new(row.as_str(), &token).unwrap_err();
+            assert_eq!(error, SaslError::Authzid, "{row}");
+        }
+        assert_eq!(
+            XOauth2::new("", &token).unwrap_err(),
+            SaslError::Username(PrepError::Empty)
+        );
+        assert_eq!(
+            XOauth2::new("u\0", &token).unwrap_err(),
+            SaslError::Username(PrepError::Prohibited)
+        );
+    }
+
+    #[test]
+    fn steps_out_of_order() {
+        let fresh = || OauthBearer::new(None, &Secret::from("t")).unwrap();
+        assert_eq!(fresh().success(b""), Err(SaslError::SuccessTooEarly));
+        assert_eq!(fresh().challenge(b"{}"), Err(SaslError::OutOfOrder));
+        assert_eq!(sent().initial(), Err(SaslError::OutOfOrder), "the token is said once");
+        let mut bearer = sent();
+        bearer.success(b"").unwrap();
+        assert_eq!(bearer.success(b""), Err(SaslError::OutOfOrder));
+    }
+}

@@ -3,9 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::scram::ChannelBinding;
+
 use super::{
-    Anonymous, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain, SaslError, Scram,
+    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain, SaslError, Scram,
     ScramHash, ScramLimits, XOauth2,
 };
 use crate::certificate::{self, AuthzidWarning, ClientCertificate};

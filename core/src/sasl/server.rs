@@ -69,33 +69,48 @@ fn is_of(hash: ScramHash, mechanism: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sasl::vectors::{rows, text};
 
-    /// RFC 7677 §3.
+    const VECTORS: &str = include_str!("../../../tests/vectors/scram.json");
+
+    /// What a server of the vectors says at the end, and what it says to another password or under another name.
     #[test]
-    fn the_example_of_the_rfc() {
-        let text = |message: &str| encoding::encode(message.as_bytes());
-        let proof = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
-        let (first, challenge, last) = (
-            text("n,,n=user,r=rOprNGfwEbeRWgbNEkqO"),
-            text("r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"),
-            text(proof),
-        );
-        let texts = Texts {
-            mechanism: "SCRAM-SHA-256",
-            client_first: &first,
-            server_first: &challenge,
-            client_final: &last,
-        };
-        let expected = text("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
-        assert_eq!(
-            server_final(texts, &Secret::from("pencil")).unwrap().as_slice(),
-            expected.as_bytes()
-        );
-        assert_eq!(server_final(texts, &Secret::from("pen")), None);
-        let mechanism = "SCRAM-SHA-1";
-        assert_eq!(
-            server_final(Texts { mechanism, ..texts }, &Secret::from("pencil")),
-            None
-        );
+    fn servers_of_all_hashes() {
+        let mut mechanisms = alloc::collections::BTreeSet::new();
+        for row in rows(VECTORS, "exchanges").into_iter().chain(rows(VECTORS, "servers")) {
+            let encoded = |field| encoding::encode(text(&row, field).as_bytes());
+            let (first, challenge, last) = (
+                encoded("client_first"),
+                encoded("server_first"),
+                encoded("client_final"),
+            );
+            let mechanism = text(&row, "mechanism");
+            let texts = Texts {
+                mechanism: &mechanism,
+                client_first: &first,
+                server_first: &challenge,
+                client_final: &last,
+            };
+            let password = Secret::from(text(&row, "password"));
+            // A server may add an extension, which this one does not.
+            let expected = text(&row, "server_final");
+            let proof = expected.split(',').next().unwrap_or_default();
+            assert_eq!(
+                server_final(texts, &password).unwrap().as_slice(),
+                encoding::encode(proof.as_bytes()).as_bytes(),
+                "{row}"
+            );
+            assert_eq!(server_final(texts, &Secret::from("pen")), None, "{row}");
+            for other in ScramHash::ALL.map(|hash| hash.mechanism(false)) {
+                if mechanism.trim_end_matches("-PLUS") != other {
+                    let mechanism = other;
+                    assert_eq!(server_final(Texts { mechanism, ..texts }, &password), None, "{row}");
+                }
+            }
+            mechanisms.insert(mechanism);
+        }
+        for hash in ScramHash::ALL {
+            assert!(mechanisms.iter().any(|mechanism| is_of(hash, mechanism)), "{hash:?}");
+        }
     }
 }
