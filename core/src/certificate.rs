@@ -80,6 +80,19 @@ pub enum CertificateError {
     ExtendedKeyUsage,
 }
 
+/// Why a certificate alone does not say whose login it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoSingleAccount {
+    /// It names no account.
+    NoAccount,
+    /// It names several: the user has to choose one.
+    Several {
+        /// They, in the certificate's order.
+        accounts: Vec<BareJid>,
+    },
+}
+
 /// Whether SASL EXTERNAL names the account or leaves it to the certificate (XEP-0178 §2, RFC 4422 appendix A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(
@@ -191,6 +204,24 @@ impl ClientCertificate {
         &self.addresses
     }
 
+    /// The one account that it names, for a user who gives no other (XEP-0178 §2): names that are no account do not count.
+    ///
+    /// # Errors
+    /// [`NoSingleAccount`] where it names none, or several.
+    pub fn account(&self) -> Result<BareJid, NoSingleAccount> {
+        let mut accounts: Vec<BareJid> = Vec::new();
+        for address in self.addresses.iter().filter_map(XmppAddress::bare) {
+            if address.local().is_some() && !accounts.contains(&address) {
+                accounts.push(address);
+            }
+        }
+        match accounts.len() {
+            0 => Err(NoSingleAccount::NoAccount),
+            1 => accounts.pop().ok_or(NoSingleAccount::NoAccount),
+            _ => Err(NoSingleAccount::Several { accounts }),
+        }
+    }
+
     /// The first and the last second of its validity, in seconds since 1970-01-01 UTC (RFC 5280 §4.1.2.5).
     pub fn validity(&self) -> (u64, u64) {
         (self.not_before, self.not_after)
@@ -241,6 +272,22 @@ impl fmt::Display for CertificateError {
 }
 
 impl core::error::Error for CertificateError {}
+
+impl fmt::Display for NoSingleAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAccount => {
+                f.write_str("the certificate names no XMPP account, so the account has to be given beside it")
+            }
+            Self::Several { accounts } => {
+                f.write_str("the certificate names several accounts, and one of them has to be chosen:")?;
+                accounts.iter().try_for_each(|account| write!(f, " {account}"))
+            }
+        }
+    }
+}
+
+impl core::error::Error for NoSingleAccount {}
 
 impl fmt::Display for AuthzidWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -398,6 +445,24 @@ mod tests {
             client_auth: None,
             subject,
             self_issued: false,
+        }
+    }
+
+    #[test]
+    fn a_certificate_says_whose_login_it_is_for_where_it_names_one_account() {
+        let named = |addresses: Vec<XmppAddress>| certificate(addresses).account();
+        let us = Ok(BareJid::parse(US).unwrap());
+        assert_eq!(named(vec![valid(US)]), us);
+        assert_eq!(named(vec![full("juliet@example.com/balcony"), ia5(US)]), us);
+        // A server's name, and what cannot be read, are no accounts.
+        assert_eq!(named(vec![valid("example.com"), no_jid(), valid(US)]), us);
+        let error = named(vec![valid(US), valid("romeo@example.com"), valid(US)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the certificate names several accounts, and one of them has to be chosen: juliet@example.com romeo@example.com"
+        );
+        for none in [vec![], vec![no_jid()], vec![valid("example.com")]] {
+            assert_eq!(named(none), Err(NoSingleAccount::NoAccount));
         }
     }
 

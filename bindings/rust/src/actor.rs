@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use epode::error::{ConnectionError, IqError};
 use epode::{
-    Answer, Derivation, Element, Endpoint, Event, Failure, Input, Instant, JobId, LinkId, Offline, Output, QueryId,
-    Question, Refused, Secret, Slot, StanzaError, Token,
+    Answer, Credentials, Derivation, Element, Endpoint, Event, Failure, Input, Instant, JobId, LinkId, Offline, Output,
+    QueryId, Question, Refused, Secret, Slot, StanzaError, Token,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::client::{Trace, Tracer, weight};
+use crate::client::{CallError, Trace, Tracer, weight};
 use crate::clock::{self, Clock};
 use crate::http;
 use crate::link::{Environment, Link, Opening, Order, Wires};
@@ -73,6 +73,10 @@ pub(crate) enum Command {
     Cancel {
         token: Token,
     },
+    Provide {
+        credentials: Box<Credentials>,
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
     /// What the application knows, as an input that has no token.
     Tell {
         input: Box<Input<'static>>,
@@ -84,6 +88,7 @@ pub(crate) enum Command {
 pub(crate) struct Parts {
     pub(crate) engine: epode::Client,
     pub(crate) identities: HashMap<String, ClientIdentity>,
+    pub(crate) allow_invalid_certificate: bool,
     pub(crate) environment: Environment,
     pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) trace: Option<Tracer>,
@@ -93,6 +98,7 @@ pub(crate) struct Parts {
 pub(crate) struct Actor {
     engine: epode::Client,
     identities: HashMap<String, ClientIdentity>,
+    allow_invalid_certificate: bool,
     environment: Arc<Environment>,
     store: Option<Box<dyn Store>>,
     trace: Option<Tracer>,
@@ -133,6 +139,7 @@ impl Actor {
         Self {
             engine: parts.engine,
             identities: parts.identities,
+            allow_invalid_certificate: parts.allow_invalid_certificate,
             environment: Arc::new(parts.environment),
             store: parts.store,
             trace: parts.trace,
@@ -310,6 +317,9 @@ impl Actor {
                 // It may be over already: then there is nothing to cancel.
                 let _ = self.feed(Input::Cancel { token });
             }
+            Command::Provide { credentials, reply } => {
+                let _ = reply.send(self.provide(*credentials));
+            }
             Command::Tell { input, reply } => {
                 let result = self.feed(*input).map(|_| ());
                 // Whoever says that the device is about to sleep waits until everything is stored and under way.
@@ -317,6 +327,22 @@ impl Actor {
                 let _ = reply.send(result);
             }
         }
+    }
+
+    fn provide(&mut self, credentials: Credentials) -> Result<(), CallError> {
+        if let Some(label) = credentials.identity() {
+            match self.identities.get(label) {
+                _ if self.allow_invalid_certificate => {}
+                Some(identity) => identity.check().map_err(CallError::Identity)?,
+                None => {
+                    return Err(CallError::NoIdentity {
+                        label: label.to_owned(),
+                    });
+                }
+            }
+        }
+        self.feed(Input::Provide { credentials })?;
+        Ok(())
     }
 
     fn room(&mut self) -> Result<(), Refused> {
@@ -594,7 +620,7 @@ fn with_token(result: Result<Option<Token>, Refused>) -> Result<Token, Refused> 
 mod tests {
     use std::io;
 
-    use epode::{Config, Credentials};
+    use epode::Config;
     use rustls::RootCertStore;
 
     use super::*;
@@ -625,6 +651,7 @@ mod tests {
         let parts = Parts {
             engine: epode::Client::new(config, [7; 32]),
             identities: HashMap::new(),
+            allow_invalid_certificate: false,
             environment: Environment {
                 tls: tls::base_config(RootCertStore::empty()).unwrap(),
                 dialer: Dialer::default(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use epode::config::KeyDerivation;
 use epode::error::{IqError, Misuse};
 use epode::{
-    Answer, Config, Element, Event, Failure, Input, Instant, Network, Offline, Output, Question, Refused, Slot,
-    StanzaError, Token,
+    Answer, Config, Credentials, Element, Event, Failure, Input, Instant, Network, Offline, Output, Question, Refused,
+    Slot, StanzaError, Token,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -97,7 +97,8 @@ impl Builder {
         Ok(self)
     }
 
-    /// Presents a client certificate that has expired or is not valid yet, or none where there is none, to see what a server makes of it.
+    /// Presents a client certificate that has expired, is not valid yet or is not meant for clients, or none where there is none,
+    /// to see what a server makes of it.
     pub fn allow_invalid_certificate(mut self, allow: bool) -> Self {
         self.allow_invalid_certificate = allow;
         self
@@ -162,13 +163,13 @@ impl Builder {
     /// Starts the client. The login goes on in the background: [`Event::Online`] or [`Event::Offline`] tells how it ended.
     ///
     /// # Errors
-    /// The client certificate is missing or not valid today; nothing was sent then.
+    /// The client certificate is missing, not valid today, or not meant for clients; nothing was sent then.
     pub async fn connect(mut self) -> Result<Client, ConnectError> {
         self.config.set_key_derivation(self.key_derivation);
         if let Some(label) = self.config.credentials().identity() {
             match self.identities.get(label) {
                 _ if self.allow_invalid_certificate => {}
-                Some(identity) => identity.check_time().map_err(ConnectError::Identity)?,
+                Some(identity) => identity.check().map_err(ConnectError::Identity)?,
                 None => {
                     return Err(ConnectError::NoIdentity {
                         label: label.to_owned(),
@@ -191,6 +192,7 @@ impl Builder {
         let parts = Parts {
             engine: epode::Client::new(self.config, seed),
             identities: self.identities,
+            allow_invalid_certificate: self.allow_invalid_certificate,
             environment,
             store,
             trace: self.trace,
@@ -440,6 +442,58 @@ impl Client {
         self.handle.handled(token).await
     }
 
+    /// Gives new credentials of the same account: an access token that was renewed, a password that was changed. They count
+    /// from the next login on, which a client that is offline makes when it is [started](Self::start) again.
+    ///
+    /// ```no_run
+    /// # async fn renew() -> String { String::new() }
+    /// # async fn run(mut client: epode_tokio::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use epode::error::LoginError;
+    /// use epode::{Credentials, Event, Offline};
+    ///
+    /// while let Some(event) = client.next().await {
+    ///     if let Event::Offline { reason: Offline::Login(LoginError::TokenRefused { .. }) } = event {
+    ///         client.provide(Credentials::access_token(renew().await)).await?;
+    ///         client.start().await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// They cannot log in to this account, or name a client certificate that the [`Builder`] was not given.
+    pub async fn provide(&self, credentials: Credentials) -> Result<(), CallError> {
+        self.handle.provide(credentials).await
+    }
+
+    /// Answers an [`Event::Task`]: the server wants something beside the credentials (XEP-0388 §2.6.4), which the configuration
+    /// says the application can do. The first answer begins the task, each further one goes on with it; `payload` is the
+    /// task's own element, where it has one.
+    ///
+    /// ```no_run
+    /// # async fn ask(_: &str) -> epode::Element { unimplemented!() }
+    /// # async fn run(mut client: epode_tokio::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// // The configuration says `.task("urn:example:one-time-code")`.
+    /// while let Some(event) = client.next().await {
+    ///     if let epode::Event::Task { payload, text, .. } = event {
+    ///         let code = match payload {
+    ///             None => None, // It is to begin.
+    ///             Some(_) => Some(ask(text.as_deref().unwrap_or("The code?")).await),
+    ///         };
+    ///         client.answer_task(code).await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// No task waits for the application.
+    pub async fn answer_task(&self, payload: Option<Element>) -> Result<(), CallError> {
+        self.handle.answer_task(payload).await
+    }
+
     /// What was kept in the store and could not be restored, slot by slot: the client started without it.
     pub fn not_restored(&self) -> &[(Slot, Refused)] {
         &self.not_restored
@@ -567,6 +621,23 @@ impl Handle {
         self.tell(Input::Handled { token }).await
     }
 
+    /// As [`Client::provide`].
+    ///
+    /// # Errors
+    /// As [`Client::provide`].
+    pub async fn provide(&self, credentials: Credentials) -> Result<(), CallError> {
+        let credentials = Box::new(credentials);
+        self.call(|reply| Command::Provide { credentials, reply }).await?
+    }
+
+    /// As [`Client::answer_task`].
+    ///
+    /// # Errors
+    /// As [`Client::answer_task`].
+    pub async fn answer_task(&self, payload: Option<Element>) -> Result<(), CallError> {
+        self.tell(Input::Task { payload }).await
+    }
+
     async fn tell(&self, input: Input<'static>) -> Result<(), CallError> {
         let input = Box::new(input);
         Ok(self.call(|reply| Command::Tell { input, reply }).await??)
@@ -657,6 +728,13 @@ impl std::error::Error for ConnectError {}
 pub enum CallError {
     /// The engine refused it; nothing was sent. [`Refused::Full`] also when too many events wait for the application.
     Refused(Refused),
+    /// The credentials name a client certificate that the [`Builder`] was not given.
+    NoIdentity {
+        /// Its label.
+        label: String,
+    },
+    /// The client certificate cannot be used now.
+    Identity(IdentityError),
     /// The [`Client`] was dropped, or has ended because its session could not be stored.
     Gone,
 }
@@ -665,6 +743,8 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refused) => refused.fmt(f),
+            Self::NoIdentity { label } => write!(f, "no client certificate was given for the label {label:?}"),
+            Self::Identity(error) => error.fmt(f),
             Self::Gone => f.write_str("the client is gone"),
         }
     }

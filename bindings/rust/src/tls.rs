@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use epode::{ChannelBindings, Failure, LinkInfo, TlsFacts};
+use epode::certificate::{ClientCertificate, NoSingleAccount};
+use epode::{BareJid, ChannelBindings, Failure, LinkInfo, TlsFacts};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,6 +30,8 @@ pub struct ClientIdentity {
     not_after: Duration,
     not_before_text: String,
     not_after_text: String,
+    for_clients: bool,
+    account: Result<BareJid, NoSingleAccount>,
 }
 
 impl ClientIdentity {
@@ -40,6 +43,8 @@ impl ClientIdentity {
         let Some(leaf) = chain.first() else {
             return Err(IdentityError::NoCertificate);
         };
+        // Names that cannot be read are the server's to judge.
+        let read = ClientCertificate::from_der(leaf).ok();
         let parsed = x509_cert::Certificate::from_der(leaf).map_err(|_| IdentityError::Unreadable)?;
         let validity = parsed.tbs_certificate().validity();
         let (not_before, not_after) = (validity.not_before, validity.not_after);
@@ -57,6 +62,8 @@ impl ClientIdentity {
             not_after: not_after.to_unix_duration(),
             not_before_text: not_before.to_date_time().to_string(),
             not_after_text: not_after.to_date_time().to_string(),
+            for_clients: read.as_ref().and_then(ClientCertificate::has_client_auth) != Some(false),
+            account: read.map_or(Err(NoSingleAccount::NoAccount), |read| read.account()),
         })
     }
 
@@ -65,8 +72,23 @@ impl ClientIdentity {
         self.certified.cert.first()
     }
 
-    /// Whether the certificate is valid now; a server would refuse it otherwise, often without a word.
-    pub(crate) fn check_time(&self) -> Result<(), IdentityError> {
+    /// The one account that the certificate names, for a user who gave no address.
+    ///
+    /// ```no_run
+    /// # fn configure(identity: &epode_tokio::ClientIdentity) -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = epode::Config::builder(identity.account()?.into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// It names none, or several.
+    pub fn account(&self) -> Result<BareJid, NoSingleAccount> {
+        self.account.clone()
+    }
+
+    /// Whether a server could take the certificate now; it would refuse it otherwise, often without a word.
+    pub(crate) fn check(&self) -> Result<(), IdentityError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if now < self.not_before {
             return Err(IdentityError::NotYetValid {
@@ -77,6 +99,10 @@ impl ClientIdentity {
             return Err(IdentityError::Expired {
                 since: self.not_after_text.clone(),
             });
+        }
+        // RFC 5280 §4.2.1.12: a certificate that says what it is for is for nothing else.
+        if !self.for_clients {
+            return Err(IdentityError::NotForClients);
         }
         Ok(())
     }
@@ -115,6 +141,8 @@ pub enum IdentityError {
         /// From when on it is.
         from: String,
     },
+    /// The certificate says what it is for (extended key usage), and logging in is not there.
+    NotForClients,
 }
 
 impl fmt::Display for IdentityError {
@@ -123,7 +151,9 @@ impl fmt::Display for IdentityError {
             Self::NoCertificate => f.write_str("there is no client certificate to present"),
             Self::Unreadable => f.write_str("the client certificate cannot be read: it is no X.509 certificate"),
             Self::Key { reason } => write!(f, "the private key of the client certificate cannot be used: {reason}"),
-            Self::OtherKey => f.write_str("the private key does not belong to the client certificate"),
+            Self::OtherKey => f.write_str(
+                "the private key does not belong to the client certificate: give the two that were made together",
+            ),
             Self::Expired { since } => {
                 write!(
                     f,
@@ -133,6 +163,10 @@ impl fmt::Display for IdentityError {
             Self::NotYetValid { from } => write!(
                 f,
                 "the client certificate is valid only from {from}: check the clock of this machine, no connection was made"
+            ),
+            Self::NotForClients => f.write_str(
+                "the client certificate is not meant for logging in: its extended key usage lacks clientAuth, so servers \
+                 refuse it; one with that usage is needed, no connection was made",
             ),
         }
     }

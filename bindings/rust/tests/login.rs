@@ -1,6 +1,8 @@
 //! The driver against the dev server, over real TLS and HTTP on loopback: logins, refusals, messages, cut connections.
 
 #[cfg(test)]
+mod authentication;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod transports;

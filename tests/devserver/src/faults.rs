@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
 use crate::hub::Hub;
-use crate::{Faults, lock};
+use crate::{Authentication, Faults, lock};
 
 /// The ways into the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +134,36 @@ impl Control {
     /// Forgets the sessions that wait to be resumed, as if they had never been.
     pub fn forget_sessions(&self) {
         lock(&self.hub).forget_sessions();
+    }
+
+    /// Changes how clients may log in. Streams that are opened afterwards see it.
+    pub fn change_authentication(&self, change: impl FnOnce(&mut Authentication)) {
+        change(&mut lock(&self.hub).options);
+    }
+
+    /// Sets a user's password, and makes the account if there is none. Tokens of the user are no longer good.
+    pub fn set_password(&self, user: &str, password: &str) {
+        lock(&self.hub).accounts.set_password(user, Some(password));
+    }
+
+    /// Every token of XEP-0484 is past its time now, whatever its `expiry` said.
+    pub fn expire_tokens(&self) {
+        for tokens in lock(&self.hub).accounts.all_tokens() {
+            tokens
+                .iter_mut()
+                .for_each(|token| token.expiry = SystemTime::UNIX_EPOCH);
+        }
+    }
+
+    /// Forgets all tokens of XEP-0484.
+    pub fn forget_tokens(&self) {
+        lock(&self.hub).accounts.all_tokens().for_each(Vec::clear);
+    }
+
+    /// How many tokens of XEP-0484 are good, and past their time.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        lock(&self.hub).accounts.all_tokens().map(|tokens| tokens.len()).sum()
     }
 
     /// How many sessions wait to be resumed.

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 
+use crate::accounts::Accounts;
 use crate::faults::{Board, Transport};
 use crate::links::{Link, stream_error};
 use crate::personality::{Habits, SidShape};
-use crate::sasl::{Accounts, bare, local_part};
+use crate::sasl::{bare, local_part};
 use crate::session::{Admission, Reply, Request, Session, Terms, terminate};
 use crate::sm::{Tombstone, Waiting};
 use crate::stream::{Action, BOSH, Context, error, hex};
 use crate::tls::Peer;
 use crate::xml::{self, Element, Node, escape};
-use crate::{Settings, Statistics};
+use crate::{Attempt, Authentication, Settings, Statistics};
 
 /// XEP-0124 §14.1: a rid must be exact in a double.
 const MAX_RID: u64 = (1 << 53) - 1;
@@ -42,6 +43,8 @@ pub(crate) struct Hub {
     pub(crate) settings: Arc<Settings>,
     pub(crate) board: Arc<Board>,
     pub(crate) habits: &'static Habits,
+    /// As they are now.
+    pub(crate) options: Authentication,
     pub(crate) accounts: Accounts,
     pub(crate) sessions: BTreeMap<String, Session>,
     /// Streams over TCP and WebSocket that have a connection.
@@ -51,6 +54,7 @@ pub(crate) struct Hub {
     pub(crate) waiting: VecDeque<Waiting>,
     pub(crate) tombstones: VecDeque<Tombstone>,
     violations: Vec<String>,
+    pub(crate) attempts: Vec<Attempt>,
     pub(crate) statistics: Statistics,
 }
 
@@ -58,6 +62,7 @@ impl Hub {
     pub(crate) fn new(settings: Arc<Settings>, board: Arc<Board>, accounts: Accounts) -> Self {
         Self {
             habits: settings.personality.habits(),
+            options: settings.authentication.clone(),
             settings,
             board,
             accounts,
@@ -67,6 +72,7 @@ impl Hub {
             waiting: VecDeque::new(),
             tombstones: VecDeque::new(),
             violations: Vec::new(),
+            attempts: Vec::new(),
             statistics: Statistics::default(),
         }
     }
@@ -157,17 +163,20 @@ impl Hub {
         let sid = self.new_sid();
         let terms = self.terms(&request.body);
         let header = self.header(&request.body, &sid, &terms);
+        let from = request.body.attribute("from").map(str::to_owned);
         let session = Session::new(sid.clone(), request, terms, header, now);
         let session = self.sessions.entry(sid).or_insert(session);
         let creation = session.creation.clone();
         let context = Context {
             settings: &self.settings,
             habits: self.habits,
+            options: &self.options,
             accounts: &mut self.accounts,
             transport: Transport::Bosh,
             creation: &creation,
             request: &creation,
         };
+        session.stream.claim(from.as_deref(), &self.settings.domain);
         session.out = session.stream.features(&context);
         session.flush(now);
     }
@@ -220,6 +229,7 @@ impl Hub {
         let mut context = Context {
             settings: &self.settings,
             habits: self.habits,
+            options: &self.options,
             accounts: &mut self.accounts,
             transport: Transport::Bosh,
             creation: &creation,
@@ -285,6 +295,10 @@ impl Hub {
             (Action::StreamError(condition), Client::Link(id)) => self.end_link(*id, condition, "", false),
             (Action::Violation(what), _) => self.violations.push(what),
             (Action::ClientState, _) => self.statistics.client_states += 1,
+            (Action::Attempt(attempt), _) => self.attempts.push(attempt),
+            (Action::Grant(grant), _) => self.grant(client, *grant),
+            (Action::Removed(user), _) => self.remove_account(&user),
+            (Action::Revoked(der), _) => self.expel(|stream| stream.certificate.as_ref() == Some(&der)),
             (Action::LoggedIn, _) => self.statistics.logins += 1,
             (Action::Refused, _) => self.statistics.refusals += 1,
         }

@@ -7,8 +7,9 @@
 //! proof.
 //!
 //! What it does: TCP with STARTTLS (RFC 6120) and with direct TLS (XEP-0368), WebSocket (RFC 7395) and BOSH (XEP-0124, XEP-0206)
-//! over HTTPS, each with optional client certificates; SASL EXTERNAL (XEP-0178), SCRAM-SHA-1, SCRAM-SHA-256 and PLAIN; resource
-//! binding; stream management over TCP and WebSocket (XEP-0198); messages, directed presence and iq between its users, whatever
+//! over HTTPS, each with optional client certificates; SASL EXTERNAL (XEP-0178), SCRAM-SHA-1, SCRAM-SHA-256 and PLAIN, and with
+//! [`Authentication`] much more: SASL2 (XEP-0388) with binding, resumption and tokens inline (XEP-0386, XEP-0198, XEP-0484), channel
+//! binding (XEP-0440), tasks (XEP-0480), registration (XEP-0077) and certificates that users manage (XEP-0257); resource binding; stream management over TCP and WebSocket (XEP-0198); messages, directed presence and iq between its users, whatever
 //! their transports; ping, an empty roster and disco from the server itself; host-meta (XEP-0156). It listens on 127.0.0.1 only.
 //!
 //! It is strict: what a client must not do is recorded in [`Server::violations`], and most of it ends the session as the RFC or
@@ -37,19 +38,29 @@
 //! links.rs      streams over TCP and WebSocket: headers, order, ends
 //! sm.rs         stream management: counts, what is kept, resumption
 //! session.rs    BOSH sessions: rid order, held requests, answers kept for resends, limits
-//! stream.rs     SASL (sasl.rs), binding, what the server answers itself
+//! stream.rs     the order of login, binding and stanzas, what the server answers itself
+//! offer.rs      the features, and what was said in them
+//! login.rs      SASL in both profiles; sasl/ the mechanisms; tasks.rs what follows them; grant.rs what comes with success in SASL2
+//! account.rs    what users change of their accounts; accounts.rs what is kept of them
 //! hub.rs        who belongs to what; routes between users
 //! ```
 
+mod account;
+mod accounts;
+mod authentication;
 mod faults;
+mod grant;
 mod http;
 mod hub;
 mod links;
+mod login;
+mod offer;
 mod personality;
 mod sasl;
 mod session;
 mod sm;
 mod stream;
+mod tasks;
 mod tcp;
 mod tls;
 mod websocket;
@@ -66,6 +77,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::server::TlsStream;
 
+pub use crate::authentication::{
+    Attempt, Authentication, BearerToken, DowngradeHash, Fast, Identifier, Proof, Registration, Rotation, ScramHash,
+    TokenState,
+};
 use crate::faults::Board;
 pub use crate::faults::{Accepting, Control, Cut, LinkFaults, Transport};
 use crate::hub::Hub;
@@ -106,9 +121,11 @@ pub struct Settings {
     pub require_client_certificate: bool,
     /// TLS, not SASL, refuses a certificate that is not trusted, expired or not yet valid. Off by default.
     pub refuse_in_tls: bool,
-    /// The mechanisms to offer, whatever the personality would. One that is not implemented is offered and then refused.
+    /// How clients may log in: mechanisms, SASL2, channel binding, tokens, registration, and the lies about them.
+    pub authentication: Authentication,
+    /// [`Authentication::mechanisms`], where that has none.
     pub mechanisms: Option<Vec<String>>,
-    /// Iterations of SCRAM, instead of the personality's.
+    /// [`Authentication::scram_iterations`], where that has none.
     pub scram_iterations: Option<u32>,
     /// The session feature comes without `<optional/>`: clients must send a session request (RFC 3921 §3).
     pub require_legacy_session: bool,
@@ -226,6 +243,8 @@ pub struct Statistics {
     pub failed_resumes: u64,
     /// `<active/>` and `<inactive/>` (XEP-0352).
     pub client_states: u64,
+    /// Carbons enabled while a resource was bound (XEP-0386). No carbons are sent.
+    pub carbons: u64,
     /// Stream errors that clients sent.
     pub stream_errors: u64,
 }
@@ -244,9 +263,9 @@ impl Shared {
         lock(&self.hub).violate(what.into());
     }
 
-    /// What the client showed on this connection.
+    /// What the client showed on this connection, and what the connection is bound to.
     pub(crate) fn peer(&self, stream: &TlsStream<TcpStream>) -> Arc<Peer> {
-        Arc::new(self.judge.peer(stream.get_ref().1.peer_certificates()))
+        Arc::new(self.judge.peer(stream.get_ref().1))
     }
 }
 
@@ -263,6 +282,7 @@ impl Settings {
             ask_client_certificate: true,
             require_client_certificate: false,
             refuse_in_tls: false,
+            authentication: Authentication::default(),
             mechanisms: None,
             scram_iterations: None,
             require_legacy_session: false,
@@ -291,12 +311,15 @@ impl Server {
     /// # Errors
     ///
     /// A port is taken, a path has characters that a URL must not have, or the certificate, its key or an authority is not usable.
-    pub async fn start(settings: Settings) -> io::Result<Self> {
+    pub async fn start(mut settings: Settings) -> io::Result<Self> {
         let (config, judge) = tls::configure(&settings)?;
         let random = config.crypto_provider().clone();
         let iterations = settings
             .scram_iterations
             .unwrap_or(settings.personality.habits().scram_iterations);
+        if settings.authentication.mechanisms.is_none() {
+            settings.authentication.mechanisms = settings.mechanisms.clone();
+        }
         for path in [&settings.path, &settings.websocket_path] {
             if !path.starts_with('/') || path.contains(|c: char| !c.is_ascii_graphic() || "\"\\<>?#".contains(c)) {
                 return Err(io::Error::new(
@@ -305,7 +328,7 @@ impl Server {
                 ));
             }
         }
-        let accounts = sasl::Accounts::new(&settings.users, iterations, random);
+        let accounts = accounts::Accounts::new(&settings.users, iterations, random);
         let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         let listener = listen(settings.port).await?;
         let starttls = Entrance {
@@ -398,6 +421,12 @@ impl Server {
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         lock(&self.control.hub).violations()
+    }
+
+    /// Every `<auth/>` and `<authenticate/>`, in order, also those that were refused.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempt> {
+        lock(&self.control.hub).attempts.clone()
     }
 
     /// Counters since the start.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::faults::{LinkFaults, Transport};
 use crate::hub::{Client, Hub};
 use crate::sm::{self, Kept, Sm, Waiting};
-use crate::stream::{Action, CLIENT, Context, Stream};
+use crate::stream::{Action, CLIENT, Context, State, Stream};
 use crate::tls::Peer;
 use crate::xml::{self, Element, escape};
 
@@ -34,7 +34,7 @@ pub(crate) struct Link {
     pub(crate) transport: Transport,
     pub(crate) stream: Stream,
     pub(crate) sm: Option<Sm>,
-    peer: Arc<Peer>,
+    pub(crate) peer: Arc<Peer>,
     secure: bool,
     opened: bool,
     /// Texts for the connection, each a whole frame. `None` between two connections.
@@ -220,6 +220,7 @@ impl Hub {
         let mut context = Context {
             settings: &self.settings,
             habits: self.habits,
+            options: &self.options,
             accounts: &mut self.accounts,
             transport,
             creation: &peer,
@@ -238,7 +239,7 @@ impl Hub {
         let within_sasl = self
             .links
             .get(&id)
-            .is_some_and(|link| matches!(link.stream, Stream::Authenticating(Some(_))));
+            .is_some_and(|link| matches!(link.stream.state, State::Authenticating(Some(_))));
         if within_sasl {
             self.violate("white space within SASL (RFC 6120 §6.3.3)".into());
         }
@@ -397,11 +398,15 @@ impl Hub {
         let context = Context {
             settings: &self.settings,
             habits: self.habits,
+            options: &self.options,
             accounts: &mut self.accounts,
             transport: link.transport,
             creation: &peer,
             request: &peer,
         };
+        if first {
+            link.stream.claim(from, &self.settings.domain);
+        }
         let actions = if first {
             vec![Action::Reply(link.stream.features(&context))]
         } else {
@@ -422,9 +427,16 @@ impl Hub {
                 | Action::Bound(_)
                 | Action::Violation(_)
                 | Action::ClientState
+                | Action::Attempt(_)
+                | Action::Grant(_)
+                | Action::Removed(_)
+                | Action::Revoked(_)
                 | Action::Refused => {}
             }
             self.perform(&Client::Link(id), action);
+        }
+        if !self.links.contains_key(&id) {
+            next = Next::Close;
         }
         // What was for BOSH sessions must not wait for the next tick.
         let now = Instant::now();

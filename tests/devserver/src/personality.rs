@@ -97,6 +97,8 @@ pub(crate) struct Habits {
     pub(crate) features_before: &'static str,
     /// Features beside session establishment, after login.
     pub(crate) features_after: &'static str,
+    /// Features when a resource was bound before them (XEP-0386).
+    pub(crate) features_bound: &'static str,
     /// Features beside these over TCP and WebSocket.
     pub(crate) link_features: &'static str,
     /// How stream management is offered. The older version that they offer too is not in it: it is not implemented here.
@@ -150,6 +152,7 @@ static PROSODY: Habits = Habits {
     features_before: REGISTER,
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><required/></bind><csi xmlns='urn:xmpp:csi:0'/>\
                      <ver xmlns='urn:xmpp:features:rosterver'/>",
+    features_bound: "<csi xmlns='urn:xmpp:csi:0'/><ver xmlns='urn:xmpp:features:rosterver'/>",
     link_features: "",
     sm_feature: "<sm xmlns='urn:xmpp:sm:3'><optional/></sm>",
     websocket: true,
@@ -185,6 +188,7 @@ static EJABBERD: Habits = Habits {
     features_before: REGISTER,
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><ver xmlns='urn:xmpp:features:rosterver'/>\
                      <csi xmlns='urn:xmpp:csi:0'/>",
+    features_bound: "<ver xmlns='urn:xmpp:features:rosterver'/><csi xmlns='urn:xmpp:csi:0'/>",
     link_features: "",
     sm_feature: "<sm xmlns='urn:xmpp:sm:3'/>",
     websocket: true,
@@ -221,6 +225,7 @@ static OPENFIRE: Habits = Habits {
     features_before: "<register xmlns='http://jabber.org/features/iq-register'/><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
                       <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>",
     features_after: "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>",
+    features_bound: "",
     link_features: "<csi xmlns='urn:xmpp:csi:0'/>",
     sm_feature: "<sm xmlns='urn:xmpp:sm:3'/>",
     websocket: false,

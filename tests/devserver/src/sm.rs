@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::hub::{Client, Hub};
 use crate::links::{Link, Next};
-use crate::stream::{Action, Stream, hex};
+use crate::stream::{Action, State, hex};
 use crate::xml::{Element, escape};
 
 pub(crate) const SM: &str = "urn:xmpp:sm:3";
@@ -53,6 +53,17 @@ pub(crate) struct Tombstone {
 pub(crate) struct Waiting {
     pub(crate) link: Link,
     pub(crate) until: Instant,
+}
+
+/// How `<resume/>` ended.
+#[derive(Debug)]
+pub(crate) enum Resumption {
+    /// `<resumed/>`, and the stanzas to send again after it.
+    Resumed { answer: String, again: Vec<String> },
+    /// `<failed/>`.
+    Failed(String),
+    /// The stream is over.
+    Ended,
 }
 
 impl Sm {
@@ -115,14 +126,11 @@ impl Hub {
 
     /// XEP-0198 §3.
     fn enable(&mut self, id: u64, element: &Element) {
-        let refused = self.faults_of(id).is_some_and(|faults| faults.refuse_enable);
-        let sm_settings = self.settings.stream_management.clone();
-        let session_id = hex(&self.accounts.random_bytes::<16>());
         let Some(link) = self.links.get_mut(&id) else { return };
-        let wrong = match (&link.stream, &link.sm) {
-            (Stream::Bound { .. }, None) => None,
-            (Stream::Bound { .. }, Some(_)) => Some("<enable/> for the second time"),
-            (Stream::Authenticating(_) | Stream::Authenticated { .. } | Stream::Restarted { .. }, _) => {
+        let wrong = match (&link.stream.state, &link.sm) {
+            (State::Bound { .. }, None) => None,
+            (State::Bound { .. }, Some(_)) => Some("<enable/> for the second time"),
+            (State::Authenticating(_) | State::Authenticated { .. } | State::Restarted { .. }, _) => {
                 Some("<enable/> before binding a resource")
             }
         };
@@ -131,14 +139,22 @@ impl Hub {
             self.violate(wrong.into());
             return;
         }
-        let Some(offer) = sm_settings else {
-            link.send(&failed("feature-not-implemented", None));
+        let answer = self.try_enable(id, element);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.send(&answer);
+        }
+    }
+
+    /// `<enabled/>` or `<failed/>`, for a stream that is bound.
+    pub(crate) fn try_enable(&mut self, id: u64, element: &Element) -> String {
+        let refused = self.faults_of(id).is_some_and(|faults| faults.refuse_enable);
+        let session_id = hex(&self.accounts.random_bytes::<16>());
+        let Some(offer) = self.settings.stream_management.clone() else {
             self.violate("<enable/> where stream management is not offered".into());
-            return;
+            return failed("feature-not-implemented", None);
         };
         if refused {
-            link.send(&failed("internal-server-error", None));
-            return;
+            return failed("internal-server-error", None);
         }
         let resumable = matches!(element.attribute("resume"), Some("true" | "1"));
         // XEP-0198 §3: the client may ask for less than the server would wait.
@@ -151,17 +167,19 @@ impl Hub {
                 attributes.push_str(&format!(" location='{}'", escape(location)));
             }
         }
-        link.send(&format!("<enabled xmlns='{SM}'{attributes}/>"));
-        link.sm = Some(Sm {
-            id: resumable.then_some(session_id),
-            max: Duration::from_secs(u64::from(max)),
-            received: 0,
-            acknowledged: 0,
-            unacknowledged: VecDeque::new(),
-            asked: false,
-            since_asked: 0,
-        });
+        if let Some(link) = self.links.get_mut(&id) {
+            link.sm = Some(Sm {
+                id: resumable.then_some(session_id),
+                max: Duration::from_secs(u64::from(max)),
+                received: 0,
+                acknowledged: 0,
+                unacknowledged: VecDeque::new(),
+                asked: false,
+                since_asked: 0,
+            });
+        }
         self.statistics.enables += 1;
+        format!("<enabled xmlns='{SM}'{attributes}/>")
     }
 
     /// XEP-0198 §4.
@@ -206,14 +224,13 @@ impl Hub {
 
     /// XEP-0198 §5.
     fn resume(&mut self, id: u64, element: &Element) -> Next {
-        let refused = self.faults_of(id).is_some_and(|faults| faults.refuse_resume);
         let Some(link) = self.links.get_mut(&id) else {
             return Next::Close;
         };
-        let Stream::Restarted { user } = &link.stream else {
-            let wrong = match &link.stream {
-                Stream::Bound { .. } => "<resume/> after binding a resource",
-                Stream::Authenticating(_) | Stream::Authenticated { .. } | Stream::Restarted { .. } => {
+        let State::Restarted { user } = &link.stream.state else {
+            let wrong = match &link.stream.state {
+                State::Bound { .. } => "<resume/> after binding a resource",
+                State::Authenticating(_) | State::Authenticated { .. } | State::Restarted { .. } => {
                     "<resume/> before login"
                 }
             };
@@ -222,15 +239,41 @@ impl Hub {
             return Next::Continue;
         };
         let user = user.clone();
+        let (answer, again) = match self.try_resume(id, element, &user) {
+            Resumption::Resumed { answer, again } => (answer, again),
+            Resumption::Failed(answer) => (answer, Vec::new()),
+            Resumption::Ended => return Next::Close,
+        };
+        if let Some(link) = self.links.get_mut(&id) {
+            link.send(&answer);
+        }
+        self.send_again(id, &again);
+        Next::Continue
+    }
+
+    /// After `<resumed/>`: what the client may not have got.
+    pub(crate) fn send_again(&mut self, id: u64, again: &[String]) {
+        if let Some(link) = self.links.get_mut(&id)
+            && !again.is_empty()
+        {
+            for stanza in again {
+                link.send(stanza);
+            }
+            link.send(ASK);
+        }
+    }
+
+    /// Gives a stream that this user has logged in on the state of another.
+    pub(crate) fn try_resume(&mut self, id: u64, element: &Element, user: &str) -> Resumption {
+        let refused = self.faults_of(id).is_some_and(|faults| faults.refuse_resume);
         let handled = element.attribute("h").and_then(|h| h.parse::<u32>().ok());
         let (Some(previous), Some(handled)) = (element.attribute("previd"), handled) else {
-            link.send(&failed("bad-request", None));
             self.violate("<resume/> without `previd` or without a count in `h`".into());
             self.statistics.failed_resumes += 1;
-            return Next::Continue;
+            return Resumption::Failed(failed("bad-request", None));
         };
         let is_theirs =
-            |link: &Link| link.stream.user() == Some(&user) && link.sm.as_ref().and_then(Sm::id) == Some(previous);
+            |link: &Link| link.stream.user() == Some(user) && link.sm.as_ref().and_then(Sm::id) == Some(previous);
         let waiting = self.waiting.iter().position(|waiting| is_theirs(&waiting.link));
         let connected = self.links.iter().find(|(_, link)| is_theirs(link)).map(|(id, _)| *id);
         if refused {
@@ -241,7 +284,7 @@ impl Hub {
             if let Some(Waiting { link, .. }) = waiting.and_then(|at| self.waiting.remove(at)) {
                 self.bury(link);
             }
-            return self.no_such_session(id, previous, &user);
+            return self.no_such_session(previous, user);
         }
         let old = if let Some(at) = waiting {
             self.waiting.remove(at).map(|waiting| waiting.link)
@@ -257,15 +300,16 @@ impl Hub {
             stream, sm: Some(sm), ..
         }) = old
         else {
-            return self.no_such_session(id, previous, &user);
+            return self.no_such_session(previous, user);
         };
         let Some(link) = self.links.get_mut(&id) else {
-            return Next::Close;
+            return Resumption::Ended;
         };
-        (link.stream, link.sm) = (stream, Some(sm));
-        let Some(sm) = &mut link.sm else { return Next::Close };
+        link.stream.state = stream.state;
+        let sm = link.sm.insert(sm);
         if let Err(sent) = sm.acknowledge(handled) {
-            return self.too_high(id, handled, sent);
+            self.too_high(id, handled, sent);
+            return Resumption::Ended;
         }
         let again: Vec<String> = sm.unacknowledged.iter().map(|kept| kept.xml.clone()).collect();
         (sm.asked, sm.since_asked) = (!again.is_empty(), 0);
@@ -274,29 +318,19 @@ impl Hub {
             escape(previous),
             sm.received
         );
-        link.send(&answer);
-        for stanza in &again {
-            link.send(stanza);
-        }
-        if !again.is_empty() {
-            link.send(ASK);
-        }
         self.statistics.resumes += 1;
-        Next::Continue
+        Resumption::Resumed { answer, again }
     }
 
     /// XEP-0198 §5: `h` tells what of the client's was handled, while that is known. The client may bind instead.
-    fn no_such_session(&mut self, id: u64, previous: &str, user: &str) -> Next {
+    fn no_such_session(&mut self, previous: &str, user: &str) -> Resumption {
         let known = self
             .tombstones
             .iter()
             .find(|stone| stone.id == previous && stone.user == user)
             .map(|stone| stone.received);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.send(&failed("item-not-found", known));
-        }
         self.statistics.failed_resumes += 1;
-        Next::Continue
+        Resumption::Failed(failed("item-not-found", known))
     }
 
     /// A session is over for good: its count is remembered, and who wrote to it hears that it was in vain.

@@ -1,23 +1,26 @@
-//! One client's XMPP stream, blind to its transport: SASL, binding, and what the server itself answers.
+//! One client's XMPP stream, blind to its transport: the order of login, binding and stanzas, and what the server itself answers.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::Settings;
+use crate::accounts::Accounts;
 use crate::faults::Transport;
-use crate::personality::{CertificateOf, ExternalOffer, Habits, Refusal};
-use crate::sasl::{self, Accounts, Circumstances, Exchange, Mechanism, Step};
-use crate::tls::{Peer, Verdict};
+use crate::login::{Grant, Login};
+use crate::offer::{self, Advert};
+use crate::personality::Habits;
+use crate::tls::Peer;
 use crate::xml::{Element, escape};
+use crate::{Attempt, Authentication, Settings, account, sasl};
 
 pub(crate) const CLIENT: &str = "jabber:client";
 pub(crate) const BOSH: &str = "http://jabber.org/protocol/httpbind";
-const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+pub(crate) const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+pub(crate) const SASL2: &str = "urn:xmpp:sasl:2";
+pub(crate) const BIND2: &str = "urn:xmpp:bind:0";
+pub(crate) const CARBONS: &str = "urn:xmpp:carbons:2";
+pub(crate) const FAST: &str = "urn:xmpp:fast:0";
+pub(crate) const UPGRADE: &str = "urn:xmpp:sasl:upgrade:0";
 const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
-const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+pub(crate) const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
-const CSI: &str = "urn:xmpp:csi:0";
-const LIMITS: &str = "urn:xmpp:stream-limits:0";
+pub(crate) const CSI: &str = "urn:xmpp:csi:0";
 const PING: &str = "urn:xmpp:ping";
 const ROSTER: &str = "jabber:iq:roster";
 const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -42,6 +45,14 @@ pub(crate) enum Action {
     ClientState,
     LoggedIn,
     Refused,
+    /// The client tries to log in.
+    Attempt(Attempt),
+    /// The client is let in over SASL2: what it asked for with its login is to be done.
+    Grant(Box<Grant>),
+    /// This account is gone (XEP-0077 §3.2).
+    Removed(String),
+    /// Whoever logged in with this certificate must go (XEP-0257 §4.3).
+    Revoked(Vec<u8>),
 }
 
 /// What a stream needs to know of the server.
@@ -49,6 +60,7 @@ pub(crate) enum Action {
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) habits: &'static Habits,
+    pub(crate) options: &'a Authentication,
     pub(crate) accounts: &'a mut Accounts,
     pub(crate) transport: Transport,
     /// The certificate of the connection that created the session.
@@ -57,15 +69,26 @@ pub(crate) struct Context<'a> {
     pub(crate) request: &'a Peer,
 }
 
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) state: State,
+    /// What it was offered before login.
+    pub(crate) advert: Advert,
+    /// The user whom the stream's header names.
+    pub(crate) claimed: Option<String>,
+    /// The certificate that it logged in with.
+    pub(crate) certificate: Option<Vec<u8>>,
+}
+
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) enum State {
     /// Login is to come or under way.
-    Authenticating(Option<Exchange>),
+    Authenticating(Option<Box<Login>>),
     /// Logged in; the client must restart the stream (RFC 6120 §6.4.6).
     Authenticated {
         user: String,
     },
-    /// Restarted; the client must bind a resource (RFC 6120 §7).
+    /// Restarted, or let in by SASL2; the client must bind a resource (RFC 6120 §7).
     Restarted {
         user: String,
     },
@@ -75,71 +98,59 @@ pub(crate) enum Stream {
     },
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::Authenticating(None)
+    }
+}
+
 impl Stream {
     pub(crate) fn new() -> Self {
-        Self::Authenticating(None)
+        Self::default()
     }
 
     /// The full JID, once bound.
     pub(crate) fn jid(&self, domain: &str) -> Option<String> {
-        match self {
-            Self::Bound { user, resource } => Some(format!("{user}@{domain}/{resource}")),
-            Self::Authenticating(_) | Self::Authenticated { .. } | Self::Restarted { .. } => None,
+        match &self.state {
+            State::Bound { user, resource } => Some(format!("{user}@{domain}/{resource}")),
+            State::Authenticating(_) | State::Authenticated { .. } | State::Restarted { .. } => None,
         }
     }
 
     /// The user's name, once logged in.
     pub(crate) fn user(&self) -> Option<&str> {
-        match self {
-            Self::Bound { user, .. } | Self::Authenticated { user } | Self::Restarted { user } => Some(user),
-            Self::Authenticating(_) => None,
+        match &self.state {
+            State::Bound { user, .. } | State::Authenticated { user } | State::Restarted { user } => Some(user),
+            State::Authenticating(_) => None,
         }
     }
 
+    /// `from` of a stream's header or of a body (RFC 6120 §4.7.1).
+    pub(crate) fn claim(&mut self, from: Option<&str>, domain: &str) {
+        let bare = from.map(sasl::bare);
+        self.claimed = bare.and_then(|bare| sasl::local_part(&bare, domain).map(str::to_owned));
+    }
+
     /// The features of the stream as it is now.
-    pub(crate) fn features(&self, context: &Context<'_>) -> String {
-        let inside = match self {
-            Self::Authenticating(_) => {
-                let mechanisms: String = mechanisms(context)
-                    .iter()
-                    .map(|name| format!("<mechanism>{}</mechanism>", escape(name)))
-                    .collect();
-                format!(
-                    "<mechanisms xmlns='{SASL}'>{mechanisms}</mechanisms>{}",
-                    context.habits.features_before
-                )
+    pub(crate) fn features(&mut self, context: &Context<'_>) -> String {
+        match self.state {
+            State::Authenticating(_) => {
+                self.advert = Advert::new(context, self.claimed.as_deref());
+                self.advert.features(context)
             }
-            Self::Authenticated { .. } | Self::Restarted { .. } | Self::Bound { .. } => {
-                let optional = if context.settings.require_legacy_session {
-                    ""
-                } else {
-                    "<optional/>"
-                };
-                format!(
-                    "{}<session xmlns='{SESSION}'>{optional}</session>{}",
-                    context.habits.features_after,
-                    link_features(context)
-                )
-            }
-        };
-        let limits = context.settings.max_stanza_bytes.map(|max| {
-            // XEP-0478 §2.
-            format!("<limits xmlns='{LIMITS}'><max-bytes>{max}</max-bytes></limits>")
-        });
-        let limits = limits.unwrap_or_default();
-        format!("<stream:features xmlns='{CLIENT}'>{inside}{limits}</stream:features>")
+            State::Authenticated { .. } | State::Restarted { .. } | State::Bound { .. } => offer::after_login(context),
+        }
     }
 
     /// `xmpp:restart='true'` (XEP-0206 §5), or a new header on the same connection.
     pub(crate) fn restart(&mut self, context: &Context<'_>) -> Vec<Action> {
         let mut actions = Vec::new();
-        match self {
-            Self::Authenticated { user } => {
-                *self = Self::Restarted {
-                    user: std::mem::take(user),
-                }
+        match &mut self.state {
+            State::Authenticated { user } => {
+                let user = std::mem::take(user);
+                self.state = State::Restarted { user };
             }
-            Self::Authenticating(_) | Self::Restarted { .. } | Self::Bound { .. } => {
+            State::Authenticating(_) | State::Restarted { .. } | State::Bound { .. } => {
                 actions.push(Action::Violation("a restart that no success preceded".into()));
             }
         }
@@ -156,13 +167,14 @@ impl Stream {
             element.rename_namespace(BOSH, CLIENT);
         }
         match element.namespace.as_str() {
-            SASL => actions.extend(self.sasl(&element, context)),
-            CSI if matches!(element.name.as_str(), "active" | "inactive") => match self {
-                Self::Authenticating(_) => {
+            SASL => actions.extend(self.login(&element, context)),
+            SASL2 if self.advert.offers_sasl2() => actions.extend(self.login(&element, context)),
+            CSI if matches!(element.name.as_str(), "active" | "inactive") => match &self.state {
+                State::Authenticating(_) => {
                     actions.push(Action::Violation("client state before login".into()));
                     actions.push(Action::StreamError("not-authorized"));
                 }
-                Self::Authenticated { .. } | Self::Restarted { .. } | Self::Bound { .. } => {
+                State::Authenticated { .. } | State::Restarted { .. } | State::Bound { .. } => {
                     actions.push(Action::ClientState);
                 }
             },
@@ -184,82 +196,18 @@ impl Stream {
         actions
     }
 
-    fn sasl(&mut self, element: &Element, context: &mut Context<'_>) -> Vec<Action> {
-        let Self::Authenticating(exchange) = self else {
-            return vec![
-                Action::Violation("SASL after login".into()),
-                Action::StreamError("policy-violation"),
-            ];
-        };
-        let waiting = exchange.take();
-        let peer = match context.habits.certificate_of {
-            CertificateOf::Request => context.request,
-            CertificateOf::Creation => context.creation,
-        };
-        let now = Circumstances {
-            domain: &context.settings.domain,
-            habits: context.habits,
-            peer,
-        };
-        let text = element.text();
-        let step = match (element.name.as_str(), waiting) {
-            ("auth", None) => {
-                let name = element.attribute("mechanism").unwrap_or_default();
-                let offered = mechanisms(context).iter().any(|offered| offered == name);
-                match (Mechanism::by_name(name).filter(|_| offered), decode(&text)) {
-                    (Some(mechanism), Some(initial)) => {
-                        sasl::start(mechanism, initial.as_deref(), context.accounts, &now)
-                    }
-                    (None, _) => Step::Refuse(Refusal::Because("invalid-mechanism", None)),
-                    (Some(_), None) => Step::Refuse(Refusal::Because("incorrect-encoding", None)),
-                }
-            }
-            ("response", Some(exchange)) => match decode(&text) {
-                Some(message) => sasl::proceed(exchange, &message.unwrap_or_default(), context.accounts, &now),
-                None => Step::Refuse(Refusal::Because("incorrect-encoding", None)),
-            },
-            ("abort", _) => Step::Refuse(Refusal::Because("aborted", None)),
-            (name, _) => {
-                let what = Action::Violation(format!("<{}/> that nothing asked for", escape(name)));
-                return vec![
-                    what,
-                    Action::Reply(refusal(Refusal::Because("malformed-request", None))),
-                    Action::Refused,
-                ];
-            }
-        };
-        match step {
-            Step::Challenge(data, next) => {
-                *exchange = Some(next);
-                let data = STANDARD.encode(data);
-                let challenge = if data.is_empty() {
-                    format!("<challenge xmlns='{SASL}'/>")
-                } else {
-                    wrap("challenge", &data)
-                };
-                vec![Action::Reply(challenge)]
-            }
-            Step::Success(user, data) => {
-                *self = Self::Authenticated { user };
-                let success = match data {
-                    Some(data) => wrap("success", &STANDARD.encode(data)),
-                    None => format!("<success xmlns='{SASL}'/>"),
-                };
-                vec![Action::Reply(success), Action::LoggedIn]
-            }
-            Step::Refuse(why) => vec![Action::Reply(refusal(why)), Action::Refused],
-        }
-    }
-
     fn stanza(&mut self, mut stanza: Element, context: &mut Context<'_>) -> Vec<Action> {
         let domain = context.settings.domain.as_str();
-        let (user, resource) = match self {
-            Self::Bound { user, resource } => (user.clone(), resource.clone()),
-            Self::Restarted { user } => {
+        let (user, resource) = match &self.state {
+            State::Bound { user, resource } => (user.clone(), resource.clone()),
+            State::Restarted { user } => {
                 let user = user.clone();
                 return self.bind(&user, &stanza, context);
             }
-            Self::Authenticating(_) | Self::Authenticated { .. } => {
+            State::Authenticating(None) if account::is_registration(&stanza, context) => {
+                return account::register(&stanza, context);
+            }
+            State::Authenticating(_) | State::Authenticated { .. } => {
                 let what = format!("<{}/> before the stream is ready for it", stanza.name);
                 return vec![Action::Violation(what), Action::StreamError("not-authorized")];
             }
@@ -290,7 +238,7 @@ impl Stream {
             }
         };
         if for_server {
-            return answer(&stanza, &full, context);
+            return self.answer(&stanza, &user, &full, context);
         }
         if to.is_none() {
             // RFC 6121 §8.1: a message to nobody is for the sender's own account.
@@ -318,7 +266,7 @@ impl Stream {
             Some(_) | None => hex(&context.accounts.random_bytes::<8>()),
         };
         let full = format!("{bare}/{resource}");
-        *self = Self::Bound {
+        self.state = State::Bound {
             user: user.to_owned(),
             resource,
         };
@@ -326,73 +274,43 @@ impl Stream {
         let result = format!("<iq xmlns='{CLIENT}' type='result' id='{}'>{inside}</iq>", escape(id));
         vec![Action::Bound(full), Action::Stanza(result)]
     }
-}
 
-/// What is only offered where a connection is the stream.
-fn link_features(context: &Context<'_>) -> String {
-    match context.transport {
-        Transport::Bosh => String::new(),
-        Transport::StartTls | Transport::DirectTls | Transport::WebSocket => {
-            let sm = context
-                .settings
-                .stream_management
-                .as_ref()
-                .map(|_| context.habits.sm_feature);
-            format!("{}{}", context.habits.link_features, sm.unwrap_or_default())
+    /// A stanza for the server itself, or for the user's own account.
+    fn answer(&self, stanza: &Element, user: &str, full: &str, context: &mut Context<'_>) -> Vec<Action> {
+        let kind = stanza.attribute("type").unwrap_or_default();
+        if stanza.name != "iq" || !matches!(kind, "get" | "set") {
+            // Presence is not broadcast, and results answer nothing that this server asked.
+            return Vec::new();
         }
-    }
-}
-
-/// The mechanisms that this client is offered.
-fn mechanisms(context: &Context<'_>) -> Vec<String> {
-    if let Some(fixed) = &context.settings.mechanisms {
-        return fixed.clone();
-    }
-    let external = match context.habits.external_offer {
-        ExternalOffer::Always => true,
-        ExternalOffer::WhereAsked => {
-            context.settings.ask_client_certificate || context.settings.require_client_certificate
+        let domain = context.settings.domain.as_str();
+        let Some(payload) = stanza.elements().next() else {
+            return vec![Action::Stanza(error(stanza, full, "modify", "bad-request"))];
+        };
+        if let Some(actions) = account::manage(payload, stanza, user, full, self.certificate.as_deref(), context) {
+            return actions;
         }
-        ExternalOffer::WhereTrusted => context.creation.verdict == Verdict::Trusted,
-    };
-    let mut names = Vec::new();
-    if external {
-        names.push(sasl::EXTERNAL);
+        let inside = match (payload.namespace.as_str(), payload.name.as_str(), kind) {
+            (PING, "ping", "get") | (SESSION, "session", "set") | (ROSTER, "query", "set") => String::new(),
+            (ROSTER, "query", "get") => format!("<query xmlns='{ROSTER}'/>"),
+            (DISCO_ITEMS, "query", "get") => format!("<query xmlns='{DISCO_ITEMS}'/>"),
+            (DISCO_INFO, "query", "get") => format!(
+                "<query xmlns='{DISCO_INFO}'><identity category='server' type='im' name='epode-devserver'/>\
+                 <feature var='{DISCO_INFO}'/><feature var='{DISCO_ITEMS}'/><feature var='{PING}'/>{}</query>",
+                account::disco_features(context)
+            ),
+            (BIND, "bind", "set") => return vec![Action::Stanza(error(stanza, full, "cancel", "not-allowed"))],
+            _ => return vec![Action::Stanza(error(stanza, full, "cancel", "service-unavailable"))],
+        };
+        vec![Action::Stanza(result(stanza, full, &inside, domain))]
     }
-    if context.accounts.any_password() {
-        names.extend([sasl::SCRAM_SHA_256, sasl::SCRAM_SHA_1, sasl::PLAIN]);
-    }
-    names.into_iter().map(str::to_owned).collect()
 }
 
-/// A stanza for the server itself, or for the user's own account.
-fn answer(stanza: &Element, full: &str, context: &Context<'_>) -> Vec<Action> {
-    let kind = stanza.attribute("type").unwrap_or_default();
-    if stanza.name != "iq" || !matches!(kind, "get" | "set") {
-        // Presence is not broadcast, and results answer nothing that this server asked.
-        return Vec::new();
-    }
-    let domain = &context.settings.domain;
-    let Some(payload) = stanza.elements().next() else {
-        return vec![Action::Stanza(error(stanza, full, "modify", "bad-request"))];
-    };
-    let inside = match (payload.namespace.as_str(), payload.name.as_str(), kind) {
-        (PING, "ping", "get") | (SESSION, "session", "set") | (ROSTER, "query", "set") => String::new(),
-        (ROSTER, "query", "get") => format!("<query xmlns='{ROSTER}'/>"),
-        (DISCO_ITEMS, "query", "get") => format!("<query xmlns='{DISCO_ITEMS}'/>"),
-        (DISCO_INFO, "query", "get") => format!(
-            "<query xmlns='{DISCO_INFO}'><identity category='server' type='im' name='epode-devserver'/>\
-             <feature var='{DISCO_INFO}'/><feature var='{DISCO_ITEMS}'/><feature var='{PING}'/></query>"
-        ),
-        (BIND, "bind", "set") => return vec![Action::Stanza(error(stanza, full, "cancel", "not-allowed"))],
-        _ => return vec![Action::Stanza(error(stanza, full, "cancel", "service-unavailable"))],
-    };
+/// The result of an iq to the server itself.
+pub(crate) fn result(stanza: &Element, full: &str, inside: &str, domain: &str) -> String {
     let id = escape(stanza.attribute("id").unwrap_or_default());
     let from = escape(stanza.attribute("to").unwrap_or(domain));
     let to = escape(full);
-    vec![Action::Stanza(format!(
-        "<iq xmlns='{CLIENT}' type='result' id='{id}' from='{from}' to='{to}'>{inside}</iq>"
-    ))]
+    format!("<iq xmlns='{CLIENT}' type='result' id='{id}' from='{from}' to='{to}'>{inside}</iq>")
 }
 
 /// An error in reply to a stanza of `sender` (RFC 6120 §8.3.1).
@@ -414,28 +332,4 @@ pub(crate) fn error(stanza: &Element, sender: &str, kind: &str, condition: &str)
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// SASL data in XML (RFC 6120 §6.4.2): none, `=` for empty, or base64. Outer `None`: not base64.
-fn decode(text: &str) -> Option<Option<Vec<u8>>> {
-    match text {
-        "" => Some(None),
-        "=" => Some(Some(Vec::new())),
-        text => STANDARD.decode(text).ok().map(Some),
-    }
-}
-
-fn refusal(why: Refusal) -> String {
-    match why {
-        Refusal::False => format!("<false xmlns='{SASL}'/>"),
-        Refusal::Because(condition, None) => wrap("failure", &format!("<{condition}/>")),
-        Refusal::Because(condition, Some(text)) => wrap(
-            "failure",
-            &format!("<{condition}/><text xml:lang='en'>{}</text>", escape(text)),
-        ),
-    }
-}
-
-fn wrap(name: &str, inside: &str) -> String {
-    format!("<{name} xmlns='{SASL}'>{inside}</{name}>")
 }

@@ -9,11 +9,13 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, ServerConnection,
+    SignatureScheme,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::Settings;
+use crate::authentication::{END_POINT, EXPORTER};
+use crate::{ScramHash, Settings};
 
 /// id-on-xmppAddr (RFC 6120 §13.7.1.4).
 const XMPP_ADDR: &str = "1.3.6.1.5.5.7.8.5";
@@ -27,6 +29,14 @@ pub(crate) struct Peer {
     pub(crate) names: Vec<Name>,
     /// The certificate itself, to tell two identities apart.
     pub(crate) certificate: Option<Vec<u8>>,
+    pub(crate) bindings: Bindings,
+}
+
+/// What tells this connection from every other: the data of channel binding.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bindings {
+    exporter: Option<Vec<u8>>,
+    end_point: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +65,8 @@ pub(crate) struct Judge {
     ask: bool,
     require: bool,
     strict: bool,
+    /// The binding that is the same for all connections.
+    end_point: Option<Vec<u8>>,
 }
 
 /// The TLS configuration, which names no protocol (ALPN), and the judge for its connections.
@@ -80,6 +92,7 @@ pub(crate) fn configure(settings: &Settings) -> io::Result<(ServerConfig, Arc<Ju
         ask: settings.ask_client_certificate || settings.require_client_certificate,
         require: settings.require_client_certificate,
         strict: settings.refuse_in_tls,
+        end_point: settings.certificate.chain.first().and_then(end_point),
     });
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -104,20 +117,43 @@ impl Peer {
             verdict: Verdict::Absent,
             names: Vec::new(),
             certificate: None,
+            bindings: Bindings::default(),
+        }
+    }
+}
+
+impl Bindings {
+    /// The data of one type of channel binding.
+    pub(crate) fn get(&self, kind: &str) -> Option<&[u8]> {
+        match kind {
+            EXPORTER => self.exporter.as_deref(),
+            END_POINT => self.end_point.as_deref(),
+            _ => None,
         }
     }
 }
 
 impl Judge {
-    /// What a connection's certificates are worth, now.
-    pub(crate) fn peer(&self, chain: Option<&[CertificateDer<'_>]>) -> Peer {
-        let Some((end, intermediates)) = chain.and_then(<[_]>::split_first) else {
-            return Peer::absent();
+    /// What a connection's certificates are worth, now, and what it is bound to.
+    pub(crate) fn peer(&self, connection: &ServerConnection) -> Peer {
+        // RFC 9266 §2. Over TLS 1.2 it also wants the extended master secret, which rustls uses whenever the client can.
+        let exporter = connection.export_keying_material(vec![0; 32], b"EXPORTER-Channel-Binding", Some(&[]));
+        let bindings = Bindings {
+            exporter: exporter.ok(),
+            end_point: self.end_point.clone(),
+        };
+        let certificates = connection.peer_certificates();
+        let Some((end, intermediates)) = certificates.and_then(<[_]>::split_first) else {
+            return Peer {
+                bindings,
+                ..Peer::absent()
+            };
         };
         Peer {
             verdict: self.verdict(end, intermediates),
             names: names(end).unwrap_or_default(),
             certificate: Some(end.as_ref().to_vec()),
+            bindings,
         }
     }
 
@@ -199,6 +235,29 @@ impl ClientCertVerifier for Judge {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// RFC 5929 §4.1: the certificate's hash, by the algorithm of its signature; where that is MD5 or SHA-1, by SHA-256.
+fn end_point(certificate: &CertificateDer<'static>) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let hash = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
+        // With RSA: MD5, SHA-1, SHA-256; with ECDSA: SHA-1, SHA-256.
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
+        | "1.2.840.10045.4.3.2" => ScramHash::Sha256,
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => ScramHash::Sha384,
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => ScramHash::Sha512,
+        // Ed25519 and others have none.
+        _ => return None,
+    };
+    Some(hash.digest(certificate))
+}
+
+/// True if these bytes are one certificate.
+pub(crate) fn is_certificate(der: &[u8]) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty())
 }
 
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {

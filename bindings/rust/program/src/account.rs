@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use epode::config::ConfigBuilder;
+use epode::config::{ConfigBuilder, DigestMd5, MechanismPolicy};
 use epode::jid::BareJid;
 use epode::{TcpTls, TlsPolicy};
 use epode_tokio::Builder;
@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use crate::{
     exit::Failure,
     identity::{self, ClientIdentity},
+    mechanism,
     prompt::{self, SecretText},
 };
 
@@ -142,6 +143,15 @@ pub struct ProofArgs {
     /// Allow PLAIN, which shows the server the password, where it offers nothing better
     #[arg(long)]
     pub allow_plain: bool,
+    /// Log in by the OAuth 2.0 access token that this environment variable holds
+    #[arg(long, value_name = "VARIABLE", conflicts_with_all = ["cert", "allow_plain"])]
+    pub token_env: Option<String>,
+    /// Log in by this mechanism and by no other, such as SCRAM-SHA-256-PLUS; to name one is to allow it
+    #[arg(long, value_name = "NAME", conflicts_with = "min_mechanism", value_parser = mechanism::parse)]
+    pub mechanism: Option<String>,
+    /// Log in by this mechanism or a better one (see below for the order)
+    #[arg(long, value_name = "NAME", value_parser = mechanism::parse)]
+    pub min_mechanism: Option<String>,
 }
 
 impl ProofArgs {
@@ -162,6 +172,27 @@ impl ProofArgs {
     /// The file cannot be read, or holds no certificate.
     pub fn authorities(&self) -> Result<Option<Vec<CertificateDer<'static>>>, Failure> {
         self.ca.as_deref().map(identity::load_certificates).transpose()
+    }
+
+    /// The access token, where `--token-env` says where it is.
+    ///
+    /// # Errors
+    /// The variable is not there, or holds nothing.
+    pub fn access_token(&self) -> Result<Option<SecretText>, Failure> {
+        self.token_env.as_deref().map(prompt::token_from).transpose()
+    }
+
+    /// Which mechanisms may be used.
+    #[must_use]
+    pub fn policy(&self) -> MechanismPolicy {
+        let named = |name: &str| self.mechanism.as_deref() == Some(name);
+        MechanismPolicy {
+            allow_plain: self.allow_plain || named("PLAIN"),
+            digest_md5: named("DIGEST-MD5").then(DigestMd5::default),
+            only: self.mechanism.clone().map(|name| vec![name]),
+            least: self.min_mechanism.clone(),
+            ..MechanismPolicy::default()
+        }
     }
 
     /// The account's password, from `EPODE_PASSWORD` or a prompt. Ask only when a password is what will be used.

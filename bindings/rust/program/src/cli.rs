@@ -163,25 +163,43 @@ pub struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With only a JID, DNS (SRV records) and the server's host-meta say where the server is. With --cert it logs in by the certificate alone \
-(EXTERNAL), with --two-factors by both, and without --cert by a password (SCRAM). Secrets come from a prompt, or from EPODE_PASSWORD and \
-EPODE_CERT_PASSPHRASE, never from an argument. Without --ca the authorities of this system are trusted.
+(EXTERNAL), with --two-factors by both, and without --cert by a password (SCRAM, bound to the TLS connection where the server can). Secrets \
+come from a prompt, or from EPODE_PASSWORD and EPODE_CERT_PASSPHRASE, never from an argument. Without --ca the authorities of this system are \
+trusted. A certificate that names one account needs no JID beside it.
+
+It tells by which mechanism it logged in, by which profile of SASL, what the login is bound to, whether the server has proved itself too, and \
+how many round trips it took; with --json in the object {\"event\":\"online\",...}, as mechanism, profile, channel_binding, server_proof and \
+round_trips.
 
 When the connection breaks, it says so, connects again by itself, and resumes the session where the server can (XEP-0198).
 
+With --keep, a server that has login tokens (XEP-0484) gives one, and the next run needs no password: it asks for it only if the server does \
+not take the token any more. The files are for your eyes only (mode 0600).
+
+Mechanisms, the best first: EXTERNAL; HT-SHA-256-EXPR, -UNIQ, -ENDP, -NONE (a login token); SCRAM-SHA-512-PLUS, -384-PLUS, -256-PLUS, -1-PLUS \
+(bound to the TLS connection); SCRAM-SHA-512, -384, -256, -1; OAUTHBEARER; X-OAUTH2; DIGEST-MD5; PLAIN; ANONYMOUS.
+
 Examples:
-  epode login user01@example.org --cert user01.p12
+  epode login --cert user01.p12
+  epode login user01@example.org --min-mechanism SCRAM-SHA-1-PLUS
   epode login user01@example.org --host xmpp.example.org --port 5223 --direct-tls --cert user01.p12
   epode login user01@example.org --ws wss://example.org:7443/ws --cert user01.p12 --ca ca.crt
   epode login user01@example.org --bosh https://example.org:5281/http-bind --once --json
   epode login user01@example.org --cert user01.p12 --keep ~/.local/state/epode
         stays logged in between runs: Ctrl-C leaves without a goodbye, and the next
         run goes on with the session if the server still has it
+  epode login user01@example.org --token-env ACCESS_TOKEN
+        an OAuth access token, from the environment
+  epode login user02@example.org --register
+        makes the account first, where the server lets everybody do that
+  epode login example.org --anonymous
   epode login user01@example.org --once --record login.jsonl
         keeps a log for `epode replay`")]
 pub struct LoginArgs {
-    /// The account, such as user01@example.org, or with a resource: user01@example.org/phone
+    /// The account, such as user01@example.org, or with a resource: user01@example.org/phone (if not given: the one that the
+    /// certificate names)
     #[arg(value_name = "JID", value_parser = parse_jid)]
-    pub jid: Jid,
+    pub jid: Option<Jid>,
     /// The server and the credentials.
     #[command(flatten)]
     pub account: AccountArgs,
@@ -191,6 +209,18 @@ pub struct LoginArgs {
     /// Stay logged in: keep the session in this folder, and go on with what is kept there; one folder for each account
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+    /// Log in to no account (ANONYMOUS): the server makes one up for this session; JID is the server's domain
+    #[arg(long, conflicts_with_all = ["cert", "token_env", "allow_plain", "register", "keep"])]
+    pub anonymous: bool,
+    /// Make the account first (XEP-0077); its password is asked for twice, or comes from EPODE_PASSWORD
+    #[arg(long, conflicts_with_all = ["cert", "token_env"])]
+    pub register: bool,
+    /// Neither ask for a login token (XEP-0484) nor use one
+    #[arg(long)]
+    pub no_fast: bool,
+    /// Log in by the kept login token a last time, and have the server forget it (XEP-0484)
+    #[arg(long, requires = "keep", conflicts_with_all = ["no_fast", "register"])]
+    pub forget_token: bool,
     /// Keep a log of everything that travels, with placeholders for passwords, proofs and session ids, for `epode replay`
     #[arg(long, value_name = "FILE", conflicts_with = "keep")]
     pub record: Option<PathBuf>,
@@ -381,7 +411,7 @@ mod tests {
         let Command::Login(login) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
             panic!("not login")
         };
-        assert_eq!(login.jid.as_str(), "user01@example.org/phone");
+        assert_eq!(login.jid.unwrap().as_str(), "user01@example.org/phone");
         assert!(login.once && login.output.json && login.output.plain);
         assert!(Cli::try_parse_from(["epode", "login", "user01@example.org", "--bosh", "ftp://h/"]).is_err());
         assert!(
@@ -404,6 +434,13 @@ mod tests {
             "login user01@example.org --direct-tls",
             "login user01@example.org --host h --port 0",
             "login user01@example.org --keep d --record f",
+            "login user01@example.org --mechanism SCRAM",
+            "login user01@example.org --mechanism PLAIN --min-mechanism PLAIN",
+            "login user01@example.org --token-env T --cert a.p12",
+            "login example.org --anonymous --cert a.p12",
+            "login user01@example.org --register --token-env T",
+            "login user01@example.org --forget-token",
+            "login user01@example.org --keep d --forget-token --no-fast",
             "probe user01@example.org",
             "probe example.org --timeout 0",
             "probe example.org --cert a.p12",
@@ -416,6 +453,11 @@ mod tests {
             "login user01@example.org",
             "login user01@example.org --host h --port 5223 --direct-tls --resolve h=192.0.2.1 --dns 192.0.2.53",
             "login user01@example.org --ws wss://h/ws --keep d",
+            "login --cert a.p12",
+            "login user01@example.org --mechanism scram-sha-256-plus",
+            "login user01@example.org --keep d --forget-token",
+            "login user01@example.org --register --no-fast",
+            "login example.org --anonymous",
             "probe example.org --host h --json",
             "replay login.jsonl --json",
         ] {

@@ -2,7 +2,9 @@
 
 use epode::config::ConfigBuilder;
 use epode::error::{ConnectionError, LoginError};
-use epode::{Config, Credentials, Event, Jid, Offline, Secret, TransportKind};
+use epode::{
+    ChannelBindingType, Config, Credentials, Event, Jid, Offline, SaslProfile, Secret, ServerProof, TransportKind,
+};
 use epode_tokio::{Builder, Client, ClientIdentity};
 use rustls::pki_types::CertificateDer;
 use tokio::runtime::Runtime;
@@ -11,6 +13,8 @@ use crate::{
     account::{AccountArgs, PlaceArgs},
     exit::{Exit, Failure},
     identity,
+    mechanism::Proof,
+    prompt::{self, SecretText},
     terminal::visible,
 };
 
@@ -25,6 +29,19 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::other(format!("the program cannot wait for the network here: {error}")))
 }
 
+/// What a login is to be, where the options that `login` and `send` share do not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A login to an account, by what is given.
+    Account,
+    /// As that, and a login token is kept: a password is asked for only when the server does not take the token.
+    AccountWithToken,
+    /// A login to an account that is made first.
+    NewAccount,
+    /// A login to no account.
+    Anonymous,
+}
+
 /// Everything that is typed or asked for, before anything is sent.
 pub(crate) struct Account {
     config: ConfigBuilder,
@@ -34,21 +51,28 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Reads the files and asks for the secrets.
-    pub(crate) fn read(jid: &Jid, args: &AccountArgs) -> Result<Self, Failure> {
-        Self::with_identity(jid, args, args.proof.identity()?)
-    }
-
-    /// As [`read`](Self::read), with the certificate that was read already.
-    pub(crate) fn with_identity(
+    /// Reads the files and asks for the secrets; `certificate` was read already, for it may have named the account.
+    pub(crate) fn read(
         jid: &Jid,
         args: &AccountArgs,
         certificate: Option<identity::ClientIdentity>,
+        purpose: Purpose,
     ) -> Result<Self, Failure> {
         let proof = &args.proof;
         let authorities = proof.authorities()?.unwrap_or_default();
-        let password =
-            || -> Result<Secret, Failure> { Ok(Secret::new(proof.password(&jid.to_bare())?.as_bytes().to_vec())) };
+        let password = || -> Result<Secret, Failure> { Ok(secret(&proof.password(&jid.to_bare())?)) };
+        let token = proof.access_token()?;
+        let kind = match (purpose, &certificate, &token) {
+            (Purpose::Anonymous, ..) => Proof::Nothing,
+            (Purpose::NewAccount, ..) => Proof::Password,
+            (Purpose::Account | Purpose::AccountWithToken, Some(_), _) if proof.two_factors => Proof::Password,
+            (Purpose::Account | Purpose::AccountWithToken, Some(_), _) => Proof::Certificate,
+            (Purpose::Account | Purpose::AccountWithToken, None, Some(_)) => Proof::AccessToken,
+            (Purpose::Account | Purpose::AccountWithToken, None, None) => Proof::Password,
+        };
+        if let Some(mechanism) = &proof.mechanism {
+            kind.check(mechanism)?;
+        }
         let leaf = certificate
             .as_ref()
             .and_then(|it| it.certificate())
@@ -57,19 +81,29 @@ impl Account {
             args.place
                 .configure(Config::builder(jid.clone()))
                 .credentials(credentials)
-                .mechanisms(epode::config::MechanismPolicy {
-                    allow_plain: proof.allow_plain,
-                    ..Default::default()
-                })
+                .mechanisms(proof.policy())
         };
         // What is wrong on the command line is said before anybody is asked for a secret.
-        config(Credentials::certificate(LABEL, None))
+        let shape = match purpose {
+            Purpose::Anonymous => Credentials::Anonymous,
+            Purpose::Account | Purpose::AccountWithToken | Purpose::NewAccount => Credentials::KeptToken,
+        };
+        config(shape)
             .build()
             .map_err(|error| Failure::usage(error.to_string()))?;
-        let credentials = match (&certificate, proof.two_factors) {
-            (Some(_), false) => Credentials::certificate(LABEL, leaf),
-            (Some(_), true) => Credentials::certificate_and_password(LABEL, password()?),
-            (None, _) => Credentials::password(password()?),
+        let credentials = match (purpose, &certificate, token) {
+            (Purpose::Anonymous, ..) => Credentials::Anonymous,
+            (Purpose::NewAccount, ..) => {
+                Credentials::new_account(secret(&prompt::new_password_of(jid.to_bare().as_str())?))
+            }
+            (_, Some(_), _) if proof.two_factors => Credentials::certificate_and_password(LABEL, password()?),
+            (_, Some(_), _) => Credentials::certificate(LABEL, leaf),
+            (_, None, Some(token)) => Credentials::access_token(secret(&token)),
+            (Purpose::Account, None, None) => Credentials::password(password()?),
+            (Purpose::AccountWithToken, None, None) => match prompt::password_from_environment()? {
+                Some(password) => Credentials::password(secret(&password)),
+                None => Credentials::KeptToken,
+            },
         };
         let identity = certificate
             .map(|it| ClientIdentity::new(it.chain, it.key))
@@ -100,6 +134,11 @@ impl Account {
     }
 }
 
+/// For the engine, which wipes it too.
+pub(crate) fn secret(text: &SecretText) -> Secret {
+    Secret::new(text.as_bytes().to_vec())
+}
+
 /// Trusts these authorities instead of the system's, where there are any.
 pub(crate) fn trust(mut builder: Builder, authorities: Vec<CertificateDer<'static>>) -> Result<Builder, Failure> {
     for authority in authorities {
@@ -123,7 +162,9 @@ pub(crate) async fn connect(builder: Builder) -> Result<Client, Failure> {
 pub(crate) struct Login {
     pub(crate) jid: Jid,
     pub(crate) mechanism: String,
-    pub(crate) server_proof: bool,
+    pub(crate) server_proof: ServerProof,
+    pub(crate) channel_binding: Option<ChannelBindingType>,
+    pub(crate) profile: Option<SaslProfile>,
     pub(crate) asked: Option<bool>,
     pub(crate) round_trips: u32,
     pub(crate) resumed: bool,
@@ -138,8 +179,8 @@ impl Login {
             jid,
             mechanism,
             server_proof,
-            channel_binding: _,
-            profile: _,
+            channel_binding,
+            profile,
             client_certificate_requested,
             round_trips,
             resumed,
@@ -151,7 +192,9 @@ impl Login {
         Some(Self {
             jid: jid.clone(),
             mechanism: mechanism.clone(),
-            server_proof: *server_proof == epode::ServerProof::Verified,
+            server_proof: *server_proof,
+            channel_binding: *channel_binding,
+            profile: *profile,
             asked: *client_certificate_requested,
             round_trips: *round_trips,
             resumed: *resumed,
@@ -163,10 +206,20 @@ impl Login {
     ///
     /// With `presented`, a client certificate was at hand; whether it travelled depends on the server's having asked.
     pub(crate) fn lines(&self, milliseconds: u128, presented: bool) -> Vec<(&'static str, String)> {
-        let proof = match (self.mechanism.as_str(), self.server_proof) {
-            ("EXTERNAL", _) => "the TLS client certificate is the proof; no password was used",
-            (_, true) => "the server proved that it knows the password too",
-            (_, false) => "the server was not asked to prove itself beyond TLS",
+        // Not an enum of this crate: what is no proof counts as none.
+        let verified = self.server_proof == ServerProof::Verified;
+        let proof = match (Proof::of(&self.mechanism), verified) {
+            (Some(Proof::Certificate), _) => "the TLS client certificate is the proof; no password was used",
+            (Some(Proof::LoginToken), true) => {
+                "a login token is the proof, no password was used; the server proved that it knows the token too"
+            }
+            (Some(Proof::LoginToken), false) => {
+                "a login token is the proof, no password was used; the server did not prove that it knows the token"
+            }
+            (Some(Proof::AccessToken), _) => "the access token is the proof; only TLS vouches for the server",
+            (Some(Proof::Nothing), _) => "nobody in particular: there is no account",
+            (Some(Proof::Password) | None, true) => "the server proved that it knows the password too",
+            (Some(Proof::Password) | None, false) => "the server was not asked to prove itself beyond TLS",
         };
         let certificate = match (self.mechanism.as_str(), presented, self.asked) {
             ("EXTERNAL", ..) | (_, false, _) | (_, _, None) => "",
@@ -175,11 +228,45 @@ impl Login {
         };
         vec![
             ("mechanism", format!("{} ({proof}{certificate})", self.mechanism)),
+            ("profile", self.profile_name().to_owned()),
+            ("bound to", self.bound_to().to_owned()),
             ("identity", visible(self.jid.as_str())),
             ("transport", self.transport.name().to_owned()),
             ("round trips", self.round_trips.to_string()),
             ("milliseconds", milliseconds.to_string()),
         ]
+    }
+}
+
+impl Login {
+    fn profile_name(&self) -> &'static str {
+        match self.profile {
+            Some(SaslProfile::Sasl1) => "SASL (RFC 6120)",
+            Some(SaslProfile::Sasl2) => "SASL2 (XEP-0388)",
+            // Not an enum of this crate.
+            None | Some(_) => "none",
+        }
+    }
+
+    fn bound_to(&self) -> &'static str {
+        match self.channel_binding {
+            Some(ChannelBindingType::TlsExporter) => "this TLS connection (tls-exporter)",
+            Some(ChannelBindingType::TlsUnique) => "this TLS connection (tls-unique)",
+            Some(ChannelBindingType::TlsServerEndPoint) => "the server's certificate (tls-server-end-point)",
+            None if self.mechanism == "EXTERNAL" => "this TLS connection (the client certificate)",
+            // Not an enum of this crate.
+            None | Some(_) => "nothing: TLS alone vouches for the server",
+        }
+    }
+
+    /// By which profile of SASL, for a program.
+    pub(crate) fn profile(&self) -> Option<&'static str> {
+        match self.profile? {
+            SaslProfile::Sasl1 => Some("sasl1"),
+            SaslProfile::Sasl2 => Some("sasl2"),
+            // Not an enum of this crate.
+            _ => None,
+        }
     }
 }
 

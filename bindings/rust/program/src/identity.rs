@@ -1,7 +1,8 @@
 //! Certificates and private keys from files: PEM, DER and PKCS#12.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fmt, fs, path::Path, sync::Arc};
 
+use epode::{Jid, certificate::ClientCertificate};
 use p12_keystore::Pkcs12Archive;
 use rustls::{
     crypto::ring::sign::any_supported_type,
@@ -67,6 +68,17 @@ impl ClientIdentity {
             chain: contents.chain,
             key,
         })
+    }
+
+    /// The one account that the certificate names; `otherwise` says what to do where it does not name just one.
+    ///
+    /// # Errors
+    /// It names none, or several, or cannot be read.
+    pub fn account(&self, otherwise: &str) -> Result<Jid, Failure> {
+        let failed = |why: &dyn fmt::Display| Failure::usage(format!("{why}; {otherwise}"));
+        let own = self.certificate().map_or(&[][..], |own| own);
+        let certificate = ClientCertificate::from_der(own).map_err(|error| failed(&error))?;
+        certificate.account().map(Jid::from).map_err(|error| failed(&error))
     }
 
     /// The client's own certificate as DER, which the core reads the addresses from.

@@ -18,6 +18,7 @@ pub mod demo;
 pub mod exit;
 pub mod identity;
 pub mod login;
+mod mechanism;
 pub mod pki;
 pub mod probe;
 pub mod prompt;
@@ -81,6 +82,7 @@ fn secret_argument(error: &clap::Error) -> Option<&'static str> {
     match argument.split('=').next().unwrap_or_default() {
         "--password" => Some(prompt::PASSWORD_VARIABLE),
         "--passphrase" | "--pass-phrase" => Some(prompt::PASSPHRASE_VARIABLE),
+        "--token" | "--access-token" => Some("that --token-env names"),
         _ => None,
     }
 }

@@ -1,16 +1,18 @@
 //! `epode login`: logs in, shows how that went, and prints what arrives until it is interrupted.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use epode::config::{Persist, Reconnect};
-use epode::{Element, Event, Offline, Output};
-use epode_tokio::{Builder, Client, FileStore, Trace};
+use epode::config::{Fast, Persist, Reconnect};
+use epode::error::LoginError;
+use epode::{ChannelBindingType, Credentials, Element, Event, Jid, Offline, Output, ServerProof, Slot};
+use epode_tokio::{Builder, Client, FileStore, Store, Trace};
 use serde_json::json;
 
 use crate::cli::{LoginArgs, OutputArgs};
-use crate::connect::{self, Account, Login};
+use crate::connect::{self, Account, Login, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::record;
 use crate::show;
@@ -27,32 +29,96 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// # Errors
 /// A file is wrong, or there was no login, or the session did not end as it was asked to.
 pub fn run(args: &LoginArgs) -> Result<Exit, Failure> {
-    let mut account = Account::read(&args.jid, &args.account)?;
+    let certificate = args.account.proof.identity()?;
+    let jid = match (&args.jid, &certificate) {
+        (Some(jid), _) => jid.clone(),
+        (None, Some(certificate)) => certificate.account("name it: epode login JID --cert FILE")?,
+        (None, None) => {
+            return Err(Failure::usage(
+                "which account? Name it: epode login JID; a certificate (--cert) that names one account needs no JID",
+            ));
+        }
+    };
+    let mut store = args.keep.as_deref().map(open).transpose()?;
+    let token_is_kept = match &mut store {
+        Some((store, folder)) => !args.no_fast && has_token(store, folder)?,
+        None => false,
+    };
+    let purpose = match (args.anonymous, args.register, token_is_kept) {
+        (true, ..) => Purpose::Anonymous,
+        (false, true, _) => Purpose::NewAccount,
+        (false, false, true) => Purpose::AccountWithToken,
+        (false, false, false) => Purpose::Account,
+    };
+    let mut account = Account::read(&jid, &args.account, certificate, purpose)?;
     if args.once {
         account = account.configure(|config| config.reconnect(Reconnect::never()));
     }
     if args.keep.is_some() {
         account = account.configure(|config| config.persist(Persist::EveryTurn));
     }
+    let fast = match (args.no_fast, args.forget_token) {
+        (_, true) => Fast::Invalidate,
+        (true, false) => Fast::Off,
+        // A token that nobody keeps would only be one more that the server knows.
+        (false, false) if args.once && args.keep.is_none() => Fast::Off,
+        (false, false) => Fast::Use,
+    };
+    account = account.configure(|config| config.fast(fast));
     let mut builder = account.builder()?;
-    if let Some(folder) = &args.keep {
-        let store = FileStore::new(folder)
-            .map_err(|error| Failure::usage(format!("{}: it cannot keep a session: {error}", folder.display())))?;
+    if let Some((store, _)) = store {
         builder = builder.store(store);
     }
     if let Some(file) = &args.record {
         builder = builder.record(record::create(file)?);
     }
     let printer = Printer::new(args.output);
-    let done = connect::runtime()?.block_on(session(builder, args, &printer));
+    let done = connect::runtime()?.block_on(session(builder, &jid, args, &printer));
     if let Some(file) = &args.record {
         printer.recorded(file);
     }
     done
 }
 
-async fn session(builder: Builder, args: &LoginArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let place = args.account.place.name(args.jid.domain());
+/// The folder of `--keep`.
+fn open(folder: &Path) -> Result<(FileStore, &Path), Failure> {
+    let store = FileStore::new(folder).map_err(|error| cannot_keep(folder, &error))?;
+    Ok((store, folder))
+}
+
+/// Whether something of a login token is kept there; whether it is any good, the engine finds out.
+fn has_token(store: &mut FileStore, folder: &Path) -> Result<bool, Failure> {
+    let token = store.load(Slot::Token).map_err(|error| cannot_keep(folder, &error))?;
+    Ok(token.is_some())
+}
+
+fn cannot_keep(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{}: it cannot keep a session: {error}", folder.display()))
+}
+
+/// After a login by token only: a password, because there is no token that the server takes. `None` where it ended otherwise, or
+/// where the user wanted just the token.
+fn password_instead(
+    reason: &Offline,
+    jid: &Jid,
+    args: &LoginArgs,
+    printer: &Printer,
+) -> Result<Option<Credentials>, Failure> {
+    let Offline::Login(LoginError::NoToken { condition }) = reason else {
+        return Ok(None);
+    };
+    if args.forget_token {
+        return Ok(None);
+    }
+    if condition.is_some() {
+        printer.warning(&reason.to_string());
+    }
+    let password = args.account.proof.password(&jid.to_bare())?;
+    Ok(Some(Credentials::password(connect::secret(&password))))
+}
+
+async fn session(builder: Builder, jid: &Jid, args: &LoginArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let place = args.account.place.name(jid.domain());
     let started = Instant::now();
     let retry = Retry::default();
     let mut client = connect::connect(retry.watch(builder)).await?;
@@ -68,10 +134,11 @@ async fn session(builder: Builder, args: &LoginArgs, printer: &Printer) -> Resul
         ));
     }
     let mut online = false;
+    let mut asked = false;
     loop {
         let event = tokio::select! {
             event = client.next() => event,
-            _ = tokio::signal::ctrl_c() => return interrupted(client, printer, online, args, &place).await,
+            _ = tokio::signal::ctrl_c() => return interrupted(client, printer, online, jid, args, &place).await,
         };
         let Some(event) = event else { return Ok(Exit::Fine) };
         if let Some(login) = Login::from_event(&event) {
@@ -83,7 +150,7 @@ async fn session(builder: Builder, args: &LoginArgs, printer: &Printer) -> Resul
                 again,
             );
             if args.once {
-                return leave(client, printer, args, &place).await;
+                return leave(client, printer, jid, args, &place).await;
             }
             // A session that goes on has its presence.
             if !login.resumed {
@@ -97,6 +164,15 @@ async fn session(builder: Builder, args: &LoginArgs, printer: &Printer) -> Resul
                 });
             }
         } else if let Event::Offline { reason } = &event {
+            if !asked && let Some(credentials) = password_instead(reason, jid, args, printer)? {
+                asked = true;
+                let again = async {
+                    client.provide(credentials).await?;
+                    client.start().await
+                };
+                again.await.map_err(|error| Failure::other(error.to_string()))?;
+                continue;
+            }
             let failure = connect::failure(reason, &place);
             printer.offline(
                 &reason.to_string(),
@@ -159,9 +235,15 @@ async fn hear(client: &mut Client, domain: &str) {
 }
 
 /// Says goodbye, or, where the session is kept, leaves without a word.
-async fn leave(mut client: Client, printer: &Printer, args: &LoginArgs, place: &str) -> Result<Exit, Failure> {
+async fn leave(
+    mut client: Client,
+    printer: &Printer,
+    jid: &Jid,
+    args: &LoginArgs,
+    place: &str,
+) -> Result<Exit, Failure> {
     if args.keep.is_some() {
-        hear(&mut client, args.jid.domain()).await;
+        hear(&mut client, jid.domain()).await;
         client
             .pause(ABSENCE)
             .await
@@ -186,11 +268,12 @@ async fn interrupted(
     mut client: Client,
     printer: &Printer,
     online: bool,
+    jid: &Jid,
     args: &LoginArgs,
     place: &str,
 ) -> Result<Exit, Failure> {
     if online {
-        return leave(client, printer, args, place).await;
+        return leave(client, printer, jid, args, place).await;
     }
     tokio::select! {
         _ = client.stop() => {}
@@ -219,7 +302,9 @@ impl Printer {
                 "event": "online",
                 "jid": login.jid.as_str(),
                 "mechanism": login.mechanism,
-                "server_proof": login.server_proof,
+                "profile": login.profile(),
+                "channel_binding": login.channel_binding.map(ChannelBindingType::name),
+                "server_proof": login.server_proof == ServerProof::Verified,
                 "client_certificate_requested": login.asked,
                 "round_trips": login.round_trips,
                 "transport": login.transport.name(),

@@ -63,6 +63,43 @@ pub fn password_of(account: &str) -> Result<SecretText, Failure> {
     Ok(secret)
 }
 
+/// The password that an account is to have, from [`PASSWORD_VARIABLE`] or a prompt that asks twice.
+///
+/// # Errors
+/// As [`password_of`]; or the two answers differ.
+pub fn new_password_of(account: &str) -> Result<SecretText, Failure> {
+    if let Some(secret) = password_from_environment()? {
+        return Ok(secret);
+    }
+    let first = ask(&format!("New password of {account}: "), PASSWORD_VARIABLE)?;
+    if first.is_empty() {
+        return Err(Failure::usage(format!("the password of {account} may not be empty")));
+    }
+    if ask("The same again: ", PASSWORD_VARIABLE)? != first {
+        return Err(Failure::usage("the two passwords differ; nothing was sent"));
+    }
+    Ok(first)
+}
+
+/// The access token that the variable of that name holds. Errors do not repeat the name: it may be the token, typed by mistake.
+///
+/// # Errors
+/// There is no such variable, or it is empty.
+pub fn token_from(variable: &str) -> Result<SecretText, Failure> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if variable.is_empty() || !variable.bytes().all(is_name) {
+        return Err(Failure::usage(
+            "--token-env takes the name of an environment variable that holds the token, never the token itself",
+        ));
+    }
+    match std::env::var(variable) {
+        Ok(token) if !token.is_empty() => Ok(Zeroizing::new(token)),
+        Ok(_) | Err(_) => Err(Failure::usage(
+            "the environment variable that --token-env names is not set, or is empty: put the access token there",
+        )),
+    }
+}
+
 /// The password from [`PASSWORD_VARIABLE`], if it is there: nobody is asked.
 ///
 /// # Errors

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use epode::certificate::{ClientCertificate, XmppAddress};
-use epode::config::Reconnect;
-use epode::{Element, Event, Jid, Offline, Stage, Token};
+use epode::config::{Fast, Reconnect};
+use epode::{Element, Event, Offline, Stage, Token};
 use epode_tokio::Client;
 
 use crate::cli::SendArgs;
-use crate::connect::{self, Account, Login};
+use crate::connect::{self, Account, Login, Purpose};
 use crate::exit::{Exit, Failure};
-use crate::identity::ClientIdentity;
 use crate::login::Printer;
 use crate::terminal::visible;
 
@@ -29,14 +27,14 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
     let identity = args.account.proof.identity()?;
     let jid = match (&args.jid, &identity) {
         (Some(jid), _) => jid.clone(),
-        (None, Some(identity)) => account_in(identity)?,
+        (None, Some(identity)) => identity.account("name your own account with --account JID")?,
         (None, None) => {
             return Err(Failure::usage(
                 "whose message is it? Name your own account with --account JID",
             ));
         }
     };
-    let account = Account::with_identity(&jid, &args.account, identity)?;
+    let account = Account::read(&jid, &args.account, identity, Purpose::Account)?;
     let message = Element::builder("jabber:client", "message")
         .attr("to", args.to.as_str())
         .attr("type", "chat")
@@ -55,23 +53,6 @@ pub fn run(args: &SendArgs) -> Result<Exit, Failure> {
     done
 }
 
-/// The one account that the certificate names.
-fn account_in(identity: &ClientIdentity) -> Result<Jid, Failure> {
-    let unknown = |why: &str| {
-        Failure::usage(format!(
-            "the certificate names {why}: name your own account with --account JID"
-        ))
-    };
-    let leaf = identity.certificate().ok_or_else(|| unknown("nobody"))?;
-    let certificate = ClientCertificate::from_der(leaf).map_err(|_| unknown("nobody that can be read"))?;
-    let mut names = certificate.xmpp_addresses().iter().filter_map(XmppAddress::bare);
-    match (names.next(), names.next()) {
-        (Some(name), None) => Ok(Jid::from(name)),
-        (Some(_), Some(_)) => Err(unknown("several accounts")),
-        (None, _) => Err(unknown("no account")),
-    }
-}
-
 async fn session(
     account: Account,
     message: Element,
@@ -79,7 +60,7 @@ async fn session(
     place: &str,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
-    let own = account.configure(|config| config.reconnect(Reconnect::never()));
+    let own = account.configure(|config| config.reconnect(Reconnect::never()).fast(Fast::Off));
     let mut client = connect::connect(own.builder()?).await?;
     log_in(&mut client, place).await?;
     let token = client

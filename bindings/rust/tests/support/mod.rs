@@ -60,22 +60,33 @@ impl Authority {
     }
 
     pub(crate) fn client(&self, jid: &str, validity: Validity) -> (CertificateDer<'static>, ClientIdentity) {
+        let (chain, key) = self.client_with(&[jid], |params| match validity {
+            Validity::Now => {}
+            Validity::Expired => params.not_after = rcgen::date_time_ymd(2001, 1, 1),
+            Validity::NotYet => params.not_before = rcgen::date_time_ymd(3000, 1, 1),
+        });
+        (chain[0].clone(), ClientIdentity::new(chain, key).unwrap())
+    }
+
+    /// A client certificate that names these accounts, and its key.
+    pub(crate) fn client_with(
+        &self,
+        jids: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "a client");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let name = OtherNameValue::Utf8String(jid.to_owned());
-        params
-            .subject_alt_names
-            .push(SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, 5], name)));
-        match validity {
-            Validity::Now => {}
-            Validity::Expired => params.not_after = rcgen::date_time_ymd(2001, 1, 1),
-            Validity::NotYet => params.not_before = rcgen::date_time_ymd(3000, 1, 1),
+        for jid in jids {
+            let name = OtherNameValue::Utf8String((*jid).to_owned());
+            params
+                .subject_alt_names
+                .push(SanType::OtherName((vec![1, 3, 6, 1, 5, 5, 7, 8, 5], name)));
         }
+        change(&mut params);
         let leaf = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        let key: PrivateKeyDer<'static> = key.serialize_der().try_into().unwrap();
-        (leaf.clone(), ClientIdentity::new(vec![leaf], key).unwrap())
+        (vec![leaf], key.serialize_der().try_into().unwrap())
     }
 
     /// A server with user01 and user02, whose passwords are their names with "'s password".
@@ -127,7 +138,7 @@ impl Authority {
             .identity("mine", identity)
     }
 
-    fn builder(&self, server: &Server, jid: &str, credentials: Credentials) -> Builder {
+    pub(crate) fn builder(&self, server: &Server, jid: &str, credentials: Credentials) -> Builder {
         self.builder_at(server.bosh_url(), jid, credentials)
     }
 

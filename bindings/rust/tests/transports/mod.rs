@@ -27,7 +27,7 @@ fn starttls(server: &Server) -> Transport {
     tcp(server.starttls_address(), TcpTls::StartTls)
 }
 
-fn transports(server: &Server) -> [(Transport, TransportKind); 4] {
+pub(crate) fn transports(server: &Server) -> [(Transport, TransportKind); 4] {
     let url = server.websocket_url().unwrap();
     [
         (starttls(server), TransportKind::Tcp),

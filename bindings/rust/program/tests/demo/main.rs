@@ -1,6 +1,8 @@
 //! The built program, run as a user runs it: the demo, logins that work and logins that do not, and what they leave behind.
 
 #[cfg(test)]
+mod authentication;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod record;
