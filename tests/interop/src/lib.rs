@@ -23,7 +23,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A failure of the test bed, as a sentence.
-pub type Broken = Box<dyn std::error::Error>;
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// The servers of `tests/servers`.
 #[derive(Debug)]
@@ -392,6 +392,9 @@ impl Login {
                     *counter += attempts_in(output);
                 }
             });
+        if let Some(binding) = self.binding {
+            builder = builder.channel_bindings([binding]);
+        }
         if let Some(folder) = &self.kept_in {
             builder = builder.store(FileStore::new(folder)?);
         }

@@ -103,7 +103,12 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.rows.iter().map(|row| row.chars().count()).max().unwrap_or_default();
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.chars().count())
+            .max()
+            .unwrap_or_default();
         write!(f, "{:width$}", "")?;
         for server in SERVERS {
             write!(f, "  {server:19}")?;

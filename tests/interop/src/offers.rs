@@ -36,7 +36,9 @@ impl Offer {
         let Some(groups) = hosts.get(host).and_then(Value::as_array) else {
             return Ok(Self::default());
         };
-        let group = groups.iter().find(|group| texts(group, "over").iter().any(|name| name == over));
+        let group = groups
+            .iter()
+            .find(|group| texts(group, "over").iter().any(|name| name == over));
         let group = group.ok_or_else(|| format!("no offer of {server} for {host} over {over}"))?;
         Ok(Self {
             sasl: texts(group, "sasl"),

@@ -19,7 +19,10 @@ mod tests {
             panic!("{outcome:?}")
         };
         assert_eq!(bound, account);
-        assert_eq!((mechanism.as_str(), *proof, *asked), ("EXTERNAL", ServerProof::None, Some(true)));
+        assert_eq!(
+            (mechanism.as_str(), *proof, *asked),
+            ("EXTERNAL", ServerProof::None, Some(true))
+        );
     }
 
     /// It said no, with that condition, and was asked once.

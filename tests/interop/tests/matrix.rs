@@ -46,7 +46,12 @@ mod tests {
         let others = ["EXTERNAL", "ANONYMOUS", "OAUTHBEARER", "X-OAUTH2"].map(|mechanism| (mechanism, None));
         let mut rows = Vec::new();
         for profile in [SaslProfile::Sasl1, SaslProfile::Sasl2] {
-            rows.extend(others.iter().chain(&password).map(|(m, cb)| Try::Login(profile, m, *cb)));
+            rows.extend(
+                others
+                    .iter()
+                    .chain(&password)
+                    .map(|(m, cb)| Try::Login(profile, m, *cb)),
+            );
         }
         rows.push(Try::Token("HT-SHA-256-NONE", None));
         rows.push(Try::Token("HT-SHA-256-EXPR", EXPORTER));
@@ -118,7 +123,10 @@ mod tests {
                     _ => Credentials::password(NO_PASSWORD),
                 };
                 let login = login(&servers, server, way, profile, mechanism, binding)?;
-                refused(&login.without_certificate().credentials(credentials).run().await?, mechanism)
+                refused(
+                    &login.without_certificate().credentials(credentials).run().await?,
+                    mechanism,
+                )
             }
             Try::Token(mechanism, binding) => token(&servers, server, way, mechanism, binding).await,
             Try::Registration => registration(server, way).await,
@@ -187,7 +195,12 @@ mod tests {
         } else {
             ServerProof::None
         };
-        let seen = (online.mechanism.as_str(), online.profile, online.channel_binding, online.proof);
+        let seen = (
+            online.mechanism.as_str(),
+            online.profile,
+            online.channel_binding,
+            online.proof,
+        );
         if seen == (mechanism, Some(profile), binding, proof) && outcome.attempts == 1 {
             Ok(Cell::Passed)
         } else {
@@ -200,7 +213,8 @@ mod tests {
         let fine = match &outcome.result {
             Ok(online) => profile == SaslProfile::Sasl2 && online.profile == Some(SaslProfile::Sasl1),
             Err(Offline::Login(LoginError::NoMechanism { offered, .. })) => {
-                outcome.attempts == 0 && (profile == SaslProfile::Sasl2 || !offered.iter().any(|name| name == mechanism))
+                outcome.attempts == 0
+                    && (profile == SaslProfile::Sasl2 || !offered.iter().any(|name| name == mechanism))
             }
             Err(_) => false,
         };
@@ -258,7 +272,10 @@ mod tests {
                 .tokens_in(&folder.0)
         };
         let first = login().password("pw").run().await?;
-        first.result.as_ref().map_err(|offline| format!("the first login: {offline:?}"))?;
+        first
+            .result
+            .as_ref()
+            .map_err(|offline| format!("the first login: {offline:?}"))?;
         // Without the password: the token alone has to do.
         let second = login().credentials(Credentials::KeptToken).run().await?;
         if bound && offer.fast.iter().any(|name| name == mechanism) {
@@ -278,8 +295,15 @@ mod tests {
         let outcome = new.run().await?;
         outcome.result.as_ref().map_err(|offline| format!("{offline:?}"))?;
         // The account is there: it can log in, and it cannot be registered again.
-        let again = Login::new(server, &account).by(way).password("a new password").run().await?;
-        again.result.as_ref().map_err(|offline| format!("the login: {offline:?}"))?;
+        let again = Login::new(server, &account)
+            .by(way)
+            .password("a new password")
+            .run()
+            .await?;
+        again
+            .result
+            .as_ref()
+            .map_err(|offline| format!("the login: {offline:?}"))?;
         match new.run().await?.result {
             Err(Offline::Login(LoginError::Registration { .. })) => Ok(Cell::Passed),
             other => Err(format!("registered twice: {other:?}").into()),
@@ -309,7 +333,10 @@ mod tests {
                 table.set(row, server, way, cell.map_err(Into::into));
             }
         }
-        for (variable, text) in [("EPODE_MATRIX", table.to_string()), ("EPODE_MATRIX_JSON", table.to_json())] {
+        for (variable, text) in [
+            ("EPODE_MATRIX", table.to_string()),
+            ("EPODE_MATRIX_JSON", table.to_json()),
+        ] {
             if let Some(path) = std::env::var_os(variable) {
                 std::fs::write(path, text).unwrap();
             }
