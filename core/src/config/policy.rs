@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ConfigError;
-use crate::sasl::preference;
+use crate::sasl::{ChannelBindingType, preference};
 
 /// Whether and when to connect again after the link is gone. Times are drawn at random between half of what is said here
 /// and all of it, so that a server that comes back is not asked by everybody at once (RFC 6120 §3.3).
@@ -195,6 +195,8 @@ pub struct MechanismPolicy {
     pub only: Option<Vec<String>>,
     /// Nothing that stands behind this one in the order of preference, if set.
     pub least: Option<String>,
+    /// Bind to these only, of what the host gives and the server offers, if set.
+    pub channel_bindings: Option<Vec<ChannelBindingType>>,
     /// Bounds on what a SCRAM server may ask for.
     pub scram: ScramIterations,
     /// Use SASL2 (XEP-0388) where the server has it and TLS protects the link (default true).
@@ -223,6 +225,7 @@ impl Default for MechanismPolicy {
             digest_md5: None,
             only: None,
             least: None,
+            channel_bindings: None,
             scram: ScramIterations::default(),
             sasl2: true,
             pipeline: true,

@@ -542,7 +542,12 @@ fn list(f: &mut Formatter<'_>, names: &[alloc::string::String]) -> Result {
         if index > 0 {
             f.write_str(", ")?;
         }
-        f.write_str(name)?;
+        // What a server calls something is its text.
+        if name.chars().all(|c| c.is_ascii_graphic()) {
+            f.write_str(name)?;
+        } else {
+            quote(f, name)?;
+        }
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ impl Link {
         match self {
             Self::Tcp(tcp) => tcp.connected(cx, from),
             Self::WebSocket(websocket) => websocket.connected(cx, from),
-            Self::Bosh(bosh) => bosh.connected(cx, info.client_certificate_requested),
+            Self::Bosh(bosh) => bosh.connected(cx, info.client_certificate_requested, from),
         }
     }
 

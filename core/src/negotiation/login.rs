@@ -47,6 +47,7 @@ struct Task {
     waits_for_host: bool,
     /// A stronger SCRAM for this hash (XEP-0480).
     upgrade: Option<ScramHash>,
+    upgraded: bool,
 }
 
 impl Exchange {
@@ -250,7 +251,12 @@ fn begin_sasl2(
         inactive: facts.inactive && bind.is_some_and(|bind| bind.client_state),
         token: match is_token {
             true => None,
-            false => select::token_to_ask_for(&inline.fast, config, &facts.connection()),
+            false => {
+                let types = features
+                    .as_ref()
+                    .and_then(|features| features.channel_bindings.as_deref());
+                select::token_to_ask_for(&inline.fast, types.unwrap_or_default(), config, &facts.connection())
+            }
         },
         upgrade: upgrade(&mechanism, features.as_ref(), config),
     };
@@ -384,7 +390,7 @@ pub(super) fn success2(
         // The mechanism was complete before the task.
         Some(_) if data.is_some() => Err(SaslError::UnexpectedSuccessData),
         Some(task) => {
-            if let Some(hash) = task.upgrade {
+            if let Some(hash) = task.upgrade.filter(|_| task.upgraded) {
                 let mechanism = hash.mechanism(false).to_string();
                 facts.steps.push(Step::Warn(Warning::Upgraded { mechanism }));
             }
@@ -590,6 +596,7 @@ pub(super) fn task(
         begun: upgrade.is_some(),
         waits_for_host: upgrade.is_none(),
         upgrade,
+        upgraded: false,
     });
     Ok(Phase::Sasl(exchange))
 }
@@ -603,11 +610,8 @@ pub(super) fn task_data(
     exchange.steps += 1;
     let too_long = exchange.steps > TASK_STEPS;
     let unexpected = || Offline::Misbehaved(sasl2::out_of_place(element.root()));
-    let Some(task) = exchange
-        .task
-        .as_mut()
-        .filter(|task| task.begun && !task.waits_for_host && !too_long)
-    else {
+    let is_due = |task: &&mut Task| task.begun && !task.waits_for_host && !task.upgraded && !too_long;
+    let Some(task) = exchange.task.as_mut().filter(is_due) else {
         exchange.abort(facts)?;
         return Err(unexpected());
     };
@@ -622,6 +626,8 @@ pub(super) fn task_data(
     };
     match upgrade_answer(hash, element.root(), facts.config) {
         Ok(salted) => {
+            // What logs in as well as the password is given once.
+            task.upgraded = true;
             let data = sasl2::task(true, &task.name).child(sasl2::upgrade_hash(&salted));
             facts.steps.push(Step::Send(data.build().map_err(ours)?));
             Ok(Phase::Sasl(exchange))

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::config::{Credentials, MechanismPolicy};
+use crate::link;
 use crate::sasl::{self, Mechanism};
 use crate::secret::Secret;
-use crate::link;
 use crate::xml::XmlLimits;
 
 const EXTERNAL: &str = "<features xmlns='http://etherx.jabber.org/streams'><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
@@ -163,7 +163,13 @@ fn deriving() -> (Exchange, Derivation) {
 fn after(from: Phase, events: impl IntoIterator<Item = Event>) -> Phase {
     let mut negotiation = Negotiation { phase: Ok(from) };
     for event in events {
-        handle(&mut negotiation, &config(), (link::BOSH, true, false), event, &mut Vec::new());
+        handle(
+            &mut negotiation,
+            &config(),
+            (link::BOSH, true, false),
+            event,
+            &mut Vec::new(),
+        );
     }
     negotiation.phase.unwrap()
 }
@@ -172,7 +178,11 @@ fn phase(name: &str) -> Phase {
     let (login, id, attempts) = (login(), "b1".to_string(), 1);
     let sasl2 = || Box::new(Exchange::of(SaslProfile::Sasl2, external()));
     let scram = EXTERNAL.replace("EXTERNAL", "SCRAM-SHA-256");
-    let features = || Box::new(Features::read(Element::parse(&scram, &XmlLimits::default()).unwrap().root()));
+    let features = || {
+        Box::new(Features::read(
+            Element::parse(&scram, &XmlLimits::default()).unwrap().root(),
+        ))
+    };
     match name {
         "Opening" => Phase::Opening(None),
         "Opening(early)" => Phase::Opening(Some(sasl2())),
@@ -229,9 +239,9 @@ fn event(name: &str) -> Event {
         "OtherSasl" => of("<false xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"),
         "Challenge2" => of("<challenge xmlns='urn:xmpp:sasl:2'/>"),
         "Success2" => of(SUCCESS2),
-        "Failure2" => of(
-            "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
-        ),
+        "Failure2" => {
+            of("<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>")
+        }
         "Continue" => of(CONTINUE),
         "TaskData" => of("<task-data xmlns='urn:xmpp:sasl:2'/>"),
         "Derived" => Event::Derived(JobId(1), deriving().1.run()),
@@ -471,7 +481,13 @@ fn a_resource_that_is_taken_is_asked_for_three_times() {
             panic!("{:?}", negotiation.phase)
         };
         let conflict = of(&CONFLICT.replace("b1", id));
-        let _ = handle(&mut negotiation, &config, (link::BOSH, true, false), conflict, &mut steps);
+        let _ = handle(
+            &mut negotiation,
+            &config,
+            (link::BOSH, true, false),
+            conflict,
+            &mut steps,
+        );
         outcomes.push(name(&negotiation.phase));
     }
     assert_eq!(outcomes.len(), 3);

@@ -3,10 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-
 use super::{
-    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain, SaslError, Scram,
-    ScramHash, ScramLimits, XOauth2,
+    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain,
+    SaslError, Scram, ScramHash, ScramLimits, XOauth2,
 };
 use crate::certificate::{self, AuthzidWarning, ClientCertificate};
 use crate::config::{Config, Credentials, Fast, KeyDerivation};
@@ -81,7 +80,7 @@ pub(crate) fn select(
     let pins = connection.memory.pins();
     let link = pins.link(connection.kind);
     let policy = &config.mechanisms;
-    let plus = Plus::judge(offer, profile, &wanted, connection, &link)?;
+    let plus = Plus::judge(offer, profile, &wanted, config, connection, &link)?;
     let is_offered = |name: &str| offer.mechanisms.iter().any(|offered| offered == name);
     let usable = |name: &str| is_offered(name) && (plus.bound.is_some() || !is_plus(name));
     let candidates = || wanted.iter().copied().filter(|name| usable(name));
@@ -129,7 +128,10 @@ pub(crate) fn token(
     };
     let binding = Ht::binding_of(&token.mechanism);
     let data = match binding {
-        Some(Some(of)) => connection.channel_bindings.get(of),
+        Some(Some(of)) => connection
+            .channel_bindings
+            .get(of)
+            .filter(|_| can_bind(of, config, connection)),
         Some(None) => Some([].as_slice()),
         None => None,
     };
@@ -147,9 +149,10 @@ pub(crate) fn token(
     Some(ht.map(Mechanism::Ht).map_err(|_| unusable()))
 }
 
-/// Which token to ask for: the one that is bound best (XEP-0484 §4.1).
+/// Which token to ask for: the one that is bound best (XEP-0484 §4.1), by a binding that the server has on this connection.
 pub(crate) fn token_to_ask_for(
     offered: &[String],
+    types: &[String],
     config: &Config,
     connection: &Connection<'_>,
 ) -> Option<&'static str> {
@@ -158,7 +161,7 @@ pub(crate) fn token_to_ask_for(
     }
     let bindings = ChannelBindingType::ALL.map(Some).into_iter().chain([None]);
     let possible = bindings.filter(|binding| match binding {
-        Some(of) => connection.channel_bindings.get(*of).is_some(),
+        Some(of) => can_bind(*of, config, connection) && types.iter().any(|known| known == of.name()),
         None => true,
     });
     possible
@@ -197,6 +200,13 @@ fn is_plus(name: &str) -> bool {
 /// Whether the server gets to know the password, or enough to find it out.
 fn shows_password(name: &str) -> bool {
     matches!(name, "PLAIN" | "DIGEST-MD5")
+}
+
+/// Whether there is something to bind to, and the policy allows it.
+fn can_bind(of: ChannelBindingType, config: &Config, connection: &Connection<'_>) -> bool {
+    let only = &config.mechanisms.channel_bindings;
+    let allowed = only.as_ref().is_none_or(|only| only.contains(&of));
+    allowed && connection.channel_bindings.get(of).is_some()
 }
 
 /// The policy's word.
@@ -255,18 +265,17 @@ impl Plus {
         offer: &Offer,
         profile: SaslProfile,
         wanted: &[&str],
+        config: &Config,
         connection: &Connection<'_>,
         link: &LinkPins,
     ) -> Result<Self, LoginError> {
         let problem = |problem| Err(LoginError::ChannelBinding { problem });
-        let of = |list: &[String]| {
-            let known = ChannelBindingType::ALL.into_iter();
-            known
-                .filter(|of| connection.channel_bindings.get(*of).is_some())
-                .find(|of| list.iter().any(|offered| offered == of.name()))
+        let ours = || {
+            let all = ChannelBindingType::ALL.into_iter();
+            all.filter(|of| can_bind(*of, config, connection))
         };
         // Where the policy does not let us bind, or there is nothing to bind to, we cannot.
-        if connection.channel_bindings.is_empty() || !wanted.iter().any(|name| is_plus(name)) {
+        if ours().next().is_none() || !wanted.iter().any(|name| is_plus(name)) {
             return Ok(Self::NONE);
         }
         let offers_plus = offer
@@ -275,6 +284,8 @@ impl Plus {
             .any(|name| name.starts_with("SCRAM-") && is_plus(name));
         let types = offer.channel_bindings.as_deref().filter(|types| !types.is_empty());
         let bound = match (offers_plus, types) {
+            // What a connection manager for HTTP shows is not the connection that the server knows, so that this says nothing.
+            (false, None) if connection.kind == TransportKind::Bosh => None,
             (false, None) => {
                 return Ok(Self {
                     bound: None,
@@ -283,13 +294,12 @@ impl Plus {
             }
             (false, Some(_)) => return problem(ChannelBindingProblem::NoMechanism),
             (true, None) if profile == SaslProfile::Sasl2 => return problem(ChannelBindingProblem::NoTypes),
-            // A server from before XEP-0440: RFC 9266 §3 and RFC 5802 §6.1 say what it expects.
-            (true, None) => ChannelBindingType::ALL
-                .into_iter()
-                .find(|of| connection.channel_bindings.get(*of).is_some()),
+            // A server from before XEP-0440, and so from before RFC 9266: it knows the one type that RFC 5802 §6.1 names. Where
+            // the connection has none of that, it cannot be bound to.
+            (true, None) => ours().find(|of| *of == ChannelBindingType::TlsUnique),
             (true, Some(types)) => {
                 let end_point = ChannelBindingType::TlsServerEndPoint.name();
-                let common = of(types);
+                let common = ours().find(|of| types.iter().any(|offered| offered == of.name()));
                 // XEP-0440 §3: every server can have this one; a list without it, and without anything of ours, was changed.
                 // Where the server shows what it offered (XEP-0474), that decides.
                 if common.is_none() && !link.offer && !types.iter().any(|name| name == end_point) {

@@ -31,11 +31,21 @@ pub(super) fn open(rid: u64, sid: &str, ack: Option<u64>) -> String {
     body
 }
 
-/// The request that creates a session (XEP-0124 §7.1).
-pub(super) fn creation(settings: &Settings, domain: &str, language: &str, rid: u64, newkey: Option<&str>) -> String {
+/// The request that creates a session (XEP-0124 §7.1). What a server offers may depend on who asks.
+pub(super) fn creation(
+    settings: &Settings,
+    (domain, from): (&str, Option<&str>),
+    language: &str,
+    rid: u64,
+    newkey: Option<&str>,
+) -> String {
     let mut body = String::with_capacity(384);
     let _ = write!(body, "<body xmlns='{NS_HTTPBIND}' rid='{rid}' to='");
     escape_attribute(&mut body, domain);
+    if let Some(from) = from {
+        body.push_str("' from='");
+        escape_attribute(&mut body, from);
+    }
     body.push_str("' xml:lang='");
     escape_attribute(&mut body, language);
     let (wait, hold) = (settings.wait, settings.hold);

@@ -244,7 +244,7 @@ impl Bosh {
     }
 
     /// The HTTP client is ready: the session is created (XEP-0124 §7.1), or goes on.
-    pub(crate) fn connected(&mut self, cx: &mut Context<'_>, certificate_requested: Option<bool>) {
+    pub(crate) fn connected(&mut self, cx: &mut Context<'_>, certificate_requested: Option<bool>, from: Option<&str>) {
         self.certificate_requested = certificate_requested;
         if self.restored {
             return self.go_on(cx);
@@ -265,7 +265,13 @@ impl Bosh {
             self.keys = Some(keys);
             newkey
         });
-        let body = body::creation(&self.settings, &self.domain, &self.language, rid, newkey.as_deref());
+        let body = body::creation(
+            &self.settings,
+            (&self.domain, from),
+            &self.language,
+            rid,
+            newkey.as_deref(),
+        );
         self.post(cx, body, Kind::Create, Vec::new(), 0);
     }
 

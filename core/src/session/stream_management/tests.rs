@@ -49,7 +49,7 @@ fn on() -> StreamManagement {
 
 fn on_with(settings: config::StreamManagement) -> StreamManagement {
     let mut management = StreamManagement::new(settings, 1_000);
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     let enabled = management.handle(at(0), &sm("enabled id='x' resume='true' max='300'"));
     assert_eq!(
         enabled,
@@ -104,7 +104,7 @@ fn what_enable_asks_for() {
     ];
     for (settings, expected) in rows {
         let mut management = StreamManagement::new(settings, 10);
-        assert_eq!(management.enable(at(0)), expected);
+        assert_eq!(management.enable().build().unwrap().to_xml(), expected);
     }
 }
 
@@ -113,7 +113,7 @@ fn stanzas_count_from_enable_on() {
     let mut management = new();
     // Before it, nothing does.
     management.sent(at(0), &message(9), None);
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     send(&mut management, [1, 2]);
     management.received(Handling::Now);
     let _ = management.handle(at(0), &sm("enabled id='x' resume='1'")).unwrap();
@@ -140,7 +140,7 @@ fn what_enabled_promises() {
     ];
     for (enabled, resumable) in rows {
         let mut management = new();
-        let _ = management.enable(at(0));
+        management.enabling(at(0));
         assert_eq!(
             management.handle(at(0), &sm(enabled)),
             Ok(Reaction::Enabled { resumable })
@@ -156,7 +156,7 @@ fn what_enabled_promises() {
 #[test]
 fn the_server_says_where_and_for_how_long() {
     let mut management = new();
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     let enabled = sm("enabled resume='true' id='x' location='[2001:db8::1]:9222' max='99999999999'");
     let _ = management.handle(at(0), &enabled).unwrap();
     assert_eq!(management.location(), Some("[2001:db8::1]:9222"));
@@ -175,7 +175,7 @@ fn the_server_says_where_and_for_how_long() {
 #[test]
 fn a_server_that_refuses_is_pinged_instead() {
     let mut management = new();
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     send(&mut management, [1]);
     management.sent(
         at(0),
@@ -248,7 +248,7 @@ fn what_the_application_has_not_handled_does_not_count() {
 #[test]
 fn an_application_that_handles_nothing_is_not_fed_for_ever() {
     let mut management = StreamManagement::new(config::StreamManagement::default(), 2);
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     let _ = management.handle(at(0), &sm("enabled")).unwrap();
     management.received(Handling::Later(Token(1)));
     assert!(!management.is_behind());
@@ -268,7 +268,7 @@ fn what_was_not_handled_comes_again_after_a_resumption() {
     // The application goes on while there is no link.
     assert!(management.handled(Token(7)));
     assert_eq!(
-        management.resume(at(2)).unwrap(),
+        management.resume(at(2)).unwrap().to_xml(),
         "<resume xmlns='urn:xmpp:sm:3' previd='x' h='2'/>"
     );
     // Too late: the server was told otherwise.
@@ -297,7 +297,7 @@ fn counters_wrap_around() {
         queue: VecDeque::new(),
     };
     let mut management = StreamManagement::restore(config::StreamManagement::default(), 1_000, state, at(0));
-    assert!(management.resume(at(0)).unwrap().contains("h='4294967295'"));
+    assert!(management.resume(at(0)).unwrap().to_xml().contains("h='4294967295'"));
     let _ = management
         .resumed(at(0), &sm("resumed previd='x' h='4294967294'"))
         .unwrap();
@@ -384,7 +384,7 @@ fn what_nobody_asked_for() {
     for element in ["a h='7'", "a", "r"] {
         assert_eq!(management.handle(at(0), &sm(element)), Ok(Reaction::Nothing));
     }
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     send(&mut management, [1]);
     assert_eq!(management.handle(at(0), &sm("a h='1'")), Ok(Reaction::Nothing));
     assert_eq!(turn(&mut management, 0), (None, None));
@@ -401,7 +401,7 @@ fn which_elements_are_its_own() {
 #[test]
 fn a_server_that_never_acknowledges_meets_a_limit() {
     let mut management = StreamManagement::new(config::StreamManagement::default(), 3);
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     let _ = management.handle(at(0), &sm("enabled")).unwrap();
     send(&mut management, [1, 2]);
     assert!(!management.is_full());

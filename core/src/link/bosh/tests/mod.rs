@@ -125,7 +125,7 @@ impl Host {
             stored,
             stores: 0,
         };
-        let turn = host.turn(|bosh, cx| bosh.connected(cx, None));
+        let turn = host.turn(|bosh, cx| bosh.connected(cx, None, None));
         (host, turn)
     }
 
@@ -227,6 +227,7 @@ impl Turn {
             | Output::Write { .. }
             | Output::Frame { .. }
             | Output::StartTls { .. }
+            | Output::DeriveKey { .. }
             | Output::Close { .. }
             | Output::Event(_) => panic!("{output:?}"),
         }

@@ -104,8 +104,9 @@ impl World {
     fn begin(&mut self) {
         self.new_sessions += 1;
         self.server = Server::default();
-        let enable = self.client.enable(self.now);
-        self.to_server.push_back(enable);
+        let enable = self.client.enable().build().unwrap();
+        self.client.enabling(self.now);
+        self.to_server.push_back(enable.to_xml());
     }
 
     fn write_waiting(&mut self) {
@@ -283,7 +284,7 @@ impl World {
             }
         }
         match self.client.resume(self.now) {
-            Some(resume) => self.to_server.push_back(resume),
+            Some(resume) => self.to_server.push_back(resume.to_xml()),
             None => {
                 let settled = self.client.reset();
                 self.settled(settled);

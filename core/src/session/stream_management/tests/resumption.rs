@@ -18,7 +18,7 @@ fn what_the_server_has_not_is_sent_again_in_order() {
         "that request died with its link"
     );
     assert_eq!(
-        management.resume(at(1)).unwrap(),
+        management.resume(at(1)).unwrap().to_xml(),
         "<resume xmlns='urn:xmpp:sm:3' previd='x' h='3'/>"
     );
     let resumed = management.resumed(at(2), &sm("resumed previd='x' h='4'")).unwrap();
@@ -149,7 +149,7 @@ fn a_lost_session_whose_count_is_known() {
         [(Some(Token(4)), stamped), (Some(Token(5)), message(5).xml.as_str())]
     );
     // A new session counts from nothing.
-    let _ = management.enable(at(2));
+    management.enabling(at(2));
     assert_eq!((management.sent_count(), management.handled_count()), (0, 0));
     assert!(!management.can_resume(at(2)));
 }
@@ -239,7 +239,7 @@ fn a_restored_session_goes_on() {
     assert_eq!(restored.state(), Some(state));
     assert_eq!(restored.unacknowledged_bytes(), management.unacknowledged_bytes());
     assert_eq!(
-        restored.resume(at(50)).unwrap(),
+        restored.resume(at(50)).unwrap().to_xml(),
         "<resume xmlns='urn:xmpp:sm:3' previd='x' h='1'/>"
     );
     let resumed = restored.resumed(at(51), &sm("resumed previd='x' h='1'")).unwrap();
@@ -258,7 +258,7 @@ fn a_snapshot_with_an_id_that_is_no_xml_resumes_nothing() {
 #[test]
 fn the_session_id_is_not_shown() {
     let mut management = new();
-    let _ = management.enable(at(0));
+    management.enabling(at(0));
     let _ = management
         .handle(at(0), &sm("enabled id='hush' resume='true'"))
         .unwrap();
