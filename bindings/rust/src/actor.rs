@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use epode::error::{ConnectionError, IqError};
 use epode::{
-    Answer, ChannelBindingType, Credentials, Derivation, Element, Endpoint, Event, Failure, Input, Instant, JobId,
-    LinkId, Offline, Output, QueryId, Question, Refused, Secret, Slot, StanzaError, Token,
+    Answer, Credentials, Derivation, Element, Endpoint, Event, Failure, Input, Instant, JobId, LinkId, Offline, Output,
+    QueryId, Question, Refused, Secret, Slot, StanzaError, Token,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::binding;
 use crate::client::{CallError, Trace, Tracer, weight};
 use crate::clock::{self, Clock};
 use crate::http;
@@ -90,7 +89,6 @@ pub(crate) struct Parts {
     pub(crate) engine: epode::Client,
     pub(crate) identities: HashMap<String, ClientIdentity>,
     pub(crate) allow_invalid_certificate: bool,
-    pub(crate) channel_bindings: Vec<ChannelBindingType>,
     pub(crate) environment: Environment,
     pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) trace: Option<Tracer>,
@@ -101,7 +99,6 @@ pub(crate) struct Actor {
     engine: epode::Client,
     identities: HashMap<String, ClientIdentity>,
     allow_invalid_certificate: bool,
-    channel_bindings: Vec<ChannelBindingType>,
     environment: Arc<Environment>,
     store: Option<Box<dyn Store>>,
     trace: Option<Tracer>,
@@ -143,7 +140,6 @@ impl Actor {
             engine: parts.engine,
             identities: parts.identities,
             allow_invalid_certificate: parts.allow_invalid_certificate,
-            channel_bindings: parts.channel_bindings,
             environment: Arc::new(parts.environment),
             store: parts.store,
             trace: parts.trace,
@@ -366,12 +362,11 @@ impl Actor {
         }
     }
 
-    fn arrived(&mut self, mut arrival: Input<'static>) {
-        if let Input::Connected { link, info } = &mut arrival {
-            if !self.links.contains_key(link) {
-                return;
-            }
-            binding::keep(&mut info.channel_bindings, &self.channel_bindings);
+    fn arrived(&mut self, arrival: Input<'static>) {
+        if let Input::Connected { link, .. } = &arrival
+            && !self.links.contains_key(link)
+        {
+            return;
         }
         self.tell(arrival);
     }

@@ -3,7 +3,7 @@
 //! `tls-unique` is missing, because rustls does not show the Finished messages. `tls-exporter` is there with TLS 1.3 only: with
 //! TLS 1.2 it needs the extended master secret, and rustls does not say whether that was negotiated.
 
-use epode::{ChannelBindingType, ChannelBindings};
+use epode::ChannelBindings;
 use rustls::{ClientConnection, ProtocolVersion};
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use x509_cert::Certificate;
@@ -25,16 +25,6 @@ pub(crate) fn of(connection: &ClientConnection) -> ChannelBindings {
         tls_unique: None,
         tls_server_end_point: leaf.and_then(|leaf| server_end_point(leaf)),
     }
-}
-
-/// Forgets all but these.
-pub(crate) fn keep(bindings: &mut ChannelBindings, types: &[ChannelBindingType]) {
-    let has = |of| types.contains(&of);
-    bindings.tls_exporter.take_if(|_| !has(ChannelBindingType::TlsExporter));
-    bindings.tls_unique.take_if(|_| !has(ChannelBindingType::TlsUnique));
-    bindings
-        .tls_server_end_point
-        .take_if(|_| !has(ChannelBindingType::TlsServerEndPoint));
 }
 
 fn exporter(connection: &ClientConnection) -> Option<Vec<u8>> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use epode::config::KeyDerivation;
 use epode::error::{IqError, Misuse};
 use epode::{
-    Answer, ChannelBindingType, Config, Credentials, Element, Event, Failure, Input, Instant, Network, Offline, Output,
-    Question, Refused, Slot, StanzaError, Token,
+    Answer, Config, Credentials, Element, Event, Failure, Input, Instant, Network, Offline, Output, Question, Refused,
+    Slot, StanzaError, Token,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -64,7 +64,6 @@ pub struct Builder {
     roots: Option<RootCertStore>,
     allow_invalid_certificate: bool,
     key_derivation: KeyDerivation,
-    channel_bindings: Vec<ChannelBindingType>,
     seed: Option<[u8; 32]>,
     dialer: Dialer,
     resolver: Resolver,
@@ -110,13 +109,6 @@ impl Builder {
     /// wait for it; [`KeyDerivation::Inline`] makes do without that thread.
     pub fn key_derivation(mut self, key_derivation: KeyDerivation) -> Self {
         self.key_derivation = key_derivation;
-        self
-    }
-
-    /// Binds logins to the TLS connection by these means only (by default all that the connection has): for a server whose
-    /// proxy ends TLS with the same certificate, or to see what a server makes of each.
-    pub fn channel_bindings(mut self, types: impl IntoIterator<Item = ChannelBindingType>) -> Self {
-        self.channel_bindings = types.into_iter().collect();
         self
     }
 
@@ -201,7 +193,6 @@ impl Builder {
             engine: epode::Client::new(self.config, seed),
             identities: self.identities,
             allow_invalid_certificate: self.allow_invalid_certificate,
-            channel_bindings: self.channel_bindings,
             environment,
             store,
             trace: self.trace,
@@ -308,7 +299,6 @@ impl Client {
             roots: None,
             allow_invalid_certificate: false,
             key_derivation: KeyDerivation::Host,
-            channel_bindings: ChannelBindingType::ALL.to_vec(),
             seed: None,
             dialer: Dialer::default(),
             resolver: Resolver::default(),

@@ -185,7 +185,6 @@ pub struct Login {
     /// Instead of what the certificate and the password make.
     credentials: Option<Credentials>,
     mechanisms: MechanismPolicy,
-    binding: Option<ChannelBindingType>,
     authzid: Authzid,
     fast: Fast,
     /// The folder that keeps what survives the client.
@@ -201,6 +200,15 @@ pub struct Outcome {
     pub warnings: Vec<Warning>,
     /// How many times `<auth/>` or `<authenticate/>` went out.
     pub attempts: usize,
+    /// How many links were opened.
+    pub links: usize,
+}
+
+/// What went out.
+#[derive(Debug, Default)]
+pub struct Count {
+    attempts: usize,
+    links: usize,
 }
 
 /// A login that worked.
@@ -235,7 +243,6 @@ impl Login {
             password: None,
             credentials: None,
             mechanisms: MechanismPolicy::default(),
-            binding: None,
             authzid: Authzid::Auto,
             fast: Fast::default(),
             kept_in: None,
@@ -293,7 +300,7 @@ impl Login {
 
     /// Binds to that, also where there is a better one; `None` leaves the choice to the client.
     pub fn bound_to(mut self, binding: Option<ChannelBindingType>) -> Self {
-        self.binding = binding;
+        self.mechanisms.channel_bindings = binding.map(|binding| vec![binding]);
         self
     }
 
@@ -313,6 +320,12 @@ impl Login {
     /// Names the account, or does not.
     pub fn authzid(mut self, authzid: Authzid) -> Self {
         self.authzid = authzid;
+        self
+    }
+
+    /// Uses the token a last time: the server forgets it (XEP-0484 §4.4).
+    pub fn forget_token(mut self) -> Self {
+        self.fast = Fast::Invalidate;
         self
     }
 
@@ -368,14 +381,14 @@ impl Login {
             .mechanisms(self.mechanisms.clone()))
     }
 
-    /// Connects; how it goes comes as events. The counter counts each `<auth/>` and `<authenticate/>` that goes out.
+    /// Connects; how it goes comes as events.
     ///
     /// # Errors
     /// The test bed is broken, or the driver refused to try.
-    pub async fn connect(&self) -> Result<(Client, Arc<Mutex<usize>>), Broken> {
+    pub async fn connect(&self) -> Result<(Client, Arc<Mutex<Count>>), Broken> {
         let servers = Servers::find()?;
-        let attempts = Arc::new(Mutex::new(0));
-        let counter = Arc::clone(&attempts);
+        let count = Arc::new(Mutex::new(Count::default()));
+        let counter = Arc::clone(&count);
         let address = match self.through {
             Some(proxy) => proxy,
             None => servers.address(self.server, self.way)?,
@@ -389,19 +402,17 @@ impl Login {
                 if let Trace::Output { output, .. } = trace
                     && let Ok(mut counter) = counter.lock()
                 {
-                    *counter += attempts_in(output);
+                    counter.attempts += attempts_in(output);
+                    counter.links += usize::from(matches!(output, Output::Connect { .. }));
                 }
             });
-        if let Some(binding) = self.binding {
-            builder = builder.channel_bindings([binding]);
-        }
         if let Some(folder) = &self.kept_in {
             builder = builder.store(FileStore::new(folder)?);
         }
         if let Some(name) = self.certificate {
             builder = builder.identity(name, servers.identity(name)?);
         }
-        Ok((builder.connect().await?, attempts))
+        Ok((builder.connect().await?, count))
     }
 
     /// Tries it, and leaves again.
@@ -409,7 +420,7 @@ impl Login {
     /// # Errors
     /// The test bed is broken, or the server never decided: that is a hang.
     pub async fn run(&self) -> Result<Outcome, Broken> {
-        let (mut client, attempts) = self.connect().await?;
+        let (mut client, count) = self.connect().await?;
         let mut warnings = Vec::new();
         let mut online = None;
         // Far longer than any answer takes, and far shorter than the lane may.
@@ -447,11 +458,12 @@ impl Login {
         .await?
         .ok_or("the events ended without Offline")?;
         let result = online.ok_or(offline);
-        let attempts = *attempts.lock().map_err(|_| "a trace panicked")?;
+        let Count { attempts, links } = *count.lock().map_err(|_| "a trace panicked")?;
         Ok(Outcome {
             result,
             warnings,
             attempts,
+            links,
         })
     }
 }

@@ -19,6 +19,8 @@ mod tests {
     /// What is tried.
     #[derive(Clone, Copy, Debug)]
     enum Try {
+        /// A password, and whatever the client makes of it.
+        OwnChoice,
         /// The mechanism, bound to that.
         Login(SaslProfile, &'static str, Option<ChannelBindingType>),
         /// The same with a wrong password, or without a certificate.
@@ -44,7 +46,7 @@ mod tests {
             ("PLAIN", None),
         ];
         let others = ["EXTERNAL", "ANONYMOUS", "OAUTHBEARER", "X-OAUTH2"].map(|mechanism| (mechanism, None));
-        let mut rows = Vec::new();
+        let mut rows = vec![Try::OwnChoice];
         for profile in [SaslProfile::Sasl1, SaslProfile::Sasl2] {
             rows.extend(
                 others
@@ -75,6 +77,7 @@ mod tests {
             _ => "unknown ",
         };
         match row {
+            Try::OwnChoice => "a password, and the client chooses".to_owned(),
             Try::Login(profile, mechanism, binding) => format!("{}{mechanism}{}", by(profile), bound(binding)),
             Try::Wrong(profile, "EXTERNAL", _) => format!("{}EXTERNAL, no certificate", by(profile)),
             Try::Wrong(profile, mechanism, binding) => {
@@ -104,13 +107,14 @@ mod tests {
     async fn cell(server: &'static str, way: Way, row: Try) -> Result<Cell, Broken> {
         let servers = Servers::find()?;
         match row {
+            Try::OwnChoice => own_choice(&servers, server, way).await,
             Try::Login(profile, mechanism, binding) => {
                 let offered = offered(&servers, server, way, profile, mechanism, binding)?;
                 let outcome = login(&servers, server, way, profile, mechanism, binding)?.run().await?;
                 if offered {
                     passed(&outcome, profile, mechanism, binding)
                 } else {
-                    not_offered(&outcome, profile, mechanism)
+                    not_offered(&outcome, profile, (mechanism, binding))
                 }
             }
             Try::Wrong(profile, mechanism, binding) => {
@@ -209,12 +213,16 @@ mod tests {
     }
 
     /// The client sent nothing that this server could not take; without SASL2 it may have logged in the old way.
-    fn not_offered(outcome: &Outcome, profile: SaslProfile, mechanism: &str) -> Result<Cell, Broken> {
+    fn not_offered(
+        outcome: &Outcome,
+        profile: SaslProfile,
+        (mechanism, binding): (&str, Option<ChannelBindingType>),
+    ) -> Result<Cell, Broken> {
         let fine = match &outcome.result {
             Ok(online) => profile == SaslProfile::Sasl2 && online.profile == Some(SaslProfile::Sasl1),
             Err(Offline::Login(LoginError::NoMechanism { offered, .. })) => {
-                outcome.attempts == 0
-                    && (profile == SaslProfile::Sasl2 || !offered.iter().any(|name| name == mechanism))
+                // It may have the mechanism, and not what it is to be bound to.
+                outcome.attempts == 0 && (binding.is_some() || !offered.iter().any(|name| name == mechanism))
             }
             Err(_) => false,
         };
@@ -234,6 +242,30 @@ mod tests {
             return Ok(Cell::Refused);
         }
         Err(format!("not refused once: {outcome:?}").into())
+    }
+
+    /// The strongest that is offered, at the first attempt.
+    async fn own_choice(servers: &Servers, server: &'static str, way: Way) -> Result<Cell, Broken> {
+        let offer = servers.offer(server, "localhost", way)?;
+        let outcome = Login::new(server, "user03@localhost")
+            .by(way)
+            .password("pw")
+            .run()
+            .await?;
+        let has = |list: &[String], name: &str| list.iter().any(|offered| offered == name);
+        let profile = match offer.sasl2.is_empty() {
+            true => SaslProfile::Sasl1,
+            false => SaslProfile::Sasl2,
+        };
+        let bound = has(&offer.channel_bindings, "tls-exporter");
+        let hash = match has(&offer.sasl, "SCRAM-SHA-512") {
+            true => "SCRAM-SHA-512",
+            false => "SCRAM-SHA-256",
+        };
+        match bound {
+            true => passed(&outcome, profile, &format!("{hash}-PLUS"), EXPORTER),
+            false => passed(&outcome, profile, hash, None),
+        }
     }
 
     /// A folder that is gone when the test is over.
