@@ -498,15 +498,15 @@ mod tests {
         (digest, ["rspauth=", &text(&row, "rspauth")].concat().into_bytes())
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "an error that no vector names fails the test"
+    )]
     fn label(error: &SaslError) -> &'static str {
         match error {
             SaslError::Malformed { .. } => "malformed",
             SaslError::Realm { .. } => "realm",
             SaslError::WrongServerProof => "proof",
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "an error that no vector names fails the test"
-            )]
             other => panic!("unexpected error {other:?}"),
         }
     }
