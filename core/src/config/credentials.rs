@@ -132,10 +132,10 @@ impl Credentials {
 
     /// The text that must never be shown: a password or an access token.
     pub(crate) fn secret(&self) -> Option<&Secret> {
-        match self {
-            Self::AccessToken { token } => Some(token),
-            other => other.password_secret(),
+        if let Self::AccessToken { token } = self {
+            return Some(token);
         }
+        self.password_secret()
     }
 
     /// Whether the JID of the configuration has to name an account.

@@ -60,10 +60,11 @@ pub(crate) fn bound_jid(iq: &Element, config: &Config) -> Result<Jid, Offline> {
 /// A server that logs in somebody else must not be believed, whoever it is.
 pub(crate) fn check_identity(identity: &Jid, config: &Config) -> Result<(), Offline> {
     let account = config.account();
-    let same = match config.credentials {
+    let same = if config.credentials == Credentials::Anonymous {
         // The server makes the account up, on the domain that was asked for.
-        Credentials::Anonymous => identity.domain() == account.domain() && identity.local().is_some(),
-        _ => identity.to_bare() == account,
+        identity.domain() == account.domain() && identity.local().is_some()
+    } else {
+        identity.to_bare() == account
     };
     if same {
         return Ok(());

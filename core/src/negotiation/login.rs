@@ -6,21 +6,20 @@ use alloc::string::{String, ToString};
 use super::features::{Features, Inline};
 use super::memory::{Early, LinkPins, LoginToken, Memory};
 use super::sasl2::{self, Asked, Authenticate, Bound, Success};
+use super::tasks::{self, Task};
 use super::{Facts, Login, Phase, Step, bind, ours, sasl1};
-use crate::config::{Config, Credentials, Fast};
+use crate::config::{Credentials, Fast};
 use crate::error::{LoginError, Offline, PeerIncompatible, Warning};
 use crate::input::JobId;
 use crate::link::NamesAccount;
 use crate::output::{SaslProfile, ServerProof};
 use crate::sasl::select::{self, Connection};
-use crate::sasl::{self, Answer, Derivation, DerivedKey, Mechanism, Offer, SaslError, ScramHash};
+use crate::sasl::{self, Answer, DerivedKey, Mechanism, Offer, SaslError};
 use crate::secret::Secret;
 use crate::xml::{Element, ElementRef};
 
 /// More challenges than any mechanism needs: an endless exchange ends here.
 const CHALLENGES: u32 = 10;
-/// More steps than a task needs.
-const TASK_STEPS: u32 = 8;
 
 /// One exchange with one mechanism, from the first message to the server's last word.
 #[derive(Debug)]
@@ -28,26 +27,14 @@ pub(super) struct Exchange {
     pub(super) profile: SaslProfile,
     pub(super) mechanism: Mechanism,
     challenges: u32,
-    asked: Asked,
+    pub(super) asked: Asked,
     /// What the server offers; not there yet where the login did not wait for it.
     features: Option<Features>,
     /// The host derives a key.
     deriving: Option<JobId>,
     /// The server has taken the credentials, and wants more.
-    task: Option<Task>,
-    steps: u32,
-}
-
-/// A task (XEP-0388 §2.6.4).
-#[derive(Debug)]
-struct Task {
-    name: String,
-    proof: ServerProof,
-    begun: bool,
-    waits_for_host: bool,
-    /// A stronger SCRAM for this hash (XEP-0480).
-    upgrade: Option<ScramHash>,
-    upgraded: bool,
+    pub(super) task: Option<Task>,
+    pub(super) steps: u32,
 }
 
 impl Exchange {
@@ -93,7 +80,7 @@ impl Exchange {
         self.task.is_some()
     }
 
-    fn broken_off(&self, error: SaslError) -> Offline {
+    pub(super) fn broken_off(&self, error: SaslError) -> Offline {
         broken_off(self.mechanism.name(), error)
     }
 
@@ -107,7 +94,7 @@ impl Exchange {
     }
 
     /// RFC 6120 §6.4.4, XEP-0388 §2.5.1: the server learns that we broke it off.
-    fn abort(&self, facts: &mut Facts<'_>) -> Result<(), Offline> {
+    pub(super) fn abort(&self, facts: &mut Facts<'_>) -> Result<(), Offline> {
         let abort = match self.profile {
             SaslProfile::Sasl1 => sasl1::abort(),
             SaslProfile::Sasl2 => sasl2::abort(),
@@ -258,7 +245,7 @@ fn begin_sasl2(
                 select::token_to_ask_for(&inline.fast, types.unwrap_or_default(), config, &facts.connection())
             }
         },
-        upgrade: upgrade(&mechanism, features.as_ref(), config),
+        upgrade: tasks::upgrade(&mechanism, features.as_ref(), config),
     };
     let agent = &config.user_agent;
     let id = match &agent.id {
@@ -279,33 +266,6 @@ fn begin_sasl2(
     let mut exchange = Exchange::new(SaslProfile::Sasl2, mechanism, asked);
     exchange.features = features;
     Ok(exchange)
-}
-
-/// The upgrade to ask for (XEP-0480 §3): the strongest that is offered and better than what is used, where the server will
-/// have proved itself.
-fn upgrade(mechanism: &Mechanism, features: Option<&Features>, config: &Config) -> Option<&'static str> {
-    let offered = &features?.authentication.as_ref()?.upgrades;
-    let used = ScramHash::ALL.iter().position(|hash| {
-        [false, true]
-            .into_iter()
-            .any(|plus| hash.mechanism(plus) == mechanism.name())
-    })?;
-    if !config.mechanisms.upgrade || config.credentials.password_secret().is_none() {
-        return None;
-    }
-    let better = ScramHash::ALL.into_iter().skip(used + 1).rev();
-    better
-        .map(upgrade_name)
-        .find(|name| offered.iter().any(|offered| offered == name))
-}
-
-fn upgrade_name(hash: ScramHash) -> &'static str {
-    match hash {
-        ScramHash::Sha1 => "UPGR-SCRAM-SHA-1",
-        ScramHash::Sha256 => "UPGR-SCRAM-SHA-256",
-        ScramHash::Sha384 => "UPGR-SCRAM-SHA-384",
-        ScramHash::Sha512 => "UPGR-SCRAM-SHA-512",
-    }
 }
 
 /// The features that an early login did not wait for.
@@ -425,7 +385,7 @@ pub(super) fn success2(
     Ok(Phase::LoggedIn(Box::new(login)))
 }
 
-fn shown(proof: sasl::ServerProof) -> ServerProof {
+pub(super) fn shown(proof: sasl::ServerProof) -> ServerProof {
     match proof {
         sasl::ServerProof::Verified => ServerProof::Verified,
         sasl::ServerProof::NotProvided => ServerProof::None,
@@ -523,7 +483,7 @@ pub(super) fn refused(
 }
 
 /// A server that repeats a secret does not get it into a log of ours.
-fn says_secret(text: &str, facts: &Facts<'_>) -> bool {
+pub(super) fn says_secret(text: &str, facts: &Facts<'_>) -> bool {
     let token = facts.memory.token().map(|token| &token.secret);
     let secrets = facts.config.credentials.secret().into_iter().chain(token);
     secrets.into_iter().any(|secret| {
@@ -536,150 +496,6 @@ pub(super) fn broken_off(mechanism: &'static str, error: SaslError) -> Offline {
         mechanism: mechanism.to_string(),
         error,
     })
-}
-
-// ---- tasks
-
-/// `<continue/>` (XEP-0388 §2.6.4): the credentials are right, and the server wants more.
-pub(super) fn task(
-    mut exchange: Box<Exchange>,
-    element: ElementRef<'_>,
-    facts: &mut Facts<'_>,
-) -> Result<Phase, Offline> {
-    let data = sasl2::additional_data(element).map_err(|error| exchange.broken_off(error))?;
-    let proof = match &exchange.task {
-        // As with a success: the mechanism is over, and the server has proved itself if it can.
-        None => match exchange.mechanism.success(data.as_deref()) {
-            Ok(proof) => shown(proof),
-            Err(error) => {
-                exchange.abort(facts)?;
-                return Err(exchange.broken_off(error));
-            }
-        },
-        Some(task) => task.proof,
-    };
-    let (tasks, text) = sasl2::tasks(element);
-    let text = text.filter(|text| !says_secret(text, facts));
-    let upgrade = exchange
-        .asked
-        .upgrade
-        .filter(|upgrade| tasks.iter().any(|task| task == upgrade));
-    let known = facts.config.tasks.iter().find(|known| tasks.contains(known));
-    exchange.steps += 1;
-    let (name, upgrade) = match (upgrade, known) {
-        _ if exchange.steps > TASK_STEPS => (None, None),
-        // XEP-0480 §4: what is given logs in as well as the password does, so the server has to be the right one.
-        (Some(upgrade), _) if proof == ServerProof::Verified => {
-            let hash = ScramHash::ALL.into_iter().find(|hash| upgrade_name(*hash) == upgrade);
-            (Some(upgrade.to_string()), hash)
-        }
-        (_, known) => (known.cloned(), None),
-    };
-    let Some(name) = name else {
-        exchange.abort(facts)?;
-        return Err(Offline::Login(LoginError::Tasks { tasks, text }));
-    };
-    if upgrade.is_some() {
-        facts
-            .steps
-            .push(Step::Send(sasl2::task(false, &name).build().map_err(ours)?));
-    } else {
-        facts.steps.push(Step::Task {
-            task: name.clone(),
-            payload: None,
-            text,
-        });
-    }
-    exchange.task = Some(Task {
-        name,
-        proof,
-        begun: upgrade.is_some(),
-        waits_for_host: upgrade.is_none(),
-        upgrade,
-        upgraded: false,
-    });
-    Ok(Phase::Sasl(exchange))
-}
-
-/// `<task-data/>`.
-pub(super) fn task_data(
-    mut exchange: Box<Exchange>,
-    element: &Element,
-    facts: &mut Facts<'_>,
-) -> Result<Phase, Offline> {
-    exchange.steps += 1;
-    let too_long = exchange.steps > TASK_STEPS;
-    let unexpected = || Offline::Misbehaved(sasl2::out_of_place(element.root()));
-    let is_due = |task: &&mut Task| task.begun && !task.waits_for_host && !task.upgraded && !too_long;
-    let Some(task) = exchange.task.as_mut().filter(is_due) else {
-        exchange.abort(facts)?;
-        return Err(unexpected());
-    };
-    let Some(hash) = task.upgrade else {
-        task.waits_for_host = true;
-        facts.steps.push(Step::Task {
-            task: task.name.clone(),
-            payload: element.children().next().map(ElementRef::to_element),
-            text: None,
-        });
-        return Ok(Phase::Sasl(exchange));
-    };
-    match upgrade_answer(hash, element.root(), facts.config) {
-        Ok(salted) => {
-            // What logs in as well as the password is given once.
-            task.upgraded = true;
-            let data = sasl2::task(true, &task.name).child(sasl2::upgrade_hash(&salted));
-            facts.steps.push(Step::Send(data.build().map_err(ours)?));
-            Ok(Phase::Sasl(exchange))
-        }
-        Err(error) => {
-            exchange.abort(facts)?;
-            Err(exchange.broken_off(error))
-        }
-    }
-}
-
-/// The salted password for another hash, within the bounds of a login (XEP-0480 §3).
-fn upgrade_answer(hash: ScramHash, task_data: ElementRef<'_>, config: &Config) -> Result<Secret, SaslError> {
-    let (salt, iterations) = sasl2::upgrade_salt(task_data).ok_or(SaslError::Salt)?;
-    let bounds = config.mechanisms.scram;
-    if iterations < bounds.min {
-        return Err(SaslError::IterationsTooLow {
-            asked: iterations,
-            least: bounds.min,
-        });
-    }
-    if iterations > bounds.max {
-        return Err(SaslError::IterationsTooHigh { most: bounds.max });
-    }
-    let password = config.credentials.password_secret().ok_or(SaslError::OutOfOrder)?;
-    let password = sasl::prep::password(password).map_err(SaslError::Password)?;
-    let derivation = Derivation {
-        hash,
-        salt,
-        iterations,
-        password,
-    };
-    Ok(derivation.salted_password())
-}
-
-/// The application's part of a task.
-pub(super) fn task_answer(
-    mut exchange: Box<Exchange>,
-    payload: Option<&Element>,
-    facts: &mut Facts<'_>,
-) -> Result<Phase, Offline> {
-    let Some(task) = &mut exchange.task else {
-        return Ok(Phase::Sasl(exchange));
-    };
-    let mut answer = sasl2::task(task.begun, &task.name);
-    if let Some(payload) = payload {
-        answer = answer.element(payload);
-    }
-    task.begun = true;
-    task.waits_for_host = false;
-    facts.steps.push(Step::Send(answer.build().map_err(ours)?));
-    Ok(Phase::Sasl(exchange))
 }
 
 /// The answer of a server that knows no better (RFC 6120 §6.5).

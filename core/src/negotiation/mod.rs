@@ -7,6 +7,7 @@
 //! - `mod.rs`: the table.
 //! - `features.rs`: what a server offers.
 //! - `login.rs`: what the table does to log in; `sasl1.rs` and `sasl2.rs` have the elements of the two profiles.
+//! - `tasks.rs`: what the server wants after the credentials.
 //! - `memory.rs`: what is known from earlier logins.
 //! - `register.rs`: an account that does not exist yet.
 //! - `bind.rs`: resource binding and the old session.
@@ -19,6 +20,7 @@ pub(crate) mod memory;
 mod register;
 mod sasl1;
 mod sasl2;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -386,12 +388,12 @@ fn transition(phase: Phase, event: Event, facts: &mut Facts<'_>) -> Result<Phase
             login::refused(exchange, element.root(), facts)
         }
         (Phase::Sasl(exchange), Event::Continue(element)) if exchange.profile == SaslProfile::Sasl2 => {
-            login::task(exchange, element.root(), facts)
+            tasks::begin(exchange, element.root(), facts)
         }
         (Phase::Sasl(exchange), Event::TaskData(element)) if exchange.profile == SaslProfile::Sasl2 => {
-            login::task_data(exchange, &element, facts)
+            tasks::data(exchange, &element, facts)
         }
-        (Phase::Sasl(exchange), Event::TaskAnswer(payload)) => login::task_answer(exchange, payload.as_ref(), facts),
+        (Phase::Sasl(exchange), Event::TaskAnswer(payload)) => tasks::answer(exchange, payload.as_ref(), facts),
         (Phase::Sasl(exchange), Event::OtherSasl(profile, element)) if profile == exchange.profile => {
             Err(login::unknown_answer(&exchange, element.root()))
         }

@@ -76,10 +76,13 @@ const EVENTS: [&str; 22] = [
     "Timeout",
 ];
 
+/// A phase, what it waits for, and where each of these events leads.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// For each phase: what is waited for, and each event that is not a breach of the protocol there. What the host says where
 /// nobody waits for it is ignored; a stream error and a timeout are an end everywhere.
 #[rustfmt::skip]
-const TABLE: [(&str, &str, &[(&str, &str)]); 18] = [
+const TABLE: [Row; 18] = [
     ("Opening", "Session", &[("Up", "Opening"), ("Opened", "Features")]),
     ("Opening(early)", "Session", &[("Opened", "Features(early)")]),
     ("StartTls", "Tls", &[("Proceed", "Opening"), ("TlsFailure", "StartTlsRefused")]),
@@ -104,7 +107,7 @@ const TABLE: [(&str, &str, &[(&str, &str)]); 18] = [
 ];
 
 /// What comes of an event in a phase.
-fn expected((from, waiting_for, rows): &(&str, &str, &[(&str, &str)]), what: &str) -> String {
+fn expected((from, waiting_for, rows): &Row, what: &str) -> String {
     let here = from.trim_end_matches("(past)").trim_end_matches("(plain)");
     match rows.iter().find(|(event, _)| *event == what) {
         Some((_, to)) => (*to).to_string(),
@@ -163,7 +166,7 @@ fn deriving() -> (Exchange, Derivation) {
 fn after(from: Phase, events: impl IntoIterator<Item = Event>) -> Phase {
     let mut negotiation = Negotiation { phase: Ok(from) };
     for event in events {
-        handle(
+        let _ = handle(
             &mut negotiation,
             &config(),
             (link::BOSH, true, false),

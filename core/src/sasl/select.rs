@@ -364,9 +364,10 @@ fn start(
                         min_iterations: bounds.min,
                         max_iterations: bounds.max,
                     };
-                    let key = match credentials {
-                        Credentials::ScramKey { key } => Some(key),
-                        _ => connection.memory.key(),
+                    let key = if let Credentials::ScramKey { key } = credentials {
+                        Some(key)
+                    } else {
+                        connection.memory.key()
                     };
                     let required = config.mechanisms.pin && link.offer;
                     let scram = Scram::new(hash, binding, None, localpart, password, random.token(), limits)?

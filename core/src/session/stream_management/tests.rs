@@ -103,7 +103,7 @@ fn what_enable_asks_for() {
         ),
     ];
     for (settings, expected) in rows {
-        let mut management = StreamManagement::new(settings, 10);
+        let management = StreamManagement::new(settings, 10);
         assert_eq!(management.enable().build().unwrap().to_xml(), expected);
     }
 }
