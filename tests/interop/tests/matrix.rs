@@ -23,7 +23,7 @@ mod tests {
         OwnChoice,
         /// The mechanism, bound to that.
         Login(SaslProfile, &'static str, Option<ChannelBindingType>),
-        /// The same with a wrong password, or without a certificate.
+        /// The same with a wrong password or access token, or without a certificate.
         Wrong(SaslProfile, &'static str, Option<ChannelBindingType>),
         /// A second login by the token of the first.
         Token(&'static str, Option<ChannelBindingType>),
@@ -60,7 +60,7 @@ mod tests {
         rows.push(Try::Token("HT-SHA-256-ENDP", END_POINT));
         rows.push(Try::Registration);
         for profile in [SaslProfile::Sasl1, SaslProfile::Sasl2] {
-            rows.push(Try::Wrong(profile, "EXTERNAL", None));
+            rows.extend(["EXTERNAL", "OAUTHBEARER", "X-OAUTH2"].map(|m| Try::Wrong(profile, m, None)));
             rows.extend(password.iter().map(|(m, cb)| Try::Wrong(profile, m, *cb)));
         }
         rows
@@ -80,6 +80,9 @@ mod tests {
             Try::OwnChoice => "a password, and the client chooses".to_owned(),
             Try::Login(profile, mechanism, binding) => format!("{}{mechanism}{}", by(profile), bound(binding)),
             Try::Wrong(profile, "EXTERNAL", _) => format!("{}EXTERNAL, no certificate", by(profile)),
+            Try::Wrong(profile, mechanism @ ("OAUTHBEARER" | "X-OAUTH2"), _) => {
+                format!("{}{mechanism}, wrong token", by(profile))
+            }
             Try::Wrong(profile, mechanism, binding) => {
                 format!("{}{mechanism}{}, wrong password", by(profile), bound(binding))
             }
@@ -124,6 +127,7 @@ mod tests {
                 }
                 let credentials = match mechanism {
                     "EXTERNAL" => Credentials::certificate("none", None),
+                    "OAUTHBEARER" | "X-OAUTH2" => Credentials::access_token("wrong"),
                     _ => Credentials::password(NO_PASSWORD),
                 };
                 let login = login(&servers, server, way, profile, mechanism, binding)?;
@@ -235,7 +239,8 @@ mod tests {
 
     /// The server said no to one attempt, and there was no second.
     fn refused(outcome: &Outcome, expected: &str) -> Result<Cell, Broken> {
-        if let Err(Offline::Login(LoginError::Refused { mechanism, .. })) = &outcome.result
+        if let Err(Offline::Login(LoginError::Refused { mechanism, .. } | LoginError::TokenRefused { mechanism, .. })) =
+            &outcome.result
             && mechanism == expected
             && outcome.attempts == 1
         {
