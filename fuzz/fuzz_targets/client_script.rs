@@ -37,15 +37,20 @@ fn run(bytes: &[u8]) -> u64 {
         2 => (ReconnectWhen::Never, None),
         _ => (ReconnectWhen::Always, Some(3)),
     };
+    // A small letter: the server has SASL2, and a letter for what comes along.
+    let sasl2 = matches!(login, b'p' | b'b' | b'e' | b'a' | b'k' | b'n');
+    let along = if sasl2 { cursor.byte() } else { 0 };
     let mut host = Host::new(
         Choices {
             way,
-            login: match login {
-                b'P' => Login::Password,
-                b'B' => Login::Both,
-                b'E' => Login::Certificate,
-                other => [Login::Password, Login::Both, Login::Certificate][usize::from(other) % 3],
-            },
+            login: login_of(login.to_ascii_uppercase()),
+            sasl2,
+            bindings: along & 1 != 0,
+            host_derives: along & 2 != 0,
+            tasks: along & 4 != 0,
+            digest_md5: along & 8 != 0,
+            invalidate: along & 0x60 == 0x60,
+            missing_proof: along & 16 != 0,
             allow_plain: options & 1 != 0,
             plaintext: options & 2 != 0,
             small: options & 4 != 0,
@@ -70,6 +75,18 @@ fn run(bytes: &[u8]) -> u64 {
     }
     host.wind_up();
     host.digest()
+}
+
+fn login_of(letter: u8) -> Login {
+    match letter {
+        b'P' => Login::Password,
+        b'B' => Login::Both,
+        b'E' => Login::Certificate,
+        b'A' => Login::AccessToken,
+        b'K' => Login::KeptToken,
+        b'N' => Login::Anonymous,
+        other => [Login::Password, Login::Both, Login::Certificate][usize::from(other) % 3],
+    }
 }
 
 fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
@@ -112,6 +129,15 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
             }
         }
         b'l' => late(host, cursor),
+        b'M' => {
+            let (iterations, salt) = (cursor.below(4) as u32, cursor.byte());
+            host.derive(|derivation| {
+                derivation.iterations = derivation.iterations.wrapping_add(iterations).clamp(1, 100);
+                if salt & 1 != 0 {
+                    derivation.salt.push(salt);
+                }
+            });
+        }
 
         // The clock.
         b'k' => drop(host.tick_at_deadline()),
@@ -132,6 +158,14 @@ fn act(host: &mut Host, cursor: &mut Cursor<'_>) {
         b'u' => {
             let seconds = cursor.pick(&[60, 0, 1, u32::MAX]);
             let _ = host.feed(Input::Pause { seconds });
+        }
+        b'V' => host.provide(login_of(cursor.pick(b"PBEAKN"))),
+        b'T' => {
+            let payload = cursor
+                .one_in(2)
+                .then(|| grammar::element(cursor).build().ok())
+                .flatten();
+            host.do_task(payload);
         }
         b'H' => {
             let token = token(&host.received, cursor);
@@ -245,6 +279,9 @@ fn go_on(host: &mut Host, choice: u8, cursor: &mut Cursor<'_>) {
         let _ = host.feed(Input::Start);
     } else if let Some((query, question)) = host.question(0) {
         host.resolve(query, answers::proper(&question));
+    } else if host.derive(|_| {}) {
+    } else if host.task {
+        host.do_task(Element::builder("urn:example", "code").text("123456").build().ok());
     } else {
         match host.present() {
             None => drop(host.tick_at_deadline()),

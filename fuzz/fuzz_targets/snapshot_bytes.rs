@@ -5,9 +5,9 @@ use epode::config::Persist;
 use epode::{Input, Refused, TransportKind, stanza};
 use epode_fuzz::cursor::Cursor;
 use epode_fuzz::host::{Choices, Host, Way};
+use epode_fuzz::slots::{records, written};
 use epode_fuzz::{answers, memory, server};
 use libfuzzer_sys::fuzz_target;
-use sha2::{Digest, Sha256};
 
 /// What is held is proportional to what was restored.
 const FIXED: usize = 4 * 1024 * 1024;
@@ -53,7 +53,7 @@ fn bytes_of(kind: u8, choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> 
             for _ in 0..=cursor.below(4) {
                 records.push(cursor.bytes().to_vec());
             }
-            written(&records)
+            written(1, &records)
         }
         // A real one, changed in some places.
         b'm' => {
@@ -65,7 +65,7 @@ fn bytes_of(kind: u8, choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> 
         }
         // A real one, changed before the checks were made.
         _ => {
-            let mut records = records(&real(choices, cursor, all));
+            let mut records = records(1, &real(choices, cursor, all));
             for _ in 0..cursor.below(6) {
                 let index = cursor.below(records.len().max(1));
                 match cursor.byte() % 8 {
@@ -79,7 +79,7 @@ fn bytes_of(kind: u8, choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> 
                     }
                 }
             }
-            written(&records)
+            written(1, &records)
         }
     }
 }
@@ -151,58 +151,4 @@ fn go_on(host: &mut Host, cursor: &mut Cursor<'_>) {
         }
     }
     host.wind_up();
-}
-
-// The format, as `core/src/supervisor/snapshot.rs` describes it: written apart from the core's own.
-
-const ACCOUNT: &[u8] = b"user@example.org";
-
-fn check(before: &[u8], what: u8, bytes: &[u8]) -> Vec<u8> {
-    let digest = Sha256::new()
-        .chain_update(before)
-        .chain_update([what])
-        .chain_update(bytes)
-        .finalize();
-    digest.to_vec()
-}
-
-fn header() -> Vec<u8> {
-    let mut bytes = b"epode snapshot\n\0\x01\x01".to_vec();
-    bytes.extend((ACCOUNT.len() as u32).to_be_bytes());
-    bytes.extend(ACCOUNT);
-    bytes
-}
-
-fn written(records: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = header();
-    let mut last = check(&[], 0, &bytes)[..8].to_vec();
-    bytes.extend(&last);
-    for record in records {
-        let length = (record.len() as u32).to_be_bytes();
-        let mut whole = length.to_vec();
-        whole.extend(&check(&last, 1, &length)[..4]);
-        whole.extend(record);
-        last = check(&last, 2, &whole)[..8].to_vec();
-        bytes.extend(whole);
-        bytes.extend(&last);
-    }
-    bytes
-}
-
-/// The records of what was really stored; a form that this does not know would show here.
-fn records(stored: &[u8]) -> Vec<Vec<u8>> {
-    let mut records = Vec::new();
-    if stored.is_empty() {
-        return records;
-    }
-    let start = header().len() + 8;
-    assert_eq!(stored.get(..start - 8), Some(&header()[..]));
-    let mut rest = &stored[start..];
-    while !rest.is_empty() {
-        let length = u32::from_be_bytes(rest[..4].try_into().expect("four bytes")) as usize;
-        records.push(rest[8..8 + length].to_vec());
-        rest = &rest[16 + length..];
-    }
-    assert_eq!(written(&records), stored);
-    records
 }

@@ -9,6 +9,8 @@
 //! - `wire.rs`: one link, and what may be said on it.
 //! - `stream.rs`: the server on TCP and WebSocket.
 //! - `answers.rs`: SRV records and host-meta documents.
+//! - `login.rs`: the server's part of a login.
+//! - `slots.rs`: what a process stored, written apart from the core's own code.
 //! - `server.rs`: answers such a host can give: right ones, odd ones, broken ones.
 
 pub mod answers;
@@ -16,8 +18,10 @@ pub mod cursor;
 pub mod expat;
 pub mod grammar;
 pub mod host;
+pub mod login;
 pub mod memory;
 pub mod server;
+pub mod slots;
 pub mod stream;
 pub mod tree;
 pub mod wire;

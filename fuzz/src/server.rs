@@ -1,29 +1,22 @@
 //! Answers that a server can give: right ones that lead through a whole login and beyond, odd ones, broken ones.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use epode::xml::{Element, ElementRef};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use crate::cursor::Cursor;
-use crate::host::PASSWORD;
+use crate::login::Login;
 use crate::stream::Streams;
 use crate::wire::generous;
 
 /// What a server remembers of one session.
 #[derive(Clone, Debug, Default)]
 pub struct Server {
-    /// The messages of SCRAM so far, for the proof.
-    scram: Option<String>,
-    /// It has sent a signature that only somebody who knows the password can make.
-    pub proved: bool,
+    /// What it remembers of the present login.
+    pub login: Login,
     /// What it remembers of streams.
     pub(crate) streams: Streams,
 }
 
 const OPEN: &str = "<body xmlns='http://jabber.org/protocol/httpbind' xmlns:stream='http://etherx.jabber.org/streams'";
-const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
 /// Contents of a body. `{id}` is the id of the first `iq` in the request that is answered.
 pub const CONTENTS: [&str; 40] = [
@@ -120,11 +113,9 @@ impl Server {
         }
         let rid = root.attribute("rid").unwrap_or_default();
         if root.attribute("sid").is_none() {
-            let offer =
-                "<mechanism>EXTERNAL</mechanism><mechanism>SCRAM-SHA-256</mechanism><mechanism>PLAIN</mechanism>";
+            let features = self.login.features();
             return format!(
-                "{OPEN} sid='s1' requests='3' wait='60' hold='1' ack='{rid}' ver='1.6' inactivity='30' polling='5'>\
-                 <stream:features><mechanisms xmlns='{SASL}'>{offer}</mechanisms></stream:features></body>"
+                "{OPEN} sid='s1' requests='3' wait='60' hold='1' ack='{rid}' ver='1.6' inactivity='30' polling='5'>{features}</body>"
             )
             .into_bytes();
         }
@@ -133,8 +124,8 @@ impl Server {
         }
         let mut content = String::new();
         for child in root.children() {
-            if child.namespace() == SASL {
-                content.push_str(&self.sasl(&child.text()));
+            if Login::is_part(child) {
+                content.push_str(&self.login.answer(child, None).concat());
             } else {
                 content.push_str(&Self::iq_answer(child));
             }
@@ -162,40 +153,6 @@ impl Server {
             from.unwrap_or_default()
         )
     }
-
-    pub(crate) fn sasl(&mut self, data: &str) -> String {
-        let data = STANDARD.decode(data).unwrap_or_default();
-        let text = String::from_utf8_lossy(&data).into_owned();
-        if let Some(first) = text.strip_prefix("n,,") {
-            let nonce = first.split_once("r=").map_or("", |(_, nonce)| nonce);
-            let challenge = format!("r={nonce}server,s={},i=4", STANDARD.encode("salt"));
-            self.scram = Some(format!("{first},{challenge}"));
-            return format!("<challenge xmlns='{SASL}'>{}</challenge>", STANDARD.encode(challenge));
-        }
-        if let (Some(scram), Some((last, _))) = (&self.scram, text.split_once(",p=")) {
-            let signature = server_signature(&format!("{scram},{last}"));
-            self.proved = true;
-            let success = STANDARD.encode(format!("v={}", STANDARD.encode(signature)));
-            return format!("<success xmlns='{SASL}'>{success}</success>");
-        }
-        format!("<success xmlns='{SASL}'/>")
-    }
-}
-
-/// RFC 5802 §3, with 4 iterations and the salt `salt`.
-fn server_signature(messages: &str) -> [u8; 32] {
-    let mac = |key: &[u8], data: &[u8]| -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
-        mac.update(data);
-        mac.finalize().into_bytes().into()
-    };
-    let mut step = mac(PASSWORD.as_bytes(), b"salt\0\0\0\x01");
-    let mut salted = step;
-    for _ in 1..4 {
-        step = mac(PASSWORD.as_bytes(), &step);
-        salted.iter_mut().zip(step).for_each(|(sum, byte)| *sum ^= byte);
-    }
-    mac(&mac(&salted, b"Server Key"), messages.as_bytes())
 }
 
 /// A body put together from the tables.

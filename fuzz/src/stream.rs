@@ -3,17 +3,17 @@
 use epode::TransportKind;
 
 use crate::cursor::Cursor;
+use crate::login::{SASL, SASL2};
 use crate::server::{CONTENTS, Server};
 use crate::wire::{Item, Link};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='i1' from='example.org' version='1.0'>";
 const OPEN: &str = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' id='i1' from='example.org' version='1.0'/>";
 const STARTTLS: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>";
-const LOGIN: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism><mechanism>SCRAM-SHA-256</mechanism><mechanism>PLAIN</mechanism></mechanisms></stream:features>";
 const BIND: &str = "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>";
 
 /// What only streams have. `{id}` is the id of the `iq` that is answered, `{h}` how many stanzas the server has.
-pub const ODDITIES: [&str; 56] = [
+pub const ODDITIES: [&str; 82] = [
     "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>",
     "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>",
     "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>900</max-bytes><idle-seconds>60</idle-seconds></limits></stream:features>",
@@ -70,6 +70,32 @@ pub const ODDITIES: [&str; 56] = [
     "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>",
     " \n",
     "<iq xmlns='jabber:client' type='result' id='{id}' from='user@example.org'/>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/><fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-NONE</mechanism></fast></inline></authentication></stream:features>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><mechanism>EXTERNAL</mechanism></authentication></stream:features>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-256-PLUS</mechanism></authentication><sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding></stream:features>",
+    "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>OAUTHBEARER</mechanism><mechanism>ANONYMOUS</mechanism><mechanism>DIGEST-MD5</mechanism></authentication></stream:features>",
+    "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>OAUTHBEARER</mechanism><mechanism>X-OAUTH2</mechanism><mechanism>ANONYMOUS</mechanism><mechanism>DIGEST-MD5</mechanism></mechanisms></stream:features>",
+    "<challenge xmlns='urn:xmpp:sasl:2'/>",
+    "<challenge xmlns='urn:xmpp:sasl:2'>cj1hYixzPVlXSmosaT00</challenge>",
+    "<success xmlns='urn:xmpp:sasl:2'/>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>user@example.org</authorization-identifier></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>user@example.org/r</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success><stream:features/>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>other@example.org/r</authorization-identifier><bound xmlns='urn:xmpp:bind:0'/></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><additional-data>dj1hYg==</additional-data><authorization-identifier>user@example.org</authorization-identifier></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>user@example.org/r</authorization-identifier><resumed xmlns='urn:xmpp:sm:3' previd='sm1' h='{h}'/></success>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>user@example.org/r</authorization-identifier><failed xmlns='urn:xmpp:sm:3' h='{h}'/><bound xmlns='urn:xmpp:bind:0'><failed xmlns='urn:xmpp:sm:3'/></bound></success><stream:features/>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>user@example.org</authorization-identifier><token xmlns='urn:xmpp:fast:0' token='t' expiry='2099-01-01T00:00:00Z'/></success><stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
+    "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>user@example.org</authorization-identifier><token xmlns='urn:xmpp:fast:0' token='' expiry='x'/></success>",
+    "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>",
+    "<failure xmlns='urn:xmpp:sasl:2'><credentials-expired xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/><text>no</text></failure>",
+    "<failure xmlns='urn:xmpp:sasl:2'/>",
+    "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>TOTP</task></tasks></continue>",
+    "<continue xmlns='urn:xmpp:sasl:2'><additional-data>dj1hYg==</additional-data><tasks><task>UPGR-SCRAM-SHA-512</task></tasks></continue>",
+    "<continue xmlns='urn:xmpp:sasl:2'/>",
+    "<task-data xmlns='urn:xmpp:sasl:2'><salt xmlns='urn:xmpp:scram-upgrade:0' iterations='4'>QSXCR+Q6sek8bf92</salt></task-data>",
+    "<task-data xmlns='urn:xmpp:sasl:2'><code xmlns='urn:example'>wrong</code></task-data>",
+    "<task-data xmlns='urn:xmpp:sasl:2'/>",
+    "<abort xmlns='urn:xmpp:sasl:2'/>",
 ];
 
 /// What a server remembers of its streams.
@@ -91,13 +117,13 @@ impl Server {
         match item {
             Item::Header => {
                 let features = if self.streams.authenticated {
-                    BIND
+                    String::from(BIND)
                 } else if tcp && !link.encrypted {
-                    STARTTLS
+                    String::from(STARTTLS)
                 } else {
-                    LOGIN
+                    self.login.features()
                 };
-                vec![String::from(if tcp { HEADER } else { OPEN }), declared(link, features)]
+                vec![String::from(if tcp { HEADER } else { OPEN }), declared(link, &features)]
             }
             Item::Close if tcp => vec![String::from("</stream:stream>")],
             Item::Close => vec![String::from("<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>")],
@@ -106,10 +132,9 @@ impl Server {
                     ("urn:ietf:params:xml:ns:xmpp-tls", _) => {
                         String::from("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
                     }
-                    ("urn:ietf:params:xml:ns:xmpp-sasl", _) => {
-                        let answer = self.sasl(&element.text());
-                        self.streams.authenticated |= answer.starts_with("<success");
-                        answer
+                    (SASL | SASL2, _) => {
+                        let answers = self.login.answer(element.root(), None);
+                        return self.logged_in(link, answers);
                     }
                     ("urn:xmpp:sm:3", "enable") => {
                         self.streams.counting = true;
@@ -139,9 +164,21 @@ impl Server {
         }
     }
 
+    /// Answers to a part of a login, one of which may be its end.
+    pub fn logged_in(&mut self, link: &Link, answers: Vec<String>) -> Vec<String> {
+        for answer in &answers {
+            self.streams.authenticated |= answer.starts_with("<success xmlns='urn:ietf");
+            if answer.starts_with("<success xmlns='urn:xmpp") && self.login.counts() {
+                self.streams.counting = true;
+                self.streams.handled = 0;
+            }
+        }
+        answers.iter().map(|answer| declared(link, answer)).collect()
+    }
+
     /// Another link: nothing but the session that can be resumed is left of the one before.
     pub fn new_link(&mut self) {
-        self.proved = false;
+        self.login.new_link();
         self.streams.authenticated = false;
         self.streams.counting = false;
     }

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use epode::xml::{Element, Framing, Reader, XmlEvent, XmlLimits};
 use epode::{Endpoint, LinkId, LinkInfo, RequestId, TcpTls, TransportKind, Verified};
 
-use crate::host::{DOMAIN, PASSWORD};
+use crate::host::{ACCESS, DOMAIN, PASSWORD, TOKEN};
+use crate::login::Login;
 
 const NS_STREAM: &str = "http://etherx.jabber.org/streams";
 const NS_FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
-const NS_SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const NS_TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 
 /// What a client said on a stream.
@@ -228,21 +228,27 @@ impl Link {
     }
 }
 
-/// No password, but as SASL PLAIN where that is allowed.
+/// No secret, but where the mechanism is there to show it, and that is allowed.
 pub fn check_secret(element: &Element, verified: bool, rules: Rules) {
     if rules.known {
         return;
     }
     let text = element.to_xml();
-    assert!(!text.contains(PASSWORD), "the password itself: {text}");
+    for secret in [PASSWORD, ACCESS, TOKEN] {
+        assert!(!text.contains(secret), "{secret} itself: {text}");
+    }
     let root = element.root();
-    for auth in root.children().chain([root]).filter(|part| part.namespace() == NS_SASL) {
-        let data = STANDARD.decode(auth.text().as_bytes()).unwrap_or_default();
-        let has_password = data.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes());
-        assert!(
-            !has_password || (verified && rules.allow_plain && auth.attribute("mechanism") == Some("PLAIN")),
-            "the password: {text}"
-        );
+    for part in root.children().chain([root]).filter(|part| Login::is_part(*part)) {
+        let mechanism = part.attribute("mechanism").unwrap_or_default();
+        for message in part.children().chain([part]) {
+            let data = STANDARD.decode(message.text().as_bytes()).unwrap_or_default();
+            let says = |secret: &str| data.windows(secret.len()).any(|window| window == secret.as_bytes());
+            let plain = rules.allow_plain && mechanism == "PLAIN";
+            assert!(!says(PASSWORD) || (verified && plain), "the password: {text}");
+            let bearer = matches!(mechanism, "OAUTHBEARER" | "X-OAUTH2");
+            assert!(!says(ACCESS) || (verified && bearer), "the access token: {text}");
+            assert!(!says(TOKEN), "the login token: {text}");
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What an application decided, and the configuration that comes of it.
 
 use epode::config::{
-    Acknowledge, Bosh, Credentials, Discover, Limits, MechanismPolicy, Persist, Reconnect, ReconnectWhen,
-    StreamManagement, Transport,
+    Acknowledge, Bosh, Credentials, DigestMd5, Discover, Fast, KeyDerivation, Limits, MechanismPolicy, Persist,
+    Reconnect, ReconnectWhen, StreamManagement, Transport,
 };
 use epode::{Config, TcpTls, TlsPolicy};
 
-use super::{ACCOUNT, PASSWORD};
+use super::{ACCESS, ACCOUNT, DOMAIN, PASSWORD};
 
 /// What an application decided.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +28,17 @@ pub struct Choices {
     pub no_stream_management: bool,
     /// What is restored was not stored by a client: it may be about anybody and anything.
     pub foreign: bool,
+    /// The server has SASL2, and the client may use it.
+    pub sasl2: bool,
+    /// The host gives what a login can be bound to.
+    pub bindings: bool,
+    /// The host derives keys.
+    pub host_derives: bool,
+    /// The application can do tasks, and upgrades are allowed.
+    pub tasks: bool,
+    pub digest_md5: bool,
+    pub invalidate: bool,
+    pub missing_proof: bool,
 }
 
 /// How the server is reached.
@@ -71,16 +82,40 @@ pub enum Login {
     Certificate,
     Password,
     Both,
+    AccessToken,
+    KeptToken,
+    Anonymous,
+}
+
+impl Login {
+    /// A password is there.
+    pub(super) fn has_password(self) -> bool {
+        matches!(self, Self::Password | Self::Both)
+    }
+
+    /// A certificate is presented.
+    pub(super) fn has_certificate(self) -> bool {
+        matches!(self, Self::Certificate | Self::Both)
+    }
+
+    pub(super) fn credentials(self) -> Credentials {
+        match self {
+            Self::Certificate => Credentials::certificate("user", None),
+            Self::Password => Credentials::password(PASSWORD),
+            Self::Both => Credentials::certificate_and_password("user", PASSWORD),
+            Self::AccessToken => Credentials::access_token(ACCESS),
+            Self::KeptToken => Credentials::KeptToken,
+            Self::Anonymous => Credentials::Anonymous,
+        }
+    }
 }
 
 pub(super) fn config(choices: Choices) -> Config {
-    let credentials = match choices.login {
-        Login::Certificate => Credentials::certificate("user", None),
-        Login::Password => Credentials::password(PASSWORD),
-        Login::Both => Credentials::certificate_and_password("user", PASSWORD),
-    };
     let mut mechanisms = MechanismPolicy::default();
     mechanisms.allow_plain = choices.allow_plain;
+    mechanisms.digest_md5 = choices.digest_md5.then(DigestMd5::default);
+    mechanisms.allow_missing_ht_server_proof = choices.missing_proof;
+    mechanisms.upgrade = choices.tasks;
     // Thousands of rounds would be all that the fuzzer does.
     mechanisms.scram.min = 1;
     mechanisms.scram.max = 64;
@@ -95,10 +130,10 @@ pub(super) fn config(choices: Choices) -> Config {
         limits.bosh_body = 6_000;
         limits.unacknowledged = 4;
     }
-    let account = if choices.resource {
-        "user@example.org/desk"
-    } else {
-        ACCOUNT
+    let account = match choices.login {
+        Login::Anonymous => DOMAIN,
+        _ if choices.resource => "user@example.org/desk",
+        _ => ACCOUNT,
     };
     let acknowledge = if choices.manual {
         Acknowledge::Manual
@@ -106,7 +141,15 @@ pub(super) fn config(choices: Choices) -> Config {
         Acknowledge::Automatic
     };
     let mut builder = Config::builder(account.parse().expect("an account"))
-        .credentials(credentials)
+        .credentials(choices.login.credentials())
+        .fast(match choices.invalidate {
+            true => Fast::Invalidate,
+            false => Fast::Use,
+        })
+        .key_derivation(match choices.host_derives {
+            true => KeyDerivation::Host,
+            false => KeyDerivation::Inline,
+        })
         .tls(if choices.plaintext {
             TlsPolicy::AllowPlaintext
         } else {
@@ -127,6 +170,9 @@ pub(super) fn config(choices: Choices) -> Config {
         .persist(choices.persist)
         .acknowledge(acknowledge)
         .answers("urn:answered");
+    if choices.tasks {
+        builder = builder.task("TOTP");
+    }
     let ways = match choices.way {
         Way::All => &[Way::StartTls, Way::Direct, Way::WebSocket, Way::Bosh, Way::Discover][..],
         _ => &[choices.way][..],

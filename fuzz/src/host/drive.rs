@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 
 use epode::config::Persist;
-use epode::xml::{XmlLimits, parse_document_stream};
+use epode::xml::{Element, XmlLimits, parse_document_stream};
 use epode::{
-    Answer, Client, Failure, Input, LinkId, LinkInfo, Network, QueryId, Question, Refused, RequestId, Secret, Slot,
-    Stage, Token, TransportKind,
+    Answer, Client, Derivation, Failure, Input, LinkId, LinkInfo, Network, QueryId, Question, Refused, RequestId,
+    Secret, Slot, Stage, Token, TransportKind,
 };
 
-use super::Host;
+use super::{EXPORTER, Host, Login};
+use crate::cursor::Cursor;
 use crate::wire::{Item, Link};
 
 impl Host {
@@ -48,6 +49,12 @@ impl Host {
         self.network_down = false;
         self.asked.clear();
         self.received.clear();
+        (self.jobs, self.last_job, self.task) = (Vec::new(), 0, false);
+        for (slot, bytes) in self.kept.clone() {
+            let bytes = Secret::new(bytes);
+            let result = self.feed(Input::Restore { slot, bytes });
+            assert!(result == Ok(None) || self.choices.foreign, "{slot:?}: {result:?}");
+        }
         let (slot, bytes) = (Slot::Session, Secret::new(stored.clone()));
         let result = self.feed(Input::Restore { slot, bytes });
         if result.is_ok() {
@@ -149,7 +156,11 @@ impl Host {
 
     /// The link comes up as it should.
     pub fn connect_well(&mut self) {
-        let info = self.present().map(Link::good_info).unwrap_or_default();
+        let mut info = self.present().map(Link::good_info).unwrap_or_default();
+        if self.choices.bindings && info.encrypted {
+            info.tls_version = Some(String::from("1.3"));
+            info.channel_bindings.tls_exporter = Some(EXPORTER.to_vec());
+        }
         let _ = self.connect(info);
     }
 
@@ -159,6 +170,31 @@ impl Host {
             present.connect(&info);
         }
         self.feed(Input::Connected { link, info })
+    }
+
+    /// The oldest key that the client waits for: the right one, or what comes of something else.
+    pub fn derive(&mut self, change: impl FnOnce(&mut Derivation)) -> bool {
+        if self.jobs.is_empty() {
+            return false;
+        }
+        let (job, mut derivation) = self.jobs.remove(0);
+        change(&mut derivation);
+        let key = derivation.run();
+        let _ = self.feed(Input::Derived { job, key });
+        true
+    }
+
+    pub fn do_task(&mut self, payload: Option<Element>) {
+        self.task = false;
+        let _ = self.feed(Input::Task { payload });
+    }
+
+    /// Other credentials, for the same account or none.
+    pub fn provide(&mut self, login: Login) {
+        let credentials = login.credentials();
+        if self.feed(Input::Provide { credentials }).is_ok() {
+            self.provided = true;
+        }
     }
 
     pub fn reading(&mut self, reading: bool) {
@@ -207,6 +243,16 @@ impl Host {
         let item = link.items.pop_front()?;
         let answer = self.server.on_stream(link, &item);
         Some((matches!(item, Item::Close), answer))
+    }
+
+    /// The same of an element of a login, with something wrong in its data.
+    pub fn odd_answer(&mut self, element: &Element, cursor: &mut Cursor<'_>) -> Vec<String> {
+        let Some(link) = self.life.as_mut().and_then(|life| life.link.as_mut()) else {
+            return Vec::new();
+        };
+        link.items.pop_front();
+        let answers = self.server.login.answer(element.root(), Some(cursor));
+        self.server.logged_in(link, answers)
     }
 
     pub fn answer(&mut self, request: RequestId, status: u16, body: &[u8]) {

@@ -1,7 +1,7 @@
 //! What each event promises.
 
 use epode::config::ReconnectWhen;
-use epode::{Event, ServerProof, Stage, TransportKind};
+use epode::{Event, SaslProfile, ServerProof, Stage, TransportKind};
 
 use super::{ACCOUNT, Host, Login, Way};
 
@@ -14,6 +14,8 @@ impl Host {
                 jid,
                 mechanism,
                 server_proof,
+                channel_binding,
+                profile,
                 resumed,
                 ..
             } => {
@@ -23,14 +25,26 @@ impl Host {
                     panic!("online without a link");
                 };
                 assert!(jid.resource().is_some() || foreign, "a full JID");
-                assert!(foreign || jid.bare().to_string() == ACCOUNT, "another account");
-                let with_password = self.choices.login != Login::Certificate;
+                let login = self.choices.login;
+                let other = login == Login::Anonymous || self.provided;
+                assert!(foreign || other || jid.bare().to_string() == ACCOUNT, "another account");
+                assert!(profile != Some(SaslProfile::Sasl2) || link.encrypted, "XEP-0388 §6");
+                let bound = mechanism.ends_with("-PLUS") || mechanism.ends_with("-EXPR");
+                assert_eq!(channel_binding.is_some(), bound, "{mechanism}");
+                let proved = self.server.login.proved && server_proof == ServerProof::Verified;
+                let fits = |kinds: &[Login]| self.provided || kinds.contains(&login);
                 match mechanism.as_str() {
-                    "EXTERNAL" => assert!(self.choices.login == Login::Certificate && link.verified),
-                    "PLAIN" => assert!(with_password && self.choices.allow_plain && link.verified),
+                    "EXTERNAL" => assert!(fits(&[Login::Certificate]) && link.verified),
+                    "PLAIN" => assert!(self.choices.allow_plain && link.verified),
+                    "OAUTHBEARER" | "X-OAUTH2" => assert!(fits(&[Login::AccessToken]) && link.verified),
+                    "ANONYMOUS" => assert!(fits(&[Login::Anonymous])),
                     scram if scram.starts_with("SCRAM-") => {
-                        assert!(with_password && server_proof == ServerProof::Verified);
-                        assert!(self.server.proved, "nobody proved to know the password");
+                        assert!(self.provided || login.has_password());
+                        assert!(proved, "nobody proved to know the password");
+                    }
+                    token if token.starts_with("HT-") => {
+                        let absent = self.choices.missing_proof && server_proof == ServerProof::Absent;
+                        assert!(proved || absent, "nobody proved to know the token");
                     }
                     // A session of BOSH that was restored needs no login.
                     "" => assert!(resumed && link.kind() == TransportKind::Bosh && self.restores > 0),
@@ -92,6 +106,10 @@ impl Host {
                     sent.written_on = self.links;
                 }
                 sent.owed &= stage < Stage::Acked;
+            }
+            Event::Task { .. } => {
+                assert!(self.choices.tasks && !life.online, "nobody can do it");
+                self.task = true;
             }
             Event::Writable | Event::Warning(_) => {}
             other => panic!("an event of something that is not there: {other:?}"),

@@ -16,7 +16,10 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use epode::{Client, Config, Input, Instant, Network, Output, QueryId, Question, Refused, Stage, Timer, Token};
+use epode::{
+    Client, Config, Derivation, Input, Instant, JobId, Network, Output, QueryId, Question, Refused, Slot, Stage, Timer,
+    Token,
+};
 
 use self::choices::config;
 pub use self::choices::{Choices, Login, Way};
@@ -24,6 +27,9 @@ use crate::server::Server;
 use crate::wire::Link;
 
 pub const PASSWORD: &str = "canary-Qm5wd";
+pub const ACCESS: &str = "canary-Bx5-access";
+pub const TOKEN: &str = "canary-Vt3-login-token";
+pub const EXPORTER: [u8; 32] = *b"what TLS exported of this link..";
 pub const DOMAIN: &str = "example.org";
 const ACCOUNT: &str = "user@example.org";
 
@@ -50,6 +56,15 @@ pub struct Host {
     pub cut: usize,
     /// Slot `Session`.
     pub stored: Vec<u8>,
+    /// Slots `Token` and `Pins`.
+    pub kept: BTreeMap<Slot, Vec<u8>>,
+    /// Keys that the client waits for.
+    pub jobs: Vec<(JobId, Derivation)>,
+    last_job: u64,
+    /// The client waits for the application to do a task.
+    pub task: bool,
+    /// There were other credentials than those of the configuration.
+    provided: bool,
     /// The process ends after so many more outputs of the next turn.
     kill_after: Option<usize>,
     /// What an earlier process knew.
@@ -101,9 +116,11 @@ impl Host {
         let secrets = secrets();
         let known = secrets.iter().any(|secret| contains(input, &secret.as_bytes()[..8]));
         let config = config(choices);
+        let mut server = Server::default();
+        server.login.sasl2 = choices.sasl2;
         Self {
             client: Client::new(config.clone(), [7; 32]),
-            server: Server::default(),
+            server,
             config,
             choices,
             now: 1_000,
@@ -117,6 +134,11 @@ impl Host {
             tokens: Vec::new(),
             cut: 0,
             stored: Vec::new(),
+            kept: BTreeMap::new(),
+            jobs: Vec::new(),
+            last_job: 0,
+            task: false,
+            provided: false,
             kill_after: None,
             past: Past::default(),
             restores: 0,
@@ -244,13 +266,17 @@ impl Host {
     }
 }
 
-/// The password as it is, in base64 as a part of SASL PLAIN, and both as the numbers that Debug makes of bytes.
+/// Each secret as it is, the password in base64 as a part of SASL PLAIN, and all as the numbers that Debug makes of bytes.
 fn secrets() -> Vec<String> {
     let plain = STANDARD.encode(format!("\0user\0{PASSWORD}"));
     let numbers = |text: &str| format!("{:?}", text.as_bytes()).trim_matches(['[', ']']).to_string();
     // The last character of the base64 without its padding depends on nothing that follows.
     let plain = plain.trim_end_matches('=').to_string();
-    vec![numbers(PASSWORD), numbers(&plain), plain, PASSWORD.to_string()]
+    let mut secrets = vec![numbers(&plain), plain];
+    for secret in [PASSWORD, ACCESS, TOKEN] {
+        secrets.extend([numbers(secret), secret.to_string()]);
+    }
+    secrets
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -4,7 +4,7 @@ use epode::config::{Bosh, Persist};
 use epode::xml::Element;
 use epode::{LinkId, Output, Question, Slot};
 
-use super::{DOMAIN, Host, Login, PASSWORD, SHOW, Way, contains};
+use super::{ACCESS, DOMAIN, Host, PASSWORD, SHOW, TOKEN, Way, contains};
 use crate::wire::{Link, Rules, check_endpoint, check_secret, generous};
 
 impl Host {
@@ -76,7 +76,7 @@ impl Host {
                 assert!(life.link.is_none(), "one link");
                 assert!(!self.network_down, "a link without a network");
                 assert!(link.0 > self.links, "{link} is not new");
-                assert_eq!(identity.is_some(), self.choices.login != Login::Password);
+                assert!(self.provided || identity.is_some() == self.choices.login.has_certificate());
                 check_endpoint(&endpoint, &server_name, DOMAIN, rules.plaintext);
                 self.links = link.0;
                 self.server.new_link();
@@ -158,17 +158,30 @@ impl Host {
                 assert!(link.outstanding.len() <= 1, "left under way: {:?}", link.outstanding);
                 life.bodies = link.bodies;
             }
+            Output::DeriveKey { job, derivation } => {
+                assert!(self.choices.host_derives, "nobody asked for it");
+                assert!(job.0 > self.last_job, "{job} is not new");
+                assert!((1..=64).contains(&derivation.iterations), "{derivation:?}");
+                self.last_job = job.0;
+                self.jobs.push((job, derivation));
+            }
             Output::Event(event) => self.event(event),
             other => panic!("an output that is not there: {other:?}"),
         }
     }
 
     fn store(&mut self, slot: Slot, append: bool, bytes: &[u8]) {
-        assert_eq!(slot, Slot::Session);
         let allowed = self.choices.persist != Persist::Off || (self.choices.foreign && bytes.is_empty());
         assert!(allowed, "nobody asked for it");
-        let secret = contains(bytes, PASSWORD.as_bytes());
-        assert!(self.known || !secret, "the password is stored");
+        for secret in [PASSWORD, ACCESS, TOKEN] {
+            let fits = !contains(bytes, secret.as_bytes()) || (secret == TOKEN && slot == Slot::Token);
+            assert!(self.known || fits, "{secret} is stored in {slot:?}");
+        }
+        if slot != Slot::Session {
+            assert!(!append);
+            self.kept.insert(slot, bytes.to_vec());
+            return;
+        }
         if !append {
             self.stored.clear();
         }
