@@ -123,6 +123,11 @@ impl Config {
         &self.credentials
     }
 
+    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
+    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
+        self.key_derivation = key_derivation;
+    }
+
     pub(crate) fn mechanisms(&self) -> &MechanismPolicy {
         const USUAL: &MechanismPolicy = &MechanismPolicy::USUAL;
         self.mechanisms.as_deref().unwrap_or(USUAL)
@@ -138,11 +143,6 @@ impl Config {
 
     pub(crate) fn bind(&self) -> Bind {
         self.bind.as_deref().cloned().unwrap_or_default()
-    }
-
-    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
-    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
-        self.key_derivation = key_derivation;
     }
 
     /// Puts a secret that a log left out back in its place: a password, or an access token.

@@ -3,11 +3,13 @@
 //! What the module promises: a [`Mechanism`] never reports success before the server has proved what the mechanism lets it prove; an
 //! error is final and repeats itself; no password, key or proof shows in `Debug` or in an error. It knows neither XML nor base64 on
 //! the wire: `encoding.rs` has the texts of the SASL1 profile. `anonymous.rs`, `digest_md5.rs`, `external.rs`, `ht.rs`, `oauth.rs`,
-//! `plain.rs` and `scram.rs` are the mechanisms, `derive.rs` is SCRAM's slow step, `prep.rs` prepares names and passwords.
+//! `plain.rs` and `scram.rs` are the mechanisms, `derive.rs` is SCRAM's slow step, `directives.rs` reads what
+//! a DIGEST-MD5 server says, `prep.rs` prepares names and passwords.
 
 mod anonymous;
 mod derive;
 mod digest_md5;
+mod directives;
 pub(crate) mod encoding;
 mod external;
 mod ht;
@@ -240,7 +242,7 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// XEP-0474 §4.1: each list sorted by its bytes, its parts separated by U+001E, the lists by U+001F.
+    /// XEP-0474 §6.1: each list sorted by its bytes, its parts separated by U+001E, the lists by U+001F.
     fn joined(&self) -> String {
         fn sorted(list: &[String]) -> String {
             let mut list: Vec<&str> = list.iter().map(String::as_str).collect();
