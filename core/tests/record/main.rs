@@ -22,7 +22,7 @@ mod lives;
 #[path = "../adversary_sasl/proofs.rs"]
 #[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod proofs;
-
+#[cfg(test)]
 #[path = "../adversary_sasl/server.rs"]
 #[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod server;
