@@ -89,6 +89,7 @@ impl Client {
     }
 
     fn open(&mut self, attempt: Attempt) {
+        self.use_provided();
         let id = self.ids.link();
         let limits = self.config.limits.before_login();
         let domain = self.config.jid.domain().to_string();

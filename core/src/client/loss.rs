@@ -77,7 +77,12 @@ impl Client {
             let Some((supervisor, mut cx)) = self.supervisor() else {
                 return;
             };
+            let early = connection
+                .negotiation
+                .as_ref()
+                .is_some_and(|negotiation| negotiation.is_early());
             let loss = Loss {
+                early,
                 reason: &reason,
                 was_online: connection.online,
                 verified: connection.verified_tls,

@@ -55,6 +55,8 @@ pub struct Client {
     keeper: Keeper,
     /// What is known of the account's server.
     memory: Box<Memory>,
+    /// The credentials of the next link.
+    provided: Option<Box<Credentials>>,
 }
 
 /// What was given out last: no id is used twice.
@@ -124,6 +126,7 @@ impl Client {
                 job: 1,
             },
             memory: Box::default(),
+            provided: None,
             wall: None,
             network: Network::Up,
             foreground: true,
@@ -279,12 +282,24 @@ impl Client {
         {
             return Err(Refused::Misuse(Misuse::CredentialsOfAnother));
         }
-        if self.config.credentials != credentials {
-            // The key is of the old password.
-            self.memory.set_key(None);
-            self.config.credentials = credentials;
+        self.provided = Some(Box::new(credentials));
+        // A login that is under way ends with what it began with.
+        if self.connection.is_none() {
+            self.use_provided();
         }
         Ok(())
+    }
+
+    /// What was provided counts from now on.
+    fn use_provided(&mut self) {
+        let Some(credentials) = self.provided.take() else {
+            return;
+        };
+        if self.config.credentials != *credentials {
+            // The key is of the old password.
+            self.memory.set_key(None);
+            self.config.credentials = *credentials;
+        }
     }
 
     fn task(&mut self, payload: Option<Element>) -> Result<(), Refused> {

@@ -141,9 +141,11 @@ impl Client {
                     false => None,
                 };
                 let enable = authenticate.stream_management.then(|| session.stream.enable());
-                // Everything in it is text that XML has a place for.
-                if let Ok(element) = authenticate.build(resume.as_ref(), enable) {
-                    connection.link.send(Outgoing::new(&element, None));
+                match authenticate.build(resume.as_ref(), enable) {
+                    Ok(element) => {
+                        connection.link.send(Outgoing::new(&element, None));
+                    }
+                    Err(error) => self.finish(negotiation::ours(error)),
                 }
             }
             Step::Derive { job, derivation } => self.outputs.push(Output::DeriveKey { job, derivation }),
@@ -268,8 +270,10 @@ impl Client {
             Some(login) => login.offers,
             None => Some(Offers::default()),
         };
-        if let Some(offers) = offers {
-            session.offers = offers;
+        match offers {
+            Some(offers) => session.offers = offers,
+            // After a restore nothing is known from before but what the offer of the login says.
+            None => session.offers.client_state |= login.is_some_and(|login| login.client_state),
         }
         let offers = session.offers;
         connection.link.set_max_bytes(offers.max_bytes);

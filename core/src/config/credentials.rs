@@ -207,7 +207,7 @@ impl UserAgent {
         let is_id = self.id.as_deref().is_none_or(is_uuid4);
         let is_text = |text: &Option<String>| {
             text.as_deref()
-                .is_none_or(|text| !text.is_empty() && text.len() <= 1024 && !text.contains(char::is_control))
+                .is_none_or(|text| !text.is_empty() && text.len() <= 1024 && is_plain_text(text))
         };
         if is_id && is_text(&self.software) && is_text(&self.device) {
             Ok(())
@@ -215,6 +215,11 @@ impl UserAgent {
             Err(ConfigError::UserAgent)
         }
     }
+}
+
+/// Text of one line that XML has a place for (XML 1.0 §2.2).
+pub(super) fn is_plain_text(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'))
 }
 
 /// RFC 9562 §4, §5.4: 8-4-4-4-12 hexadecimal digits, of version 4.

@@ -24,8 +24,10 @@ pub enum ConfigError {
     Attach,
     /// The user agent's id is no UUID of version 4, or one of its texts is empty, too long or no text.
     UserAgent,
-    /// The least mechanism is none that the client has.
+    /// A mechanism is named that the client does not have.
     UnknownMechanism,
+    /// The least count of SCRAM's iterations is above the largest.
+    Iterations,
     /// ANONYMOUS logs in to no account, so the JID has to be a domain.
     AnonymousAccount,
     /// The tag for the resource is empty, longer than 64 bytes or no text.
@@ -47,8 +49,9 @@ impl fmt::Display for ConfigError {
                 "the user agent's id must be a UUID of version 4, and its texts of 1 to 1024 bytes without control characters"
             }
             Self::UnknownMechanism => {
-                "the least mechanism is not one of the client's: name one such as SCRAM-SHA-256 or EXTERNAL"
+                "a mechanism is named that is not one of the client's: name those such as SCRAM-SHA-256 or EXTERNAL"
             }
+            Self::Iterations => "the least number of SCRAM iterations is above the largest: no server can meet both",
             Self::AnonymousAccount => "an anonymous login has no account: give the server's domain instead of a JID",
             Self::Tag => "the tag for the resource must have 1 to 64 bytes, without control characters",
             Self::FirstRid => "the first request id must be between 1 and 9007199254740991",

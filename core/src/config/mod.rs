@@ -340,7 +340,7 @@ impl ConfigBuilder {
         self.user_agent.check()?;
         self.mechanisms.check()?;
         let tag = self.bind.tag.as_str();
-        if tag.is_empty() || tag.len() > 64 || tag.contains(char::is_control) {
+        if tag.is_empty() || tag.len() > 64 || !credentials::is_plain_text(tag) {
             return Err(ConfigError::Tag);
         }
         let mut transports = self.transports;

@@ -204,9 +204,9 @@ pub struct MechanismPolicy {
     /// Log in by token or by certificate in the same breath as the stream is opened, where an earlier login has shown that
     /// the server takes it (default true). It saves a round trip; SASL2 on TCP and WebSocket only.
     pub pipeline: bool,
-    /// Refuse to log in by less than the strongest class of mechanism that the server has offered to this account before
-    /// (default true). The classes: with channel binding, without showing the password, the rest. What was seen is kept in
-    /// the slot [`Pins`](crate::Slot::Pins), and in the client.
+    /// Do not show the password to a server that an earlier login did not have to show it to (SCRAM), and miss what such a
+    /// login has shown on the same transport: the server's list of channel bindings (XEP-0440), and its word on what it
+    /// offers (XEP-0474) (default true). What was seen is kept in the slot [`Pins`](crate::Slot::Pins), and in the client.
     pub pin: bool,
     /// Channel binding that was there before has to be there again, on the same transport (default false: a server behind
     /// another proxy may have lost it).
@@ -214,7 +214,8 @@ pub struct MechanismPolicy {
     /// Take a login by token (XEP-0484) where the server does not prove that it knows the token: one server in the field
     /// never does. A wrong proof is never taken.
     pub allow_missing_ht_server_proof: bool,
-    /// Give the server the means for a stronger SCRAM where it asks for them (XEP-0480), after it has proved itself.
+    /// Give the server the means for a stronger SCRAM where it asks for them (XEP-0480), after it has proved itself. The
+    /// client derives them itself, once for each, whoever derives the keys of logins.
     pub upgrade: bool,
 }
 
@@ -244,10 +245,14 @@ impl MechanismPolicy {
     };
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        match &self.least {
-            Some(name) if preference(name).is_none() => Err(ConfigError::UnknownMechanism),
-            Some(_) | None => Ok(()),
+        let named = self.only.iter().flatten().chain(&self.least);
+        if named.into_iter().any(|name| preference(name).is_none()) {
+            return Err(ConfigError::UnknownMechanism);
         }
+        if self.scram.min > self.scram.max {
+            return Err(ConfigError::Iterations);
+        }
+        Ok(())
     }
 }
 

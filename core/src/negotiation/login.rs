@@ -80,6 +80,14 @@ impl Exchange {
         self.task.is_some()
     }
 
+    pub(super) fn offers_client_state(&self) -> bool {
+        let authentication = self
+            .features
+            .as_ref()
+            .and_then(|features| features.authentication.as_ref());
+        authentication.is_some_and(|found| found.inline.bind.is_some_and(|bind| bind.client_state))
+    }
+
     pub(super) fn broken_off(&self, error: SaslError) -> Offline {
         broken_off(self.mechanism.name(), error)
     }
@@ -229,7 +237,10 @@ fn begin_sasl2(
     let config = facts.config;
     let streams = facts.traits.stream_management && config.stream_management.enabled;
     // A resource of one's own choice has to be asked for in the old way (XEP-0386 §3.2.1).
-    let bind = inline.bind.filter(|_| config.jid.resource().is_none());
+    // And a resource that comes at once would be another session's, where the earlier one can only be asked for later.
+    let bind = inline
+        .bind
+        .filter(|_| config.jid.resource().is_none() && (!facts.can_resume || inline.resume));
     let is_token = mechanism.is_token();
     let asked = Asked {
         resume: facts.can_resume && inline.resume,

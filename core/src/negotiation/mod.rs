@@ -56,6 +56,8 @@ const BIND_ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Negotiation {
     phase: Result<Phase, Offline>,
+    /// A login has left before the server's features were seen, and has no answer.
+    early: bool,
 }
 
 /// What is waited for.
@@ -111,6 +113,8 @@ pub(crate) struct Login {
     settled: bool,
     /// The server knows that nobody looks at the application.
     pub(crate) inactive: bool,
+    /// The server can be told so, as far as its offer for the login says.
+    pub(crate) client_state: bool,
 }
 
 impl Login {
@@ -124,6 +128,7 @@ impl Login {
             bound: None,
             settled: false,
             inactive: false,
+            client_state: exchange.offers_client_state(),
         }
     }
 }
@@ -303,6 +308,7 @@ impl Default for Negotiation {
     fn default() -> Self {
         Self {
             phase: Ok(Phase::Opening(None)),
+            early: false,
         }
     }
 }
@@ -315,6 +321,11 @@ impl Negotiation {
     /// The server cannot go on before the host does: that may take as long as a person needs.
     pub(crate) fn awaits_host(&self) -> bool {
         matches!(&self.phase, Ok(Phase::Sasl(exchange)) if exchange.awaits_host())
+    }
+
+    /// A login has left before the server's features were seen, and the server has said nothing to it.
+    pub(crate) fn is_early(&self) -> bool {
+        self.early
     }
 
     /// The application has to say something in a task.
@@ -331,8 +342,14 @@ impl Negotiation {
         {
             return Ok(false);
         }
+        self.early = match &event {
+            Event::StreamError(_) | Event::Timeout | Event::Opened | Event::Features(_) => self.early,
+            _ => false,
+        };
+        let is_up = matches!(event, Event::Up);
         let result = core::mem::replace(&mut self.phase, Ok(Phase::Online));
         self.phase = result.and_then(|phase| transition(phase, event, facts));
+        self.early |= is_up && matches!(self.phase, Ok(Phase::Opening(Some(_))));
         self.phase.as_ref().map(|_| true).map_err(Clone::clone)
     }
 }
@@ -560,7 +577,9 @@ fn ask_to_register(features: Features, facts: &mut Facts<'_>) -> Result<Phase, O
 fn register(iq: &Element, submitted: bool, features: Box<Features>, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
     let failed = |problem| Err(Offline::Login(LoginError::Registration { problem }));
     if iq.attribute("type") == Some("error") {
-        return failed(register::refused(StanzaError::read(iq.root())));
+        let mut error = StanzaError::read(iq.root());
+        error.text = error.text.filter(|text| !login::says_secret(text, facts));
+        return failed(register::refused(error));
     }
     if submitted {
         facts.memory.registered = true;
@@ -657,7 +676,7 @@ fn answers(iq: &Element, id: &str, config: &Config) -> bool {
 
 /// An element of our own that cannot be written: only a resource with a character that XML has no place for can do that,
 /// and a JID cannot hold one.
-fn ours(_: InvalidXml) -> Offline {
+pub(crate) fn ours(_: InvalidXml) -> Offline {
     Offline::Login(LoginError::Mechanism {
         mechanism: "XML".to_string(),
         error: SaslError::Encoding,

@@ -164,7 +164,10 @@ fn deriving() -> (Exchange, Derivation) {
 
 /// The phase that these events lead to.
 fn after(from: Phase, events: impl IntoIterator<Item = Event>) -> Phase {
-    let mut negotiation = Negotiation { phase: Ok(from) };
+    let mut negotiation = Negotiation {
+        phase: Ok(from),
+        early: false,
+    };
     for event in events {
         let _ = handle(
             &mut negotiation,
@@ -303,7 +306,10 @@ fn play_on(
     from: Phase,
     events: impl IntoIterator<Item = Event>,
 ) -> (Vec<String>, Vec<Step>) {
-    let mut negotiation = Negotiation { phase: Ok(from) };
+    let mut negotiation = Negotiation {
+        phase: Ok(from),
+        early: false,
+    };
     let mut steps = Vec::new();
     let mut outcomes = Vec::new();
     for event in events {
@@ -476,6 +482,7 @@ fn a_resource_that_is_taken_is_asked_for_three_times() {
     let mut outcomes = Vec::new();
     let mut negotiation = Negotiation {
         phase: Ok(phase("Bind")),
+        early: false,
     };
     let (config, mut steps) = (config(), Vec::new());
     while negotiation.phase.is_ok() {

@@ -1,6 +1,6 @@
 //! SCRAM's slow step (RFC 5802 §3): from a password to the two keys, as a job that can run elsewhere or be remembered.
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt;
 
 use hmac::{
@@ -83,17 +83,24 @@ impl ScramHash {
 
     /// Hi(), which is PBKDF2 with one block of output.
     fn pbkdf2(self, password: &Secret, salt: &[u8], iterations: u32) -> Secret {
-        let mut salted = vec![0; self.output_bytes()];
+        // One cache line: a result on the heap may lie across two, which every iteration would pay for.
+        let mut line = CacheLine([0; 64]);
+        let (salted, _) = line.0.split_at_mut(self.output_bytes());
         let password = password.expose();
         match self {
-            Self::Sha1 => pbkdf2_hmac::<Sha1>(password, salt, iterations, &mut salted),
-            Self::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut salted),
-            Self::Sha384 => pbkdf2_hmac::<Sha384>(password, salt, iterations, &mut salted),
-            Self::Sha512 => pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut salted),
+            Self::Sha1 => pbkdf2_hmac::<Sha1>(password, salt, iterations, salted),
+            Self::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, iterations, salted),
+            Self::Sha384 => pbkdf2_hmac::<Sha384>(password, salt, iterations, salted),
+            Self::Sha512 => pbkdf2_hmac::<Sha512>(password, salt, iterations, salted),
         }
-        Secret::new(salted)
+        let secret = Secret::new(&*salted);
+        line.0.zeroize();
+        secret
     }
 }
+
+#[repr(align(64))]
+struct CacheLine([u8; 64]);
 
 /// The one long computation of a login, with all that it needs: PBKDF2 with HMAC (RFC 8018 §5.2), one block of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +183,7 @@ impl DerivedKey {
         if let Some(derivation) = derivation.filter(made_of) {
             *self = derivation.run();
         } else {
-            let key = || Secret::new(vec![b'x'; self.hash.output_bytes()]);
+            let key = || Secret::new(alloc::vec![b'x'; self.hash.output_bytes()]);
             (self.client_key, self.server_key) = (key(), key());
         }
     }

@@ -99,7 +99,11 @@ pub(crate) fn select(
     if policy.pin && pins.scram && shows_password(best) {
         return Err(downgrade(Pinned::Scram));
     }
-    if policy.pin_channel_binding && link.bound && best.starts_with("SCRAM-") && !is_plus(best) {
+    if policy.pin_channel_binding
+        && link.bound
+        && (best.starts_with("SCRAM-") || shows_password(best))
+        && !is_plus(best)
+    {
         return Err(downgrade(Pinned::ChannelBinding));
     }
     start(best, offer, plus, &link, config, connection, random).map_err(|error| LoginError::Mechanism {
@@ -122,7 +126,10 @@ pub(crate) fn token(
     if connection.unix_ms.is_some_and(|now| now >= token.expires_unix_ms) {
         return None;
     }
-    let allowed = is_allowed(&token.mechanism, config);
+    // A token that the policy has no use for is none.
+    if !is_allowed(&token.mechanism, config) {
+        return None;
+    }
     let unusable = || Warning::TokenUnusable {
         mechanism: token.mechanism.clone(),
     };
@@ -135,7 +142,10 @@ pub(crate) fn token(
         Some(None) => Some([].as_slice()),
         None => None,
     };
-    let (Some(binding), Some(data), true) = (binding, data, allowed && offered.contains(&token.mechanism)) else {
+    let has_to_be_bound =
+        config.mechanisms().pin_channel_binding && connection.memory.pins().link(connection.kind).bound;
+    let unbound = has_to_be_bound && binding == Some(None);
+    let (Some(binding), Some(data), true) = (binding, data, !unbound && offered.contains(&token.mechanism)) else {
         return Some(Err(unusable()));
     };
     let account = config.account();
@@ -162,7 +172,7 @@ pub(crate) fn token_to_ask_for(
     let bindings = ChannelBindingType::ALL.map(Some).into_iter().chain([None]);
     let possible = bindings.filter(|binding| match binding {
         Some(of) => can_bind(*of, config, connection) && types.iter().any(|known| known == of.name()),
-        None => true,
+        None => !(config.mechanisms().pin_channel_binding && connection.memory.pins().link(connection.kind).bound),
     });
     possible
         .map(Ht::mechanism)
@@ -278,14 +288,22 @@ impl Plus {
         if ours().next().is_none() || !wanted.iter().any(|name| is_plus(name)) {
             return Ok(Self::NONE);
         }
-        let offers_plus = offer
-            .mechanisms
-            .iter()
-            .any(|name| name.starts_with("SCRAM-") && is_plus(name));
+        let offered_plus = || {
+            offer
+                .mechanisms
+                .iter()
+                .filter(|name| name.starts_with("SCRAM-") && is_plus(name))
+        };
+        let offers_plus = offered_plus().any(|name| wanted.contains(&name.as_str()));
+        // One that the policy or the key leaves out is our own limit; one that nobody knows may be a known one under a false
+        // name.
+        if !offers_plus && offered_plus().any(|name| preference(name).is_some()) {
+            return Ok(Self::NONE);
+        }
         let types = offer.channel_bindings.as_deref().filter(|types| !types.is_empty());
         let bound = match (offers_plus, types) {
             // What a connection manager for HTTP shows is not the connection that the server knows, so that this says nothing.
-            (false, None) if connection.kind == TransportKind::Bosh => None,
+            (false, None) if connection.kind == TransportKind::Bosh || offered_plus().next().is_some() => None,
             (false, None) => {
                 return Ok(Self {
                     bound: None,
@@ -304,7 +322,10 @@ impl Plus {
                 let common = ours().find(|of| types.iter().any(|offered| offered == of.name()));
                 // XEP-0440 §3: every server can have this one; a list without it, and without anything of ours, was changed.
                 // Where the server shows what it offered (XEP-0474), that decides.
-                if common.is_none() && !link.offer && !types.iter().any(|name| name == end_point) {
+                if common.is_none()
+                    && !(config.mechanisms().pin && link.offer)
+                    && !types.iter().any(|name| name == end_point)
+                {
                     let offered = types.iter().take(16).map(|name| crate::link::shorten(name)).collect();
                     return problem(ChannelBindingProblem::NothingInCommon { offered });
                 }

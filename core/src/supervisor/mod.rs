@@ -108,6 +108,8 @@ pub(crate) struct Loss<'a> {
     pub(crate) was_online: bool,
     /// TLS protected it and the server was verified: who is not may say what he likes, but is not followed.
     pub(crate) verified: bool,
+    /// A login had left before the server's features were seen, and was not answered: it may have been what was wrong.
+    pub(crate) early: bool,
     /// Where the server would like to see the session resumed (XEP-0198 §5).
     pub(crate) location: Option<&'a str>,
 }
@@ -322,6 +324,19 @@ impl Supervisor {
         // A network that breaks often is tried again soon; a server that ends each session at once is not (RFC 6120 §3.3).
         if loss.was_online && (stable || !matches!(loss.reason, Offline::Ended(_))) {
             self.backoff = Backoff::default();
+        }
+        let is_answer = matches!(
+            loss.reason,
+            Offline::Ended(_) | Offline::Connection(ConnectionError::Closed)
+        );
+        if let Some(again) = lost.clone().filter(|_| loss.early && is_answer && !loss.was_online) {
+            // The same place again, at once: what was not known is asked for this time, so that this happens once.
+            if let Phase::Trying(round) = &mut self.phase {
+                round.note(loss.reason, true);
+                round.tried.retain(|tried| *tried != again.endpoint);
+                round.preferred.push_front(again);
+                return Verdict::Another { redirected: None };
+            }
         }
         if let Some(to) = lost
             .as_ref()

@@ -135,6 +135,7 @@ impl Bed {
 
     fn lost(&mut self, reason: &Offline) -> Verdict {
         self.loss(Loss {
+            early: false,
             reason,
             was_online: false,
             verified: true,
@@ -144,6 +145,7 @@ impl Bed {
 
     fn lost_online(&mut self, reason: &Offline) -> Verdict {
         self.loss(Loss {
+            early: false,
             reason,
             was_online: true,
             verified: true,

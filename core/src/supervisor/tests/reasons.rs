@@ -193,6 +193,7 @@ fn what_may_follow() {
     rows.push((Offline::Ended(goodbye), true, true));
     let judge = |reason: &Offline, verified, plain| {
         let loss = Loss {
+            early: false,
             reason,
             was_online: false,
             verified,

@@ -351,6 +351,7 @@ fn bad_redirects_are_not_followed() {
 fn nobody_is_followed_who_has_not_proved_himself() {
     let reason = see_other("evil.example.com");
     let loss = Loss {
+        early: false,
         reason: &reason,
         was_online: false,
         verified: false,
@@ -364,6 +365,47 @@ fn nobody_is_followed_who_has_not_proved_himself() {
     anything.attempt();
     anything.loss(loss);
     assert_eq!(anything.connect(), "starttls evil.example.com 5222");
+}
+
+/// A server may have forgotten SASL2 since, and end the stream of who begins with it.
+#[test]
+fn a_login_that_did_not_wait_is_tried_again_at_the_same_place_and_waits() {
+    let end = |condition: &str| {
+        Offline::Ended(SessionEnd {
+            condition: Some(condition.to_string()),
+            text: None,
+            application: None,
+            see_other: None,
+        })
+    };
+    for reason in [
+        end("not-authorized"),
+        end("unsupported-stanza-type"),
+        Offline::Connection(ConnectionError::Closed),
+    ] {
+        let loss = |early| Loss {
+            early,
+            reason: &reason,
+            was_online: false,
+            verified: true,
+            location: None,
+        };
+        let mut bed = bed(two_places());
+        assert_eq!(bed.connect(), "starttls a.example.net 5222");
+        assert_eq!(bed.loss(loss(true)), another());
+        assert_eq!(bed.connect(), "starttls a.example.net 5222", "{reason:?}");
+    }
+    let reason = end("not-authorized");
+    let mut bed = bed(two_places());
+    bed.attempt();
+    let loss = Loss {
+        early: false,
+        reason: &reason,
+        was_online: false,
+        verified: true,
+        location: None,
+    };
+    assert!(matches!(bed.loss(loss), Verdict::GiveUp(_)));
 }
 
 #[test]
@@ -483,6 +525,7 @@ fn the_location_of_the_session_comes_first() {
     let mut bed = online(two_places());
     let reason = closed();
     let loss = |location| Loss {
+        early: false,
         reason: &reason,
         was_online: true,
         verified: true,
