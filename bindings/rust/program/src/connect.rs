@@ -226,15 +226,22 @@ impl Login {
             (_, true, Some(true)) => "; the client certificate was presented too",
             (_, true, Some(false)) => "; the server did not ask for the client certificate",
         };
-        vec![
-            ("mechanism", format!("{} ({proof}{certificate})", self.mechanism)),
-            ("profile", self.profile_name().to_owned()),
-            ("bound to", self.bound_to().to_owned()),
+        let mut lines = if self.mechanism.is_empty() {
+            vec![("login", "none was needed: the session is the earlier one".to_owned())]
+        } else {
+            vec![
+                ("mechanism", format!("{} ({proof}{certificate})", self.mechanism)),
+                ("profile", self.profile_name().to_owned()),
+                ("bound to", self.bound_to().to_owned()),
+            ]
+        };
+        lines.extend([
             ("identity", visible(self.jid.as_str())),
             ("transport", self.transport.name().to_owned()),
             ("round trips", self.round_trips.to_string()),
             ("milliseconds", milliseconds.to_string()),
-        ]
+        ]);
+        lines
     }
 }
 
@@ -253,7 +260,7 @@ impl Login {
             Some(ChannelBindingType::TlsExporter) => "this TLS connection (tls-exporter)",
             Some(ChannelBindingType::TlsUnique) => "this TLS connection (tls-unique)",
             Some(ChannelBindingType::TlsServerEndPoint) => "the server's certificate (tls-server-end-point)",
-            None if self.mechanism == "EXTERNAL" => "this TLS connection (the client certificate)",
+            None if self.mechanism == "EXTERNAL" => "the client certificate",
             // Not an enum of this crate.
             None | Some(_) => "nothing: TLS alone vouches for the server",
         }
@@ -297,6 +304,12 @@ pub(crate) fn explanation(reason: &Offline, place: &str) -> String {
     )) = reason
     {
         return format!("{}: {reason}", visible(place));
+    }
+    if let Offline::Login(LoginError::TokenRefused { .. }) = reason {
+        return format!("{reason} (--token-env)");
+    }
+    if let Offline::Login(LoginError::Downgrade { .. }) = reason {
+        return format!("{reason} (the file `pins` in the folder of --keep)");
     }
     if let Offline::Login(LoginError::NoMechanism { offered, wanted, .. }) = reason
         && !wanted.iter().any(|name| name == "EXTERNAL")

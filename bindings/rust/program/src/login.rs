@@ -301,7 +301,8 @@ impl Printer {
             return self.object(&json!({
                 "event": "online",
                 "jid": login.jid.as_str(),
-                "mechanism": login.mechanism,
+                // A session of BOSH that goes on needs no login.
+                "mechanism": Some(&login.mechanism).filter(|mechanism| !mechanism.is_empty()),
                 "profile": login.profile(),
                 "channel_binding": login.channel_binding.map(ChannelBindingType::name),
                 "server_proof": login.server_proof == ServerProof::Verified,

@@ -137,8 +137,13 @@ fn sentence(label: Label, count: usize, treatment: Treatment) -> String {
     // Not enums of this crate.
     let what = match label {
         Label::Password => "the password",
+        Label::AccessToken => "the access token",
         Label::ClientProof => "the client's proof of the password",
         Label::ServerProof => "the server's proof of the password",
+        Label::SaltedPassword => "what the password becomes for a stronger login",
+        Label::LoginToken => "a login token",
+        Label::TaskData => "what was said in a task behind the login",
+        Label::ChannelBinding => "what the login is bound to",
         Label::SessionId => "a session id",
         Label::ResumptionId => "an id for resumption",
         Label::Kept => "what was kept of the session",
