@@ -199,7 +199,7 @@ pub enum Input<'a> {
         /// The credentials.
         credentials: Credentials,
     },
-    /// Answers an [`Event::Task`](crate::Event::Task): the first begins the task (XEP-0388 §2.6.4, `next`), each further
+    /// Answers an [`Event::Task`](crate::Event::Task): the first begins the task (XEP-0388 §2.6.3, `next`), each further
     /// one goes on with it (`task-data`).
     Task {
         /// The task's own element, if it has one to say.

@@ -176,7 +176,7 @@ impl Credentials {
     }
 }
 
-/// What a client says about itself (XEP-0388 §2.4): a server lists it to the user, and ties tokens to it (XEP-0484).
+/// What a client says about itself (XEP-0388 §2.3): a server lists it to the user, and ties tokens to it (XEP-0484).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct UserAgent {
@@ -244,7 +244,7 @@ pub enum Fast {
     Use,
     /// Neither.
     Off,
-    /// Use the token a last time: the server forgets it (XEP-0484 §4.4), and so does the client.
+    /// Use the token a last time: the server forgets it (XEP-0484 §3.6), and so does the client.
     Invalidate,
 }
 

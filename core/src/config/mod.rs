@@ -282,7 +282,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What the client says about itself (XEP-0388 §2.4).
+    /// What the client says about itself (XEP-0388 §2.3).
     pub fn user_agent(mut self, user_agent: UserAgent) -> Self {
         self.user_agent = user_agent;
         self
@@ -306,7 +306,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The application can do `task` (XEP-0388 §2.6.4) where the server asks for it after the credentials: a second factor
+    /// The application can do `task` (XEP-0388 §2.6.3) where the server asks for it after the credentials: a second factor
     /// for example. [`Event::Task`](crate::Event::Task) and [`Input::Task`](crate::Input::Task) carry it.
     pub fn task(mut self, task: impl Into<String>) -> Self {
         self.tasks.push(task.into());

@@ -321,7 +321,7 @@ pub enum LoginError {
         /// What.
         problem: ChannelBindingProblem,
     },
-    /// After the credentials the server wants more (XEP-0388 §2.6.4), and the application can do nothing of it.
+    /// After the credentials the server wants more (XEP-0388 §2.6.3), and the application can do nothing of it.
     Tasks {
         /// What it wants, at most 16 names.
         tasks: Vec<String>,
@@ -497,7 +497,7 @@ pub enum PeerMisbehaved {
     },
     /// A binding result without a full JID (RFC 6120 §7.6).
     BoundJid,
-    /// A success of SASL2 without the account that it is for, or with something that is none (XEP-0388 §2.6.2).
+    /// A success of SASL2 without the account that it is for, or with something that is none (XEP-0388 §2.6.1).
     AuthorizationIdentifier,
     /// An element of SASL2 that is not due, or is not what it has to be (XEP-0388).
     Sasl2 {

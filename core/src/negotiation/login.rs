@@ -93,7 +93,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// RFC 6120 §6.4.4, XEP-0388 §2.5.1: the server learns that we broke it off.
+    /// RFC 6120 §6.4.4, XEP-0388 §4.5: the server learns that we broke it off.
     pub(super) fn abort(&self, facts: &mut Facts<'_>) -> Result<(), Offline> {
         let abort = match self.profile {
             SaslProfile::Sasl1 => sasl1::abort(),
@@ -120,8 +120,8 @@ impl Facts<'_> {
 
 // ---- the beginning
 
-/// A login that does not wait for the server's features, where it is known what they were (XEP-0388 §6 leaves it to us to
-/// be wrong): by token, or by certificate. One message, which shows nothing that a wrong server could use.
+/// A login that does not wait for the server's features, where it is known what they were: by token, or by certificate. It is
+/// one message, which shows nothing that a wrong server could use.
 pub(super) fn early(facts: &mut Facts<'_>) -> Result<Option<Box<Exchange>>, Offline> {
     let policy = facts.config.mechanisms();
     if !(policy.sasl2 && policy.pipeline && facts.verified_tls) {
@@ -152,7 +152,7 @@ pub(super) fn early(facts: &mut Facts<'_>) -> Result<Option<Box<Exchange>>, Offl
     begin_sasl2(mechanism, &early.inline, None, facts).map(|exchange| Some(Box::new(exchange)))
 }
 
-/// The features are there: SASL2 where it can be used (XEP-0388 §6), or SASL.
+/// The features are there: SASL2 where TLS protects it (XEP-0388 §3), or SASL.
 pub(super) fn authenticate(features: Features, facts: &mut Facts<'_>) -> Result<Phase, Offline> {
     let sasl2 = facts.config.mechanisms().sasl2 && facts.verified_tls;
     let Some(authentication) = features.authentication.as_ref().filter(|_| sasl2) else {
@@ -228,7 +228,7 @@ fn begin_sasl2(
         .map_err(|error| broken_off(mechanism.name(), error))?;
     let config = facts.config;
     let streams = facts.traits.stream_management && config.stream_management.enabled;
-    // A resource of one's own choice has to be asked for in the old way (XEP-0386 §3).
+    // A resource of one's own choice has to be asked for in the old way (XEP-0386 §3.2.1).
     let bind = inline.bind.filter(|_| config.jid.resource().is_none());
     let is_token = mechanism.is_token();
     let asked = Asked {
@@ -338,7 +338,7 @@ pub(super) fn success1(
     Ok(Phase::LoggedIn(Box::new(Login::new(&exchange, proof))))
 }
 
-/// `<success/>` of SASL2: the server's proof is looked at before anything else that is in it (XEP-0388 §2.6.2).
+/// `<success/>` of SASL2: the server's proof is looked at before anything else that is in it (XEP-0388 §2.6.1).
 pub(super) fn success2(
     mut exchange: Box<Exchange>,
     success: ElementRef<'_>,
@@ -418,7 +418,7 @@ fn learn(exchange: &Exchange, facts: &mut Facts<'_>) {
     memory.registered = true;
 }
 
-/// The token that came with a success (XEP-0484 §4.2, §4.4).
+/// The token that came with a success (XEP-0484 §3.3, §3.5).
 fn take_token(exchange: &Exchange, token: Option<Option<(Secret, u64)>>, facts: &mut Facts<'_>) {
     let by_token = exchange.mechanism.is_token();
     if by_token && facts.config.fast == Fast::Invalidate {
@@ -450,7 +450,7 @@ pub(super) fn refused(
     let (condition, text) = sasl1::failure(failure);
     let text = text.filter(|text| !says_secret(text, facts));
     let mechanism = exchange.mechanism.name().to_string();
-    // XEP-0484 §4.3: a token that is not taken is gone, and the credentials are used instead, once. A server that cannot
+    // XEP-0484 §4.1: a token that is not taken is gone, and the credentials are used instead, once. A server that cannot
     // look at present has not said that it does not take it.
     if exchange.mechanism.is_token() && condition != "temporary-auth-failure" && !exchange.has_task() {
         facts.memory.set_token(None);

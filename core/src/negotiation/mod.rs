@@ -147,7 +147,7 @@ pub(crate) enum Event {
     Success(SaslProfile, Element),
     /// `<failure/>`.
     Failure(SaslProfile, Element),
-    /// `<continue/>` (XEP-0388 §2.6.4).
+    /// `<continue/>` (XEP-0388 §2.6.3).
     Continue(Element),
     /// `<task-data/>`.
     TaskData(Element),

@@ -31,7 +31,7 @@ pub(crate) struct Asked {
     pub(crate) upgrade: Option<&'static str>,
 }
 
-/// `<authenticate/>` (§2.4), up to what other layers put into it.
+/// `<authenticate/>` (§2.3), up to what other layers put into it.
 #[derive(Debug)]
 pub(crate) struct Authenticate {
     pub(crate) start: ElementBuilder,
@@ -93,7 +93,7 @@ impl Authenticate {
         }
     }
 
-    /// The login is by token (XEP-0484 §4.3), perhaps for the last time (§4.4).
+    /// The login is by token (XEP-0484 §3.4), perhaps for the last time (§3.6).
     pub(crate) fn by_token(mut self, invalidate: bool) -> Self {
         let fast = Element::builder(NS_FAST, "fast");
         self.end.push(if invalidate {
@@ -127,12 +127,12 @@ pub(crate) fn response(data: &Secret) -> Result<Element, InvalidXml> {
         .build()
 }
 
-/// `<abort/>` (§2.5.1).
+/// `<abort/>` (§4.5).
 pub(crate) fn abort() -> Result<Element, InvalidXml> {
     Element::builder(NS_SASL2, "abort").build()
 }
 
-/// `<next/>`, which begins a task, or `<task-data/>`, which goes on with it (§2.6.4).
+/// `<next/>`, which begins a task, or `<task-data/>`, which goes on with it (§2.6.3).
 pub(crate) fn task(begun: bool, task: &str) -> ElementBuilder {
     if begun {
         Element::builder(NS_SASL2, "task-data")
@@ -149,7 +149,7 @@ pub(crate) fn data(element: ElementRef<'_>) -> Result<Vec<u8>, SaslError> {
     Ok(encoding::decode(&element.text())?)
 }
 
-/// `<success/>` (§2.6.2).
+/// `<success/>` (§2.6.1).
 #[derive(Debug)]
 pub(crate) struct Success {
     pub(crate) identifier: Jid,
@@ -216,7 +216,7 @@ pub(crate) fn additional_data(parent: ElementRef<'_>) -> Result<Option<Vec<u8>>,
     }
 }
 
-/// A token (XEP-0484 §4.2), if it can be used.
+/// A token (XEP-0484 §3.3), if it can be used.
 fn token(token: ElementRef<'_>) -> Option<(Secret, u64)> {
     let text = token.attribute("token")?;
     let expires = parse_date_time(token.attribute("expiry")?)?;
@@ -235,7 +235,7 @@ impl LoginToken {
     }
 }
 
-/// The tasks of `<continue/>` (§2.6.4), and its text.
+/// The tasks of `<continue/>` (§2.6.3), and its text.
 pub(crate) fn tasks(element: ElementRef<'_>) -> (Vec<String>, Option<String>) {
     let tasks = element.child(NS_SASL2, "tasks").into_iter();
     let names = tasks

@@ -1,4 +1,4 @@
-//! What a server wants after the credentials (XEP-0388 §2.6.4): tasks of the application's, and the upgrade of XEP-0480.
+//! What a server wants after the credentials (XEP-0388 §2.6.3): tasks of the application's, and the upgrade of XEP-0480.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -16,7 +16,7 @@ use crate::xml::{Element, ElementRef};
 /// More steps than a task needs.
 const TASK_STEPS: u32 = 8;
 
-/// A task (XEP-0388 §2.6.4).
+/// A task (XEP-0388 §2.6.3).
 #[derive(Debug)]
 pub(super) struct Task {
     name: String,
@@ -28,7 +28,7 @@ pub(super) struct Task {
     pub(super) upgraded: bool,
 }
 
-/// The upgrade to ask for (XEP-0480 §3): the strongest that is offered and better than what is used, where the server will
+/// The upgrade to ask for (XEP-0480 §2.2): the strongest that is offered and better than what is used, where the server will
 /// have proved itself.
 pub(super) fn upgrade(mechanism: &Mechanism, features: Option<&Features>, config: &Config) -> Option<&'static str> {
     let offered = &features?.authentication.as_ref()?.upgrades;
@@ -55,7 +55,7 @@ fn upgrade_name(hash: ScramHash) -> &'static str {
     }
 }
 
-/// `<continue/>` (XEP-0388 §2.6.4): the credentials are right, and the server wants more.
+/// `<continue/>` (XEP-0388 §2.6.3): the credentials are right, and the server wants more.
 pub(super) fn begin(
     mut exchange: Box<Exchange>,
     element: ElementRef<'_>,
@@ -83,7 +83,7 @@ pub(super) fn begin(
     exchange.steps += 1;
     let (name, upgrade) = match (upgrade, known) {
         _ if exchange.steps > TASK_STEPS => (None, None),
-        // XEP-0480 §4: what is given logs in as well as the password does, so the server has to be the right one.
+        // XEP-0480 §5: what is given logs in as well as the password does, so the server has to be the right one.
         (Some(upgrade), _) if proof == ServerProof::Verified => {
             let hash = ScramHash::ALL.into_iter().find(|hash| upgrade_name(*hash) == upgrade);
             (Some(upgrade.to_string()), hash)

@@ -240,7 +240,7 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// XEP-0474 §4.1: each list sorted by its bytes, its parts separated by U+001E, the lists by U+001F.
+    /// XEP-0474 §6.1: each list sorted by its bytes, its parts separated by U+001E, the lists by U+001F.
     fn joined(&self) -> String {
         fn sorted(list: &[String]) -> String {
             let mut list: Vec<&str> = list.iter().map(String::as_str).collect();

@@ -142,7 +142,7 @@ impl Scram {
         self
     }
 
-    /// What the server offered; where it says so itself, it has to be the same (XEP-0474 §4). `required`: it has to say so.
+    /// What the server offered; where it says so itself, it has to be the same (XEP-0474 §6.2). `required`: it has to say so.
     pub(crate) fn with_offer(mut self, offer: Offer, required: bool) -> Self {
         self.setup.offer = offer;
         self.setup.offer_required = required;
@@ -273,7 +273,7 @@ impl ChannelBinding {
 }
 
 impl Setup {
-    /// XEP-0474 §4.2: before the proof is shown, what the server says that it offered has to be what arrived.
+    /// XEP-0474 §6.2: before the proof is shown, what the server says that it offered has to be what arrived.
     fn check_offer(&mut self, first: &ServerFirst) -> Result<(), SaslError> {
         match &first.offer_hash {
             Some(received) => {
@@ -323,7 +323,7 @@ struct ServerFirst {
     nonce: String,
     salt: Vec<u8>,
     iterations: u32,
-    /// What the server says that it offered (XEP-0474 §4.1).
+    /// What the server says that it offered (XEP-0474 §6.1).
     offer_hash: Option<String>,
 }
 

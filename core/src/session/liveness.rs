@@ -232,7 +232,7 @@ impl ClientState {
         }
     }
 
-    /// The server was told with the login (XEP-0386 §2).
+    /// The server was told with the login (XEP-0386 §3.2).
     pub(crate) fn told_inactive(&mut self) {
         self.told = Some(false);
         self.spoken = true;

@@ -43,7 +43,7 @@ pub enum Label {
     SaltedPassword,
     /// A login token (XEP-0484).
     LoginToken,
-    /// What is said within a task behind the login (XEP-0388 §2.6.4), such as a second factor.
+    /// What is said within a task behind the login (XEP-0388 §2.6.3), such as a second factor.
     TaskData,
     /// What the login is bound to, of this one connection.
     ChannelBinding,

@@ -57,7 +57,7 @@ enum Region {
     Authenticate,
     /// `success` and `continue`: the server's data, and what came of what was asked for together with the login.
     Outcome,
-    /// `next` and `task-data` (XEP-0388 §2.6.4): who knows what a task is about.
+    /// `next` and `task-data` (XEP-0388 §2.6.3): who knows what a task is about.
     Task,
     /// `iq`, for registration and password changes (XEP-0077).
     Iq,

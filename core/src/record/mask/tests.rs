@@ -265,7 +265,7 @@ const EXCHANGES: &[&[(char, &str)]] = &[
              <token token='{login-token:76PNImS6LDv}'/></success>",
         ),
     ],
-    // XEP-0388 §2.6.4, XEP-0480.
+    // XEP-0388 §2.6.3, XEP-0480.
     &[
         (
             'C',
