@@ -147,12 +147,13 @@ impl XOauth2 {
     }
 }
 
-/// RFC 6750 §2.1: `b64token`, which has no space, no control character and nothing beyond ASCII.
+/// RFC 6750 §2.1: `b64token`, which has no space, no control character and nothing beyond ASCII; or the same in a URI of
+/// RFC 8959 (`secret-token:`), as Prosody issues them.
 fn checked_token(token: &Secret) -> Result<&[u8], SaslError> {
     let token = token.expose();
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let text = token.get(..token.len() - padding).unwrap_or_default();
-    let is_fine = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    let is_fine = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/:%".contains(byte);
     if text.is_empty() || !text.iter().all(is_fine) {
         return Err(SaslError::Token);
     }
@@ -261,6 +262,9 @@ mod tests {
             let token = Secret::from(row.as_str().unwrap());
             assert_eq!(OauthBearer::new(None, &token).unwrap_err(), SaslError::Token, "{row}");
             assert_eq!(XOauth2::new("user", &token).unwrap_err(), SaslError::Token, "{row}");
+        }
+        for fine in ["a.b-c_d~e+f/g==", "secret-token:Mjs7dXNlcg==", "secret-token:E92FB7EB%20x"] {
+            assert!(OauthBearer::new(None, &Secret::from(fine)).is_ok(), "{fine}");
         }
         let token = Secret::from("t");
         for row in rows(VECTORS, "refused_authzids") {

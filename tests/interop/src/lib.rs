@@ -2,6 +2,8 @@
 //!
 //! The servers are those of `tests/servers`; `tests/run interop` starts them and names them in `EPODE_SERVERS`.
 
+pub mod matrix;
+mod offers;
 mod peer;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,15 +11,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use epode::config::{Bosh, ConfigBuilder, Discover, MechanismPolicy, Reconnect, Transport};
-use epode::{Authzid, Config, Credentials, Event, Jid, Offline, Output, ServerProof, TcpTls, TransportKind, Warning};
-use epode_tokio::{Client, ClientIdentity, Trace};
+use epode::config::{Bosh, ConfigBuilder, DigestMd5, Discover, Fast, MechanismPolicy, Persist, Reconnect, Transport};
+use epode::{
+    Authzid, ChannelBindingType, Config, Credentials, Event, Jid, Offline, Output, SaslProfile, ServerProof, TcpTls,
+    TransportKind, Warning,
+};
+use epode_tokio::{Client, ClientIdentity, FileStore, Trace};
+pub use offers::Offer;
 pub use peer::Peer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A failure of the test bed, as a sentence.
-pub type Broken = Box<dyn std::error::Error>;
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// The servers of `tests/servers`.
 #[derive(Debug)]
@@ -66,6 +72,23 @@ impl Servers {
             Way::WebSocket | Way::Bosh | Way::HostMeta(_) => "https",
         };
         Ok((Ipv4Addr::LOCALHOST, self.port(server, field)?).into())
+    }
+
+    /// What the server offers at that host before a login, as `offers.json` has it.
+    ///
+    /// # Errors
+    /// Nothing is written down.
+    pub fn offer(&self, server: &str, host: &str, way: Way) -> Result<Offer, Broken> {
+        Offer::of(server, host, way)
+    }
+
+    /// The access token that the server made for user01 as it started.
+    ///
+    /// # Errors
+    /// It made none.
+    pub fn access_token(&self, server: &str) -> Result<String, Broken> {
+        let path = PathBuf::from(self.text(server, "run")?).join("access-token");
+        Ok(std::fs::read_to_string(path)?)
     }
 
     /// Whether it can tell where its BOSH and WebSocket are (XEP-0156).
@@ -159,9 +182,13 @@ pub struct Login {
     jid: String,
     certificate: Option<&'static str>,
     password: Option<&'static str>,
-    only: Option<&'static str>,
+    /// Instead of what the certificate and the password make.
+    credentials: Option<Credentials>,
+    mechanisms: MechanismPolicy,
     authzid: Authzid,
-    plain: bool,
+    fast: Fast,
+    /// The folder that keeps what survives the client.
+    kept_in: Option<PathBuf>,
 }
 
 /// How it ended.
@@ -171,8 +198,17 @@ pub struct Outcome {
     pub result: Result<Online, Offline>,
     /// What the engine warned of.
     pub warnings: Vec<Warning>,
-    /// How many times `<auth/>` went out.
+    /// How many times `<auth/>` or `<authenticate/>` went out.
     pub attempts: usize,
+    /// How many links were opened.
+    pub links: usize,
+}
+
+/// What went out.
+#[derive(Debug, Default)]
+pub struct Count {
+    attempts: usize,
+    links: usize,
 }
 
 /// A login that worked.
@@ -186,6 +222,12 @@ pub struct Online {
     pub proof: ServerProof,
     /// Whether it asked for a certificate.
     pub asked: Option<bool>,
+    /// What the login is bound to.
+    pub channel_binding: Option<ChannelBindingType>,
+    /// By which protocol it was done.
+    pub profile: Option<SaslProfile>,
+    /// How often the client waited for the server.
+    pub round_trips: u32,
 }
 
 impl Login {
@@ -199,9 +241,11 @@ impl Login {
             jid,
             certificate: None,
             password: None,
-            only: None,
+            credentials: None,
+            mechanisms: MechanismPolicy::default(),
             authzid: Authzid::Auto,
-            plain: false,
+            fast: Fast::default(),
+            kept_in: None,
         }
     }
 
@@ -230,15 +274,58 @@ impl Login {
     }
 
     /// Allows that mechanism only.
-    pub fn only(mut self, mechanism: &'static str) -> Self {
-        self.only = Some(mechanism);
-        self.plain = mechanism == "PLAIN";
+    pub fn only(self, mechanism: &str) -> Self {
+        self.only_these(&[mechanism])
+    }
+
+    /// Allows those mechanisms only.
+    pub fn only_these(mut self, mechanisms: &[&str]) -> Self {
+        self.mechanisms.allow_plain = mechanisms.contains(&"PLAIN");
+        self.mechanisms.digest_md5 = mechanisms.contains(&"DIGEST-MD5").then(DigestMd5::default);
+        self.mechanisms.only = Some(mechanisms.iter().map(ToString::to_string).collect());
+        self
+    }
+
+    /// Uses SASL2 (XEP-0388) where it is there, or never.
+    pub fn sasl2(mut self, sasl2: bool) -> Self {
+        self.mechanisms.sasl2 = sasl2;
+        self
+    }
+
+    /// Forgets the certificate.
+    pub fn without_certificate(mut self) -> Self {
+        self.certificate = None;
+        self
+    }
+
+    /// Binds to that, also where there is a better one; `None` leaves the choice to the client.
+    pub fn bound_to(mut self, binding: Option<ChannelBindingType>) -> Self {
+        self.mechanisms.channel_bindings = binding.map(|binding| vec![binding]);
+        self
+    }
+
+    /// Proves the account by that, whatever certificate or password was given.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Asks for a login token and uses it (XEP-0484), and keeps it in that folder for the next client.
+    pub fn tokens_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.fast = Fast::Use;
+        self.kept_in = Some(folder.into());
         self
     }
 
     /// Names the account, or does not.
     pub fn authzid(mut self, authzid: Authzid) -> Self {
         self.authzid = authzid;
+        self
+    }
+
+    /// Uses the token a last time: the server forgets it (XEP-0484 §4.4).
+    pub fn forget_token(mut self) -> Self {
+        self.fast = Fast::Invalidate;
         self
     }
 
@@ -258,7 +345,7 @@ impl Login {
             (None, None) => Credentials::certificate("none", None),
             (None, Some(password)) => Credentials::password(password),
         };
-        let only = self.only.map(|name| vec![name.to_owned()]);
+        let credentials = self.credentials.clone().unwrap_or(credentials);
         let builder = Config::builder(jid);
         let port = servers.address(self.server, self.way)?.port();
         let builder = match self.way {
@@ -286,21 +373,22 @@ impl Login {
             })
             .credentials(credentials)
             .authzid(self.authzid)
-            .mechanisms(MechanismPolicy {
-                allow_plain: self.plain,
-                only,
-                ..MechanismPolicy::default()
-            }))
+            .fast(self.fast)
+            .persist(match self.kept_in {
+                Some(_) => Persist::EveryTurn,
+                None => Persist::Off,
+            })
+            .mechanisms(self.mechanisms.clone()))
     }
 
-    /// Connects; how it goes comes as events. The counter counts each `<auth/>` that goes out.
+    /// Connects; how it goes comes as events.
     ///
     /// # Errors
     /// The test bed is broken, or the driver refused to try.
-    pub async fn connect(&self) -> Result<(Client, Arc<Mutex<usize>>), Broken> {
+    pub async fn connect(&self) -> Result<(Client, Arc<Mutex<Count>>), Broken> {
         let servers = Servers::find()?;
-        let attempts = Arc::new(Mutex::new(0));
-        let counter = Arc::clone(&attempts);
+        let count = Arc::new(Mutex::new(Count::default()));
+        let counter = Arc::clone(&count);
         let address = match self.through {
             Some(proxy) => proxy,
             None => servers.address(self.server, self.way)?,
@@ -312,16 +400,19 @@ impl Login {
             .allow_invalid_certificate(true)
             .trace(move |trace| {
                 if let Trace::Output { output, .. } = trace
-                    && is_auth(output)
                     && let Ok(mut counter) = counter.lock()
                 {
-                    *counter += 1;
+                    counter.attempts += attempts_in(output);
+                    counter.links += usize::from(matches!(output, Output::Connect { .. }));
                 }
             });
+        if let Some(folder) = &self.kept_in {
+            builder = builder.store(FileStore::new(folder)?);
+        }
         if let Some(name) = self.certificate {
             builder = builder.identity(name, servers.identity(name)?);
         }
-        Ok((builder.connect().await?, attempts))
+        Ok((builder.connect().await?, count))
     }
 
     /// Tries it, and leaves again.
@@ -329,7 +420,7 @@ impl Login {
     /// # Errors
     /// The test bed is broken, or the server never decided: that is a hang.
     pub async fn run(&self) -> Result<Outcome, Broken> {
-        let (mut client, attempts) = self.connect().await?;
+        let (mut client, count) = self.connect().await?;
         let mut warnings = Vec::new();
         let mut online = None;
         // Far longer than any answer takes, and far shorter than the lane may.
@@ -340,15 +431,20 @@ impl Login {
                     mechanism,
                     server_proof,
                     client_certificate_requested,
+                    channel_binding,
+                    profile,
+                    round_trips,
                     ..
                 } = event
                 {
-                    let (account, asked) = (jid.to_bare().to_string(), client_certificate_requested);
                     online = Some(Online {
-                        account,
+                        account: jid.to_bare().to_string(),
                         mechanism,
                         proof: server_proof,
-                        asked,
+                        asked: client_certificate_requested,
+                        channel_binding,
+                        profile,
+                        round_trips,
                     });
                     client.handle().stop().await;
                 } else if let Event::Warning(warning) = event {
@@ -362,22 +458,24 @@ impl Login {
         .await?
         .ok_or("the events ended without Offline")?;
         let result = online.ok_or(offline);
-        let attempts = *attempts.lock().map_err(|_| "a trace panicked")?;
+        let Count { attempts, links } = *count.lock().map_err(|_| "a trace panicked")?;
         Ok(Outcome {
             result,
             warnings,
             attempts,
+            links,
         })
     }
 }
 
-fn is_auth(output: &Output) -> bool {
+/// How many logins begin in it.
+fn attempts_in(output: &Output) -> usize {
     let said = if let Output::Post { body: bytes, .. } | Output::Write { bytes, .. } = output {
         String::from_utf8_lossy(bytes)
     } else if let Output::Frame { text, .. } = output {
         text.into()
     } else {
-        return false;
+        return 0;
     };
-    said.contains("<auth ")
+    said.matches("<auth ").count() + said.matches("<authenticate ").count()
 }

@@ -19,6 +19,8 @@ pub struct Peer {
     pub jid: Jid,
     /// For each `Online`: whether it was a resumption.
     pub onlines: Vec<bool>,
+    /// And by which mechanism.
+    pub mechanisms: Vec<String>,
     /// How it travels.
     pub transport: TransportKind,
     /// For each `Interrupted`: whether it said that the session can be resumed.
@@ -44,6 +46,7 @@ impl Peer {
             client,
             jid: login.jid()?,
             onlines: Vec::new(),
+            mechanisms: Vec::new(),
             transport: TransportKind::Tcp,
             interrupted: Vec::new(),
             warnings: Vec::new(),
@@ -112,11 +115,13 @@ impl Peer {
         if let Event::Online {
             resumed,
             jid,
+            mechanism,
             transport,
             ..
         } = event
         {
             self.onlines.push(resumed);
+            self.mechanisms.push(mechanism);
             self.jid = jid;
             self.transport = transport;
         } else if let Event::Interrupted { resumable, .. } = event {

@@ -11,6 +11,14 @@ mod tests {
 
     const SERVERS: [&str; 3] = ["prosody-13", "prosody-0.12", "ejabberd-24"];
 
+    /// The best that is there over BOSH.
+    fn strongest(server: &str) -> &'static str {
+        match server {
+            "ejabberd-24" => "SCRAM-SHA-512",
+            _ => "SCRAM-SHA-256",
+        }
+    }
+
     #[tokio::test]
     async fn scram_proves_both_sides() {
         for server in SERVERS {
@@ -34,7 +42,7 @@ mod tests {
                 .run()
                 .await
                 .unwrap();
-            assert_eq!(outcome.result.unwrap().mechanism, "SCRAM-SHA-256", "{server}");
+            assert_eq!(outcome.result.unwrap().mechanism, strongest(server), "{server}");
         }
     }
 
@@ -67,7 +75,7 @@ mod tests {
                 })) => {
                     assert_eq!(
                         (mechanism.as_str(), condition.as_str()),
-                        ("SCRAM-SHA-256", "not-authorized"),
+                        (strongest(server), "not-authorized"),
                         "{server}"
                     );
                 }

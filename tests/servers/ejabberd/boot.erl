@@ -12,5 +12,8 @@ spawn(fun() ->
     % A server that was killed and started again has them already.
     [case ejabberd_auth:try_register(User, Host, <<"pw">>) of ok -> ok; {error, exists} -> ok end
         || {User, Host} <- Passwords ++ Certificates],
+    % An access token for X-OAUTH2, for as long as any test runs.
+    {Token, _, _} = ejabberd_oauth:oauth_issue_token("user01@localhost", 86400, "sasl_auth"),
+    ok = file:write_file("/srv/run/access-token", Token),
     ok = file:write_file("/srv/run/ready", "ready\n")
 end).

@@ -29,6 +29,8 @@ local ask = {
 	verify = { "peer", "client_once" };
 	verifyext = { "lsec_continue", lsec_ignore_purpose = false };
 }
+-- What tls-server-end-point is bound to (RFC 5929 §4.1). 13 can find it out itself, but then only the first STARTTLS stream gets it.
+tls_server_end_point_hash = ENV_EPODE_END_POINT_HASH
 ssl = ask
 c2s_ssl = ask
 c2s_direct_tls_ssl = ask
@@ -39,6 +41,8 @@ modules_enabled = {
 	"admin_socket", "blocklist", "bosh", "carbons", "csi_simple", "disco", "epode_ready", "mam", "offline", "pep", "ping", "private",
 	"roster", "saslauth", "smacks", "time", "tls", "vcard4", "vcard_legacy", "version", "websocket",
 }
+-- Only a host that says so lets people register.
+allow_registration = false
 modules_disabled = { "s2s" }
 archive_expires_after = "never"
 http_host = "localhost"
@@ -66,3 +70,46 @@ VirtualHost "certallow.localhost"
 	certificate_match = "xmppaddr"
 	modules_enabled = { "epode_known_users" }
 	epode_known_users = { "alice", "bob", "dave" }
+
+-- SASL ANONYMOUS.
+VirtualHost "anon.localhost"
+	authentication = "anonymous"
+
+-- In-band registration (XEP-0077). The servers listen on loopback only.
+VirtualHost "register.localhost"
+	authentication = "internal_plain"
+	modules_enabled = { "register_ibr" }
+	allow_registration = true
+	registration_throttle_max = 1000
+	registration_throttle_period = 1
+
+-- What only Prosody 13 can do: SASL2 of the community's modules hangs on 0.12, and certificate management does not load there.
+if ENV_EPODE_MODERN then
+	-- XEP-0388 with XEP-0386, inline XEP-0198, XEP-0484 and XEP-0474. A token is replaced at every login.
+	VirtualHost "sasl2.localhost"
+		authentication = "internal_plain"
+		modules_enabled = { "sasl2", "sasl2_bind2", "sasl2_sm", "sasl2_fast", "sasl_ssdp" }
+		sasl2_fast_token_min_ttl = 0
+
+	-- The same without XEP-0474, whose module is wrong about what was offered once a token was refused on the same stream.
+	VirtualHost "fast.localhost"
+		authentication = "internal_plain"
+		modules_enabled = { "sasl2", "sasl2_bind2", "sasl2_sm", "sasl2_fast" }
+		sasl2_fast_token_min_ttl = 0
+
+	-- XEP-0388 with EXTERNAL.
+	VirtualHost "cert2.localhost"
+		authentication = "ccert"
+		certificate_match = "xmppaddr"
+		modules_enabled = { "sasl2", "sasl2_bind2", "sasl2_sm" }
+
+	-- XEP-0257: with a password a user adds a certificate, and logs in with it from then on.
+	VirtualHost "certmgmt.localhost"
+		authentication = "internal_plain"
+		modules_enabled = { "epode_der2pem", "client_certs" }
+
+	-- OAUTHBEARER, which 13 has where it keeps hashes instead of passwords, with a token that is made as the server starts.
+	VirtualHost "oauth.localhost"
+		authentication = "internal_hashed"
+		modules_enabled = { "epode_oauth_token" }
+end
