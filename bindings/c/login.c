@@ -1,8 +1,9 @@
 // login.c: a whole host. Logs in over BOSH with libcurl, sends one message, prints what happens, says goodbye.
 //
-//   epode-login [--cert FILE --key FILE] [--ca FILE] [--to JID] [--text TEXT] [--stay] JID URL
+//   epode-login [--cert FILE --key FILE] [--ca FILE] [--mechanism NAME].. [--min-mechanism NAME] [--to JID] [--text TEXT] [--stay] JID URL
 //
-// A password is read from EPODE_PASSWORD. Without --to the message goes to the session itself. --stay prints what arrives until
+// A password is read from EPODE_PASSWORD, an OAuth 2.0 access token from EPODE_ACCESS_TOKEN. --mechanism names one that may be used, and may be
+// given several times; --min-mechanism the least. Without --to the message goes to the session itself. --stay prints what arrives until
 // Ctrl-C, and connects again when the link is gone. The exit status is 0 if the message was delivered (and arrived, if it was to
 // itself), else 1.
 #define _GNU_SOURCE
@@ -10,10 +11,12 @@
 #include <epode.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -31,17 +34,29 @@ struct transfer {
     char error[CURL_ERROR_SIZE];
 };
 
+// One derivation of a key, in a thread of its own.
+struct derivation {
+    struct derivation *next;
+    epode_derivation *handle;
+    uint64_t job;
+    pthread_t thread;
+    int done; // of the host: an eventfd
+    uint32_t code;
+    epode_slice key;
+};
+
 struct host {
     epode_client *client;
     CURLM *multi;
     struct curl_slist *headers;
     struct transfer *transfers;
+    struct derivation *derivations;
     char *url; // of the link
     uint64_t max_message;
     const char *cert, *key, *ca, *to, *text;
     uint64_t token; // of our message
     bool stay, sent, acked, arrived, offline;
-    int signals;
+    int signals, derived;
 };
 
 static void carry_out(struct host *host);
@@ -49,6 +64,9 @@ static void open_link(struct host *host, const epode_output_connect *connect);
 static void online(struct host *host, const epode_output_online *event);
 static void post(struct host *host, const epode_output_post *output);
 static void abandon(struct host *host, uint64_t request);
+static void derive(struct host *host, uint64_t job);
+static void *run_derivation(void *derivation);
+static void collect_key(struct host *host);
 static bool collect(struct host *host);
 static void finished(struct host *host, struct transfer *transfer, CURLcode result);
 static void flush(struct host *host);
@@ -56,7 +74,7 @@ static void sleep_for(struct host *host, uint64_t milliseconds);
 static void forget(struct transfer *transfer);
 static size_t receive(char *bytes, size_t size, size_t count, void *user);
 static uint32_t failure(CURLcode result);
-static epode_client *new_client(const char *jid, const char *url, const struct host *host);
+static epode_client *new_client(epode_config *config, uint32_t code, const char *url, const struct host *host);
 static void check(const struct host *host, uint32_t code, const char *what);
 static void print(const char *before, epode_slice text, const char *after);
 static void *allocated(void *memory);
@@ -101,6 +119,7 @@ static void carry_out(struct host *host) {
         case EPODE_ABANDON: abandon(host, output.data.abandon.request); break;
         // What is still to go out of it goes, if only in flush(). libcurl keeps connections for the next link, or closes them at the end.
         case EPODE_CLOSE: break;
+        case EPODE_DERIVE_KEY: derive(host, output.data.derive_key.job); break;
         case EPODE_ONLINE:
             online(host, &output.data.online);
             // The goodbye comes after what is queued, and makes the server answer all that it holds, which is how a delivery is known:
@@ -163,6 +182,8 @@ static void open_link(struct host *host, const epode_output_connect *connect) {
 static void online(struct host *host, const epode_output_online *event) {
     print("online: ", event->jid, " by ");
     print("", event->mechanism, "");
+    static const char *const bound[] = {"", ", bound by tls-exporter", ", bound by tls-unique", ", bound by tls-server-end-point"};
+    printf("%s", event->channel_binding < sizeof bound / sizeof *bound ? bound[event->channel_binding] : "");
     printf(", %" PRIu32 " round trips%s\n", event->round_trips, event->server_proof ? ", the server proved itself" : "");
     char *me = copy(event->jid); // The next call takes the event's slices away.
     epode_slice presence = epode_text("<presence xmlns='jabber:client'/>"), text = epode_text(host->text);
@@ -209,6 +230,34 @@ static void abandon(struct host *host, uint64_t request) {
     }
 }
 
+// SCRAM's slow step: a second on a small device, for which nobody else has to wait.
+static void derive(struct host *host, uint64_t job) {
+    struct derivation *derivation = allocated(calloc(1, sizeof *derivation));
+    *derivation = (struct derivation){.next = host->derivations, .job = job, .done = host->derived};
+    host->derivations = derivation;
+    check(host, epode_derivation_new(host->client, &derivation->handle), "derivation");
+    if (pthread_create(&derivation->thread, NULL, run_derivation, derivation)) abort();
+}
+
+static void *run_derivation(void *user) {
+    struct derivation *derivation = user;
+    derivation->code = epode_derivation_run(derivation->handle, &derivation->key);
+    eventfd_write(derivation->done, 1);
+    return NULL;
+}
+
+// Waits for the youngest derivation, and tells the client, unless that is offline. There is rarely more than one.
+static void collect_key(struct host *host) {
+    struct derivation *derivation = host->derivations;
+    if (!derivation) return;
+    host->derivations = derivation->next;
+    pthread_join(derivation->thread, NULL);
+    check(host, derivation->code, "key");
+    if (!host->offline) check(host, epode_derived(host->client, now_ms(), derivation->job, derivation->key), "derived");
+    epode_derivation_free(derivation->handle);
+    free(derivation);
+}
+
 // Tells the client of one transfer that is over. False: there is none.
 static bool collect(struct host *host) {
     int left;
@@ -251,10 +300,13 @@ static void flush(struct host *host) {
 }
 
 static void sleep_for(struct host *host, uint64_t milliseconds) {
-    struct curl_waitfd interrupt = {.fd = host->signals, .events = CURL_WAIT_POLLIN};
-    curl_multi_poll(host->multi, &interrupt, 1, milliseconds < 60000 ? (int)milliseconds : 60000, NULL);
+    struct curl_waitfd wake[] = {{.fd = host->signals, .events = CURL_WAIT_POLLIN}, {.fd = host->derived, .events = CURL_WAIT_POLLIN}};
+    curl_multi_poll(host->multi, wake, 2, milliseconds < 60000 ? (int)milliseconds : 60000, NULL);
     struct signalfd_siginfo signal;
-    if (!host->offline && interrupt.revents && read(host->signals, &signal, sizeof signal) == sizeof signal)
+    eventfd_t derived = 0;
+    if (wake[1].revents) eventfd_read(host->derived, &derived);
+    while (derived--) collect_key(host);
+    if (!host->offline && wake[0].revents && read(host->signals, &signal, sizeof signal) == sizeof signal)
         check(host, epode_stop(host->client, now_ms()), "stop");
 }
 
@@ -301,13 +353,14 @@ static uint32_t failure(CURLcode result) {
     }
 }
 
-static epode_client *new_client(const char *jid, const char *url, const struct host *host) {
-    epode_config *config = NULL;
+// Takes the configuration, whose policy is set already.
+static epode_client *new_client(epode_config *config, uint32_t code, const char *url, const struct host *host) {
     epode_client *client = NULL;
     uint8_t seed[32];
-    const char *password = getenv("EPODE_PASSWORD");
-    uint32_t code = epode_config_new(epode_text(jid), &config);
+    const char *password = getenv("EPODE_PASSWORD"), *token = getenv("EPODE_ACCESS_TOKEN");
     if (!code) code = epode_config_set_bosh_url(config, epode_text(url));
+    if (!code) code = epode_config_set_key_derivation(config, EPODE_DERIVE_HOST);
+    if (!code && token) code = epode_config_set_access_token(config, epode_text(token));
     if (!code && host->cert) code = epode_config_set_certificate(config, epode_text(host->cert), (epode_slice){0});
     if (!code && password) code = epode_config_set_password(config, epode_text(password));
     if (!code && getrandom(seed, sizeof seed, 0) != sizeof seed) abort(); // 32 bytes always come whole: getrandom(2)
@@ -354,15 +407,23 @@ static uint64_t now_ms(void) {
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"cert", required_argument, NULL, 'c'}, {"key", required_argument, NULL, 'k'},  {"ca", required_argument, NULL, 'a'},
+        {"mechanism", required_argument, NULL, 'm'}, {"min-mechanism", required_argument, NULL, 'l'},
         {"to", required_argument, NULL, 't'},   {"text", required_argument, NULL, 'x'}, {"stay", no_argument, NULL, 's'},
         {NULL, 0, NULL, 0},
     };
     struct host host = {.text = "Hello from C"};
+    const char *mechanisms[16], *least = NULL;
+    size_t count = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'c': host.cert = optarg; break;
         case 'k': host.key = optarg; break;
         case 'a': host.ca = optarg; break;
+        case 'm':
+            if (count == sizeof mechanisms / sizeof *mechanisms) return EXIT_FAILURE;
+            mechanisms[count++] = optarg;
+            break;
+        case 'l': least = optarg; break;
         case 't': host.to = optarg; break;
         case 'x': host.text = optarg; break;
         case 's': host.stay = true; break;
@@ -370,10 +431,15 @@ int main(int argc, char **argv) {
         }
     }
     if (argc - optind != 2 || epode_abi_version() != EPODE_ABI_VERSION) {
-        fprintf(stderr, "usage: %s [--cert FILE --key FILE] [--ca FILE] [--to JID] [--text TEXT] [--stay] JID URL\n", argv[0]);
+        fprintf(stderr, "usage: %s [--cert FILE --key FILE] [--ca FILE] [--mechanism NAME].. [--min-mechanism NAME]\n", argv[0]);
+        fprintf(stderr, "       [--to JID] [--text TEXT] [--stay] JID URL\n");
         return EXIT_FAILURE;
     }
-    host.client = new_client(argv[optind], argv[optind + 1], &host);
+    epode_config *config = NULL;
+    uint32_t code = epode_config_new(epode_text(argv[optind]), &config);
+    for (size_t i = 0; !code && i < count; i++) code = epode_config_add_mechanism(config, epode_text(mechanisms[i]));
+    if (!code && least) code = epode_config_set_least_mechanism(config, epode_text(least));
+    host.client = new_client(config, code, argv[optind + 1], &host);
     if (!host.client) return EXIT_FAILURE;
     setvbuf(stdout, NULL, _IOLBF, 0); // News are news, in a pipe too.
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -387,10 +453,13 @@ int main(int argc, char **argv) {
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     host.signals = signalfd(-1, &signals, SFD_CLOEXEC);
+    host.derived = eventfd(0, EFD_CLOEXEC);
 
     run(&host);
     flush(&host);
 
+    while (host.derivations) collect_key(&host); // Nobody can be told to stop in the middle of one.
+    close(host.derived);
     close(host.signals);
     curl_slist_free_all(host.headers);
     curl_multi_cleanup(host.multi);

@@ -1,6 +1,7 @@
 //! What a login by SCRAM costs beside PBKDF2, which nobody can save: `scram_cost [--check] [ROUNDS]` logs in with
-//! SCRAM-SHA-256 at 4096 iterations against a scripted server, from the first input to being authenticated, in turns with
-//! the bare `pbkdf2` crate, and prints the median of both and their ratio.
+//! SCRAM-SHA-256 at 4096 iterations against a scripted server, from the server's features to its accepted proof, in turns
+//! with the bare `pbkdf2` crate. It prints the median of both, their ratio, and the ratio of the quickest rounds, which
+//! other programs disturb the least. The scripted server's own work is counted with the login.
 //!
 //! `--check` fails above the promised 1.1. It is for a quiet machine and a release build; nothing in CI depends on it.
 
@@ -43,17 +44,19 @@ fn main() -> ExitCode {
         let start = Instant::now();
         black_box(salted_password());
         bare.push(start.elapsed());
-        let start = Instant::now();
-        if let Err(error) = log_in(&server_key) {
-            eprintln!("scram_cost: {error}");
-            return ExitCode::FAILURE;
+        match log_in(&server_key) {
+            Ok(time) => whole.push(time),
+            Err(error) => {
+                eprintln!("scram_cost: {error}");
+                return ExitCode::FAILURE;
+            }
         }
-        whole.push(start.elapsed());
     }
+    let quickest = ratio(least(&whole), least(&bare));
     let (bare, whole) = (median(bare), median(whole));
-    let ratio = whole.as_secs_f64() / bare.as_secs_f64();
+    let ratio = ratio(whole, bare);
     println!(
-        "pbkdf2_us={} login_us={} ratio={ratio:.3} rounds={rounds}",
+        "pbkdf2_us={} login_us={} ratio={ratio:.3} quickest={quickest:.3} rounds={rounds}",
         bare.as_micros(),
         whole.as_micros()
     );
@@ -64,6 +67,14 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn ratio(time: Duration, of: Duration) -> f64 {
+    time.as_secs_f64() / of.as_secs_f64()
+}
+
+fn least(times: &[Duration]) -> Duration {
+    times.iter().min().copied().unwrap_or_default()
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
@@ -72,12 +83,14 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// What the login is measured against.
 fn salted_password() -> [u8; 32] {
     let mut salted = [0; 32];
-    pbkdf2_hmac::<Sha256>(black_box(PASSWORD.as_bytes()), SALT, ITERATIONS, &mut salted);
+    // The compiler must not know more here than it does for a server's salt and count.
+    let (password, salt, iterations) = black_box((PASSWORD.as_bytes(), SALT, ITERATIONS));
+    pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut salted);
     salted
 }
 
-/// A new client, until the server has proved itself.
-fn log_in(server_key: &[u8; 32]) -> Result<(), String> {
+/// How long a new client takes from the features to the server's proof.
+fn log_in(server_key: &[u8; 32]) -> Result<Duration, String> {
     let account = "user@example.org".parse().map_err(|_| "no JID")?;
     let config = Config::builder(account)
         .credentials(Credentials::password(Secret::from(PASSWORD)))
@@ -91,18 +104,27 @@ fn log_in(server_key: &[u8; 32]) -> Result<(), String> {
         first: String::new(),
         challenge: String::new(),
     };
+    let mut start = None;
     while let Some(output) = client.next() {
         if let Output::Connect { link, server_name, .. } = output {
             let info = LinkInfo::verified(server_name);
             say(&mut client, Input::Connected { link, info })?;
         } else if let Output::Write { link, bytes } = output {
             let text = String::from_utf8_lossy(&bytes);
-            if text.starts_with("<?xml") && !server.challenge.is_empty() {
-                // The stream starts anew: the client has accepted the proof.
-                return Ok(());
+            if text.contains("<stream:stream") {
+                match start.map(|start: Instant| start.elapsed()) {
+                    // The stream starts anew: the client has accepted the proof.
+                    Some(time) => return Ok(time),
+                    None => {
+                        receive(&mut client, link, HEADER)?;
+                        start = Some(Instant::now());
+                        receive(&mut client, link, FEATURES)?;
+                    }
+                }
+            } else {
+                let answer = server.answer(&text).ok_or("the client said something unexpected")?;
+                receive(&mut client, link, &answer)?;
             }
-            let answer = server.answer(&text).ok_or("the client said something unexpected")?;
-            receive(&mut client, link, &answer)?;
         } else if let Output::Event(Event::Offline { reason }) = output {
             return Err(reason.to_string());
         }
@@ -120,6 +142,12 @@ fn say(client: &mut Client, input: Input<'_>) -> Result<(), String> {
     handled.map(|_| ()).map_err(|error| error.to_string())
 }
 
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+    from='example.org' id='s' version='1.0'>";
+const FEATURES: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\
+    <mechanism>SCRAM-SHA-256</mechanism><mechanism>SCRAM-SHA-1</mechanism><mechanism>PLAIN</mechanism></mechanisms>\
+    </stream:features>";
+
 /// Just enough of a server. It has the keys already, as a server does.
 struct Server<'a> {
     server_key: &'a [u8; 32],
@@ -130,13 +158,6 @@ struct Server<'a> {
 impl Server<'_> {
     fn answer(&mut self, text: &str) -> Option<String> {
         const NAMESPACE: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
-        if text.contains("<stream:stream") {
-            return Some(format!(
-                "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' from='example.org' id='s' \
-                 version='1.0'><stream:features><mechanisms {NAMESPACE}><mechanism>SCRAM-SHA-256</mechanism></mechanisms>\
-                 </stream:features>"
-            ));
-        }
         let message = message(text)?;
         if text.contains("<auth") {
             // The GS2 header has two commas.

@@ -2,9 +2,9 @@
 #![no_main]
 
 use epode::config::Persist;
-use epode::{Input, Refused, TransportKind, stanza};
+use epode::{Input, Refused, Slot, TransportKind, stanza};
 use epode_fuzz::cursor::Cursor;
-use epode_fuzz::host::{Choices, Host, Way};
+use epode_fuzz::host::{Choices, Host, Login, Way};
 use epode_fuzz::slots::{records, written};
 use epode_fuzz::{answers, memory, server};
 use libfuzzer_sys::fuzz_target;
@@ -17,19 +17,36 @@ const PER_BYTE: usize = 512;
 fuzz_target!(|bytes: &[u8]| {
     let mut cursor = Cursor::new(bytes);
     let (kind, way) = (cursor.byte(), cursor.byte());
+    // Small letters at the end of the alphabet: the slots of logins, and else the session.
+    let of_login = matches!(kind, b't' | b'u' | b'v');
     let choices = Choices {
         way: Way::of(way),
+        login: if of_login { Login::Password } else { Login::Certificate },
+        sasl2: of_login,
+        bindings: of_login,
         max_requests: 4,
         persist: Persist::EveryTurn,
         ..Choices::default()
     };
-    let stored = bytes_of(kind, choices, &mut cursor, bytes);
-    let length = stored.len();
+    let (slot, bytes_of_slot) = if of_login {
+        login_slot(kind, choices, &mut cursor, bytes)
+    } else {
+        (Slot::Token, Vec::new())
+    };
+    let stored = if of_login {
+        Vec::new()
+    } else {
+        bytes_of(kind, choices, &mut cursor, bytes)
+    };
+    let length = stored.len() + bytes_of_slot.len();
     let foreign = Choices {
         foreign: true,
         ..choices
     };
     let mut host = Host::new(foreign, bytes);
+    if of_login {
+        host.kept.insert(slot, bytes_of_slot);
+    }
     let (result, most) = memory::most(|| {
         let result = host.begin_with(stored);
         go_on(&mut host, &mut cursor);
@@ -41,6 +58,75 @@ fuzz_target!(|bytes: &[u8]| {
         other => panic!("{other:?}"),
     }
 });
+
+/// What there is to restore of logins.
+fn login_slot(kind: u8, choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> (Slot, Vec<u8>) {
+    const NAMES: [&str; 9] = [
+        "token",
+        "mechanism",
+        "expires",
+        "user-agent",
+        "scram",
+        "tcp",
+        "websocket",
+        "bosh",
+        "x",
+    ];
+    const VALUES: [&str; 8] = [
+        "HT-SHA-256-NONE",
+        "HT-SHA-256-EXPR",
+        "early bind sm carbons csi resume external HT-SHA-256-NONE",
+        "bound offer early HT-SHA-256-EXPR",
+        "d4565fa7-4d72-4749-b3d3-740edbf87770",
+        "\0\0\u{1}\0\0\0\0\0",
+        "a token",
+        "",
+    ];
+    let (slot, number) = match cursor.byte() & 1 {
+        0 => (Slot::Token, 2),
+        _ => (Slot::Pins, 3),
+    };
+    let bytes = match kind {
+        // As it is.
+        b't' => cursor.rest().to_vec(),
+        // Entries of these bytes, all checks right.
+        b'u' => {
+            let mut record = Vec::new();
+            for _ in 0..=cursor.below(8) {
+                let name = cursor.pick(&NAMES).as_bytes();
+                let value = match cursor.below(VALUES.len() + 1) {
+                    own if own == VALUES.len() => cursor.bytes(),
+                    known => VALUES[known].as_bytes(),
+                };
+                for part in [name, value] {
+                    record.extend((part.len() as u32).to_be_bytes());
+                    record.extend(part);
+                }
+            }
+            written(number, &[record])
+        }
+        // Real ones, changed in some places, before the checks were made or after.
+        b'v' => {
+            let mut host = Host::new(choices, all);
+            let _ = host.feed(Input::Start);
+            for _ in 0..16 {
+                step(&mut host);
+            }
+            let mut stored = host.kept.get(&slot).cloned().unwrap_or_default();
+            let mut records = records(number, &stored);
+            match (cursor.byte() & 1, records.first_mut()) {
+                (1, Some(record)) => {
+                    server::break_up(cursor, record);
+                    stored = written(number, &records);
+                }
+                _ => server::break_up(cursor, &mut stored),
+            }
+            stored
+        }
+        other => panic!("{other} is no slot of a login"),
+    };
+    (slot, bytes)
+}
 
 /// What there is to restore.
 fn bytes_of(kind: u8, choices: Choices, cursor: &mut Cursor<'_>, all: &[u8]) -> Vec<u8> {

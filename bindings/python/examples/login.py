@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Logs in over BOSH, with a TLS client certificate or a password, and prints what happens."""
+"""Logs in over BOSH, with a TLS client certificate, a password or a token, and prints what happens."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog="The password is read from EPODE_PASSWORD, a key's pass phrase from EPODE_CERT_PASSPHRASE. "
-        "With a certificate and a password, both are needed to log in. Exit status: 0 fine, 1 the session failed, 2 wrong usage.",
+        "With a certificate and a password, both are needed to log in; with --state alone, the login token that is kept there logs in. "
+        "Exit status: 0 fine, 1 the session failed, 2 wrong usage.",
     )
     parser.add_argument("jid", help="the account, as user01@example.org")
     parser.add_argument("--bosh", required=True, metavar="URL", help="as https://example.org:7443/http-bind")
     parser.add_argument("--cert", metavar="FILE", help="client certificate (PEM)")
     parser.add_argument("--key", metavar="FILE", help="its private key (PEM), if it is not in the same file")
     parser.add_argument("--ca", metavar="FILE", help="authorities that may vouch for the server (PEM)")
+    parser.add_argument("--token-env", metavar="NAME", help="the environment variable with an OAuth 2.0 access token")
+    parser.add_argument("--state", metavar="FOLDER", help="keeps the server's login token for the next time")
+    parser.add_argument("--mechanism", action="append", metavar="NAME", help="only this one; may be given several times")
+    parser.add_argument("--min-mechanism", metavar="NAME", help="nothing weaker than this, as SCRAM-SHA-256")
     parser.add_argument("--send", nargs=2, metavar=("JID", "TEXT"), help="send a message once online")
     parser.add_argument("--once", action="store_true", help="leave as soon as that is done")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.token_env and options.token_env not in os.environ:
+        parser.error(f"the environment has no {options.token_env}")
+    return options
 
 
 async def session(options: argparse.Namespace) -> None:
@@ -35,15 +43,19 @@ async def session(options: argparse.Namespace) -> None:
         key=options.key,
         key_password=os.environ.get("EPODE_CERT_PASSPHRASE"),
         password=os.environ.get("EPODE_PASSWORD"),
+        access_token=os.environ[options.token_env] if options.token_env else None,
         ca=options.ca,
+        state=options.state,
+        policy=epode.Policy(only=options.mechanism, least=options.min_mechanism),
     )
     async with connection as client:
         if options.send:
             await client.send_message(*options.send)
         async for event in client:
             match event:
-                case epode.Online(jid=jid, mechanism=mechanism, round_trips=round_trips):
-                    print(f"online as {jid} by {mechanism}, after {round_trips} round trips", flush=True)
+                case epode.Online(jid=jid, mechanism=mechanism, round_trips=round_trips, channel_binding=binding):
+                    bound = f", bound by {binding}" if binding else ""
+                    print(f"online as {jid} by {mechanism}{bound}, after {round_trips} round trips", flush=True)
                     if options.once:
                         break
                 case epode.Message(sender=sender, body=str(body)):

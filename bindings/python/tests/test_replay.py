@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from epode import _native, check_version
+from epode import _convert, _native, check_version
 from tests.conftest import REPOSITORY
 
 LOGS = sorted((REPOSITORY / "tests" / "transcripts").glob("*.jsonl"))
@@ -34,6 +34,7 @@ def transport(entry: dict[str, dict[str, Any]]) -> Any:
 
 
 TLS = {"direct": _native.TcpTls.DIRECT, "starttls": _native.TcpTls.START_TLS}
+BINDINGS = {name: kind for kind, name in _convert.BINDINGS.items()}
 TLS_NAMES = {tls: name for name, tls in TLS.items()}
 
 
@@ -45,8 +46,7 @@ def client(header: dict[str, Any]) -> Any:
         certificate = config["credentials"]["certificate"]
         assert certificate["der"] is None
         credentials = _native.Credentials.CERTIFICATE(certificate["identity"], None)
-    mechanisms = dict(config["mechanisms"])
-    scram = mechanisms.pop("scram")
+    agent, bind = config.get("user_agent"), config.get("bind")
     reconnect = dict(config["reconnect"])
     when = _native.ReconnectWhen[reconnect.pop("when").upper()]
     return _native.Client(
@@ -56,18 +56,35 @@ def client(header: dict[str, Any]) -> Any:
             transports=[transport(entry) for entry in config["transports"]],
             authzid=_native.Authzid[config["authzid"].upper()],
             allow_plaintext=config["tls"] == "allow_plaintext",
-            mechanisms=_native.Mechanisms(**mechanisms, scram_min=scram["min"], scram_max=scram["max"]),
+            # What is as usual is left out.
+            mechanisms=mechanisms(config["mechanisms"]) if "mechanisms" in config else None,
             limits=_native.Limits(**config["limits"]),
-            timeouts=_native.Timeouts(**config["timeouts"]),
+            timeouts=_native.Timeouts(**config["timeouts"]) if "timeouts" in config else None,
             reconnect=_native.Reconnect(**reconnect, when=when),
             stream_management=_native.StreamManagement(**config["stream_management"]),
             liveness=_native.Liveness(**config["liveness"]),
             persist=_native.Persist[config["persist"].upper()],
             acknowledge=_native.Acknowledge[config["acknowledge"].upper()],
+            user_agent=agent and _native.UserAgent(**{"software": None, **agent}),
+            fast=_native.Fast[config.get("fast", "use").upper()],
+            bind=bind and _native.Bind(**bind),
+            key_derivation=_native.KeyDerivation[config.get("key_derivation", "inline").upper()],
+            tasks=config.get("tasks", []),
             language=config["language"],
             answers=config["answered_namespaces"],
         ),
         bytes.fromhex(header["seed_is_secret"]),
+    )
+
+
+def mechanisms(entry: dict[str, Any]) -> Any:
+    fields = dict(entry)
+    scram, digest, bindings = (fields.pop(name, None) for name in ("scram", "digest_md5", "channel_bindings"))
+    return _native.Mechanisms(
+        **fields,
+        digest_md5=digest and _native.DigestMd5(**digest),
+        channel_bindings=bindings and [BINDINGS[name] for name in bindings],
+        **{f"scram_{bound}": scram[bound] for bound in ("min", "max")},
     )
 
 
@@ -135,9 +152,11 @@ def feed(engine: Any, now: int, entry: Any, *, borrowed: bool) -> Any:
         case "connected":
             info = dict(fields["info"])
             shown = info.pop("client_certificate")
+            bound = {kind: value and data(value) for kind, value in info.pop("channel_bindings", {}).items()}
             info = _native.LinkInfo(
                 **{**info, "verified": verified(info["verified"])}, client_certificate=shown and data(shown)
             )
+            info.channel_bindings = _native.ChannelBindings(**bound)
             return engine.handle(now, make.CONNECTED(fields["link"], info))
         case "received":
             arguments = fields["link"], data(fields["bytes"])
@@ -222,6 +241,8 @@ def as_event(event: Any) -> Any:
                 jid=event.jid,
                 mechanism=event.mechanism,
                 server_proof=event.server_proof.name.lower(),
+                channel_binding=event.channel_binding and _convert.BINDINGS[event.channel_binding],
+                profile=event.profile and event.profile.name.lower(),
                 resumed=event.resumed,
                 client_certificate_requested=event.client_certificate_requested,
                 round_trips=event.round_trips,
@@ -231,6 +252,8 @@ def as_event(event: Any) -> Any:
     if event.is_offered():
         features, carried = event.features.decode(), as_transport(event.transport)
         return {"offered": {"features": features, "transport": carried, "encrypted": event.encrypted}}
+    if event.is_task():
+        return {"task": present(task=event.task, payload=event.payload and event.payload.decode(), text=event.text)}
     if event.is_stanza():
         return {"stanza": present(stanza=event.stanza.xml.decode(), token=event.token)}
     if event.is_request():

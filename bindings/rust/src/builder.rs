@@ -171,7 +171,8 @@ impl Builder {
         self
     }
 
-    /// Starts the client. The login goes on in the background: [`Event::Online`] or [`Event::Offline`] tells how it ended.
+    /// Starts the client. The login goes on in the background: [`Event::Online`](epode::Event::Online) or
+    /// [`Event::Offline`](epode::Event::Offline) tells how it ended.
     ///
     /// # Errors
     /// The client certificate is missing, not valid today, or not meant for clients; nothing was sent then.

@@ -61,14 +61,14 @@ impl std::error::Error for ConnectError {}
 pub enum CallError {
     /// The engine refused it; nothing was sent. [`Refused::Full`] also when too many events wait for the application.
     Refused(Refused),
-    /// The credentials name a client certificate that the [`Builder`] was not given.
+    /// The credentials name a client certificate that the [`Builder`](crate::Builder) was not given.
     NoIdentity {
         /// Its label.
         label: String,
     },
     /// The client certificate cannot be used now.
     Identity(IdentityError),
-    /// The [`Client`] was dropped, or has ended because its session could not be stored.
+    /// The [`Client`](crate::Client) was dropped, or has ended because its session could not be stored.
     Gone,
 }
 

@@ -465,12 +465,13 @@ pub(super) fn refused(
         };
     }
     if let Some(failure) = exchange.mechanism.token_failure() {
+        let harmless = |text: &Option<String>| text.clone().filter(|text| !says_secret(text, facts));
         return Err(Offline::Login(LoginError::TokenRefused {
             mechanism,
             condition,
-            status: failure.status.clone(),
-            scope: failure.scope.clone(),
-            openid_configuration: failure.openid_configuration.clone(),
+            status: harmless(&failure.status),
+            scope: harmless(&failure.scope),
+            openid_configuration: harmless(&failure.openid_configuration),
         }));
     }
     // Nothing weaker is tried after a refusal: that would be a way to collect passwords.

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::features::NS_SASL;
+use super::features::{NS_SASL, NS_SASL2};
 use crate::link::{expanded_name, shorten};
 use crate::sasl::SaslError;
 use crate::sasl::encoding::{self, initial_response_text, response_text};
@@ -58,7 +58,11 @@ pub(crate) fn failure(failure: ElementRef<'_>) -> (String, Option<String>) {
         .children()
         .find(|child| child.namespace() == NS_SASL && child.name() != "text");
     let known = found.and_then(|child| CONDITIONS.into_iter().find(|known| *known == child.name()));
-    let text = failure.child(NS_SASL, "text").map(|text| shorten(&text.text()));
+    // Each profile has its own (§6.5, XEP-0388 §2.6.2).
+    let text = failure
+        .child(NS_SASL, "text")
+        .or_else(|| failure.child(NS_SASL2, "text"));
+    let text = text.map(|text| shorten(&text.text()));
     // §6.5: what is not known counts as not-authorized; the name that was sent is for the person who reads the text.
     let text = text.or_else(|| found.filter(|_| known.is_none()).map(expanded_name));
     (String::from(known.unwrap_or("not-authorized")), text)

@@ -92,6 +92,7 @@ pub(super) fn begin(
     };
     let Some(name) = name else {
         exchange.abort(facts)?;
+        let tasks = tasks.into_iter().filter(|task| !says_secret(task, facts)).collect();
         return Err(Offline::Login(LoginError::Tasks { tasks, text }));
     };
     if upgrade.is_some() {

@@ -241,7 +241,7 @@ impl Scribe {
     }
 }
 
-/// A client that keeps its own log. Passwords and their proofs are left out; session ids are not, as they are in tests and
+/// A client that keeps its own log. What logs in is left out; session ids and channel bindings are not, as they are in tests and
 /// vectors: for a log that somebody keeps, take a [`Scribe`].
 #[derive(Debug)]
 pub struct Recorder {

@@ -3,11 +3,13 @@
 //! What the module promises: a [`Mechanism`] never reports success before the server has proved what the mechanism lets it prove; an
 //! error is final and repeats itself; no password, key or proof shows in `Debug` or in an error. It knows neither XML nor base64 on
 //! the wire: `encoding.rs` has the texts of the SASL1 profile. `anonymous.rs`, `digest_md5.rs`, `external.rs`, `ht.rs`, `oauth.rs`,
-//! `plain.rs` and `scram.rs` are the mechanisms, `derive.rs` is SCRAM's slow step, `prep.rs` prepares names and passwords.
+//! `plain.rs` and `scram.rs` are the mechanisms, `derive.rs` is SCRAM's slow step, `directives.rs` reads what
+//! a DIGEST-MD5 server says, `prep.rs` prepares names and passwords.
 
 mod anonymous;
 mod derive;
 mod digest_md5;
+mod directives;
 pub(crate) mod encoding;
 mod external;
 mod ht;

@@ -15,7 +15,7 @@ use epode::record::{Entry, Header, Log, Recorder};
 use epode::xml::XmlLimits;
 use epode::{
     Client, Config, Credentials, Element, Endpoint, Event, Input, Instant, LinkId, LinkInfo, Offline, Output, Refused,
-    RequestId, Timer, Token,
+    RequestId, Timer, TlsFacts, Token,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -115,6 +115,8 @@ pub(crate) struct Play {
     pub(crate) greeted: usize,
     /// Bytes that the host has not written yet.
     unwritten: u64,
+    /// What the host sees of the connection that carries an answer of HTTP.
+    pub(crate) tls: Option<TlsFacts>,
     /// Every body, frame or piece of TCP that was sent.
     pub(crate) posts: Vec<String>,
     /// The same, joined, for each link, with the beginnings of TLS and the end in between.
@@ -145,6 +147,7 @@ impl Play {
             streams: 0,
             greeted: 0,
             unwritten: 0,
+            tls: None,
             posts: Vec::new(),
             wires: BTreeMap::new(),
             others: Vec::new(),
@@ -346,7 +349,7 @@ impl Play {
             request,
             status: 200,
             body: Cow::Owned(body),
-            tls: None,
+            tls: self.tls.clone(),
         };
         self.input(input).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use epode::config::{DigestMd5, MechanismPolicy};
 use epode::error::{LoginError, SaslError};
-use epode::{Config, Credentials, LinkInfo, Offline, Output, ServerProof, TlsPolicy};
+use epode::{Authzid, Config, Credentials, LinkInfo, Offline, Output, ServerProof, TlsPolicy};
 
 use crate::harness::{PASSWORD, base64, of};
 use crate::server::{Login, Offer, One, Profile, SCRAM, Two, USER, account, both, everywhere, unbound, with_plain};
@@ -39,7 +39,13 @@ fn assert_asks_nobody(login: &Login, case: &str) {
 #[test]
 fn nobody_is_named_by_no_message_at_all() {
     everywhere(|profile| {
-        let mut login = Login::new(profile, with_certificate(), &Offer::of(&["EXTERNAL"]));
+        let certificate = Credentials::certificate("user", None);
+        let config = of(USER)
+            .credentials(certificate)
+            .authzid(Authzid::Never)
+            .build()
+            .unwrap();
+        let mut login = Login::new(profile, config, &Offer::of(&["EXTERNAL"]));
         let start = login.starts().pop().unwrap();
         // RFC 6120 §6.4.2 against XEP-0388 §2.3: a message of no bytes.
         match profile {
@@ -53,6 +59,18 @@ fn nobody_is_named_by_no_message_at_all() {
         login.bind();
         let (mechanism, proof, ..) = login.online();
         assert_eq!((mechanism.as_str(), proof), ("EXTERNAL", ServerProof::None));
+    });
+}
+
+#[test]
+fn whoever_is_named_is_named_without_a_resource() {
+    both(|profile| {
+        let certificate = Credentials::certificate("user", None);
+        let config = of("user@example.org/mine")
+            .credentials(certificate)
+            .authzid(Authzid::Always);
+        let login = Login::new(profile, config.build().unwrap(), &Offer::of(&["EXTERNAL"]));
+        assert_eq!(login.last_text(), USER);
     });
 }
 
@@ -276,7 +294,8 @@ fn an_explanation_can_neither_fill_nor_forge_a_log() {
             assert!(!login.shown.contains(ACCESS), "{case}: the token shows");
             if let Offline::Login(LoginError::TokenRefused { status, scope, .. }) = &reason {
                 for text in [status, scope].into_iter().flatten() {
-                    assert!(text.chars().count() <= 256, "{case}");
+                    // So many of the server's, and a mark that there was more.
+                    assert!(text.chars().count() <= 256 + 3, "{case}");
                 }
             }
             assert_asks_nobody(&login, case);

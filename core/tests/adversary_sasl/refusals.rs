@@ -160,6 +160,25 @@ fn temporary_failures_make_no_storm() {
     });
 }
 
+#[test]
+fn a_server_that_falls_silent_in_a_login_is_not_waited_for_for_ever() {
+    everywhere(|profile| {
+        let give_up = |login: &mut Login, case: &str| {
+            login.wait(3_600_000);
+            let reason = login.refused(case);
+            assert!(matches!(reason, Offline::Connection(_)), "{case}: {reason:?}");
+        };
+        let start = || Login::new(profile, plain(), &Offer::of(&[SCRAM]));
+        give_up(&mut start(), "after the first message");
+        let mut login = start();
+        login.scram();
+        give_up(&mut login, "after the proof");
+        let mut login = start();
+        login.scram_in();
+        give_up(&mut login, "after the success");
+    });
+}
+
 // ---- rows 76 and 77: what a refusal says
 
 #[test]
@@ -220,7 +239,7 @@ fn a_refusals_text_can_neither_fill_nor_forge_a_log() {
         let long = "x".repeat(60_000);
         for text in [forged, long.as_str()] {
             let mut login = Login::new(profile, plain(), &Offer::of(&[SCRAM]));
-            // The text is in the namespace of the profile.
+            // The text is in the namespace of the profile (RFC 6120 §6.5, XEP-0388 §2.6.2).
             login.refuse_with("not-authorized", &format!("<text>{text}</text>"));
             let reason = login.refused_unproved("text");
             let Offline::Login(LoginError::Refused { text: Some(kept), .. }) = &reason else {
@@ -258,7 +277,9 @@ fn a_secret_that_the_server_repeats_is_not_passed_on() {
             (Credentials::access_token(ACCESS), "X-OAUTH2", ACCESS),
         ] {
             let mut login = Login::new(profile, with(credentials), &Offer::of(&[mechanism]));
-            login.refuse_with("not-authorized", &format!("<text>'{secret}' is wrong</text>"));
+            let text = format!("'{secret}' is wrong");
+            let texts = format!("<text>{text}</text><text xmlns='{NS_SASL}'>{text}</text>");
+            login.refuse_with("not-authorized", &texts);
             assert!(login.is_over());
             let reason = login.reason();
             assert!(

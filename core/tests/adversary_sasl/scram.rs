@@ -2,12 +2,13 @@
 
 use epode::config::{KeyDerivation, MechanismPolicy};
 use epode::error::{LoginError, SaslError};
-use epode::{Credentials, Offline, Output};
+use epode::{Credentials, Input, Offline, Output};
 
 use crate::harness::{PASSWORD, SALT, base64, of};
+use crate::proofs::Scram;
 use crate::server::{
-    Login, Offer, One, PLUS, Profile, SCRAM, Scram, Slots, Two, account, bindable, both, everywhere, lasting, password,
-    success, unbound, with_plain,
+    Login, Offer, One, Profile, SCRAM, Slots, Two, account, both, everywhere, lasting, password, quick, success,
+    unbound,
 };
 
 /// SCRAM-SHA-256 has begun.
@@ -19,7 +20,11 @@ fn begun(profile: Profile) -> (Login, Scram) {
 
 /// The client has proved itself, and the server could do the same by this.
 fn proved(profile: Profile) -> (Login, String) {
-    let mut login = Login::new(profile, password(), &Offer::of(&[SCRAM]));
+    let mut login = Login::new(
+        profile,
+        quick(MechanismPolicy::default()).build().unwrap(),
+        &Offer::of(&[SCRAM]),
+    );
     let proof = login.scram();
     (login, proof)
 }
@@ -31,110 +36,6 @@ fn assert_no_answer(profile: Profile, first: &str) -> SaslError {
     login.refused_unproved(first);
     assert_eq!(login.count("abort"), 1, "{first}");
     login.error(first)
-}
-
-// ---- rows 54 and 55: what the server says that it offered
-
-#[test]
-fn an_offer_that_was_changed_on_the_way_gets_no_proof() {
-    everywhere(|profile| {
-        // The server offers more than what arrives.
-        let arrived = Offer::of(&[SCRAM]);
-        for real in [
-            Offer::of(&[SCRAM, "SCRAM-SHA-512"]),
-            Offer::of(&[SCRAM, PLUS]).bindings(&["tls-exporter"]),
-            Offer::of(&[SCRAM]).bindings(&[]),
-            Offer::of(&[SCRAM, SCRAM]),
-            Offer::of(&[]),
-        ] {
-            let mut login = Login::new(profile, password(), &arrived);
-            let server = Scram::to(&login).with(&format!("h={}", real.hash()));
-            login.challenge(&server.first);
-            login.refused_unproved("another offer");
-            let SaslError::OfferChanged { expected, received } = login.error("another offer") else {
-                panic!("{:?}", login.reason());
-            };
-            assert_eq!((expected, received), (arrived.hash(), real.hash()));
-            assert_eq!(login.count("abort"), 1);
-        }
-    });
-}
-
-#[test]
-fn a_hash_of_the_offer_that_is_none_gets_no_proof() {
-    both(|profile| {
-        let right = Offer::of(&[SCRAM]).hash();
-        for wrong in [
-            String::new(),
-            "=".to_owned(),
-            "*".to_owned(),
-            right.to_lowercase(),
-            right.trim_end_matches('=').to_owned(),
-            right[..20].to_owned(),
-            format!("{right}A"),
-            format!("{right},h={}", Offer::of(&[]).hash()),
-            format!("{},h={right}", Offer::of(&[]).hash()),
-        ] {
-            let mut login = Login::new(profile, password(), &Offer::of(&[SCRAM]));
-            let server = Scram::to(&login).with(&format!("h={wrong}"));
-            login.challenge(&server.first);
-            login.refused_unproved(&wrong);
-        }
-    });
-}
-
-#[test]
-fn an_offer_that_arrived_as_it_was_is_taken() {
-    both(|profile| {
-        for offer in [
-            Offer::of(&["X-UNKNOWN", SCRAM, "PLAIN"]),
-            Offer::of(&[PLUS, SCRAM]).bindings(&["tls-server-end-point", "tls-exporter", "x-unknown"]),
-        ] {
-            let mut login = Login::over(profile, password(), bindable(), &offer);
-            let server = Scram::to(&login).with(&format!("h={}", offer.hash()));
-            login.challenge(&server.first);
-            let proof = server.proof(&login.last_text());
-            login.succeed(Some(&proof));
-            login.bind();
-        }
-    });
-}
-
-#[test]
-fn a_server_that_showed_its_offer_once_has_to_show_it_again() {
-    both(|profile| {
-        let offer = Offer::of(&[SCRAM]);
-        let shown = |login: &mut Login| {
-            let server = Scram::to(login).with(&format!("h={}", offer.hash()));
-            login.challenge(&server.first);
-            let proof = server.proof(&login.last_text());
-            login.succeed(Some(&proof));
-            login.bind();
-        };
-        let config = || lasting(account(with_plain()));
-        let mut login = Login::new(profile, config(), &offer);
-        shown(&mut login);
-        let slots = login.slots();
-        // On the next link, and in the next process.
-        login.again(unbound(), &offer);
-        let mut next = Login::restored(profile, config(), &slots, unbound(), &offer);
-        for login in [&mut login, &mut next] {
-            let first = Scram::to(login).first;
-            login.challenge(first);
-            login.refused_unproved("nothing is shown");
-            assert_eq!(login.error("nothing is shown"), SaslError::OfferUnproved);
-        }
-        // As it should be, it goes on.
-        let mut next = Login::restored(profile, config(), &slots, unbound(), &offer);
-        shown(&mut next);
-        // A server that never did is as welcome as before.
-        let mut login = Login::new(profile, config(), &offer);
-        login.scram_in();
-        login.bind();
-        login.again(unbound(), &offer);
-        login.scram_in();
-        login.bind();
-    });
 }
 
 // ---- row 56
@@ -307,7 +208,7 @@ fn what_has_to_be_understood_ends_the_login_and_what_has_not_does_not() {
         );
         // An extension that may be ignored is, and is part of what both sign.
         let mut login = Login::new(profile, password(), &Offer::of(&[SCRAM]));
-        let server = Scram::to(&login).with("x=anything,z=");
+        let server = Scram::to(&login).with("x=anything,z=1");
         login.challenge(&server.first);
         let proof = server.proof(&login.last_text());
         login.succeed(Some(&format!("{proof},x=more")));
@@ -556,6 +457,48 @@ fn base64_in_any_other_form_is_refused() {
             });
             assert_eq!(login.error(&text), SaslError::Encoding, "{text}");
         }
+    });
+}
+
+#[test]
+fn nothing_is_believed_while_a_key_is_being_derived() {
+    both(|profile| {
+        let begin = || {
+            let builder = of("user@example.org").credentials(Credentials::password(PASSWORD));
+            let config = builder.key_derivation(KeyDerivation::Host).build().unwrap();
+            let mut login = Login::new(profile, config, &Offer::of(&[SCRAM]));
+            let first = Scram::to(&login).first;
+            login.challenge(&first);
+            (login, first)
+        };
+        let job = |login: &Login| {
+            login.others.iter().find_map(|output| match output {
+                Output::DeriveKey { job, derivation } => Some((*job, derivation.run())),
+                _ => None,
+            })
+        };
+        let (_, first) = begin();
+        let challenge = profile.element("challenge", &base64(&first));
+        for word in [
+            challenge,
+            profile.success(None),
+            profile.success(Some(&base64("v=AAAA"))),
+            profile.failure("not-authorized", ""),
+        ] {
+            let (mut login, _) = begin();
+            login.answer(&word);
+            login.refused_unproved(&word);
+            // What comes out of it later is for nobody.
+            let (job, key) = job(&login).unwrap();
+            login.input(Input::Derived { job, key }).unwrap();
+            login.refused_unproved(&word);
+        }
+        // A key of something else is no proof of anything that a server could use twice.
+        let (mut login, _) = begin();
+        let (job, key) = job(&login).unwrap();
+        let unknown = epode::JobId(job.0 + 7);
+        login.input(Input::Derived { job: unknown, key }).unwrap();
+        assert_eq!(login.messages().len(), 1);
     });
 }
 

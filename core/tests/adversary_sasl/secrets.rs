@@ -2,13 +2,14 @@
 //! something may be logged or kept.
 
 use epode::config::{Fast, KeyDerivation, MechanismPolicy};
-use epode::{Credentials, Input, LinkInfo, Output, Secret, Slot};
-use sha2::{Digest, Sha256};
+use epode::{Credentials, Element, Input, LinkInfo, Output, Secret, Slot};
+use sha2::{Digest, Sha256, Sha512};
 
-use crate::harness::{PASSWORD, base64, of};
+use crate::harness::{PASSWORD, SALT, base64, of};
+use crate::proofs::{Scram, hmac, salted};
 use crate::server::{
-    Login, Offer, PLUS, Profile, SCRAM, Scram, Slots, Two, USER, account, bindable, both, hmac, lasting, salted,
-    success, unbound, with_plain,
+    Login, Offer, PLUS, Profile, SCRAM, Slots, Two, USER, account, bindable, both, lasting, success, unbound,
+    with_plain,
 };
 
 const ACCESS: &str = "canary-Bx5-access-token";
@@ -50,7 +51,7 @@ fn assert_silent(text: &str, secrets: &[Vec<u8>], place: &str) {
 
 /// The password, and all that makes it up again.
 fn derived() -> Vec<Vec<u8>> {
-    let salted = salted(PASSWORD, 4_096);
+    let salted = salted(PASSWORD);
     let client_key = hmac(&salted, b"Client Key");
     let server_key = hmac(&salted, b"Server Key");
     vec![PASSWORD.into(), salted.to_vec(), client_key, server_key]
@@ -230,8 +231,13 @@ fn a_login_token_is_in_its_own_slot_and_nowhere_else() {
     assert_kept(login, &secrets(), "a login by token");
 
     let mut login = by_token(unbound());
-    login.refuse_with("not-authorized", &format!("<text>'{TOKEN}' is unknown</text>"));
+    login.refuse("not-authorized");
     assert_kept(login, &secrets(), "a refused token");
+
+    // A recording has what the server said; nothing else repeats it.
+    let mut login = by_token(unbound());
+    login.refuse_with("not-authorized", &format!("<text>'{TOKEN}' is unknown</text>"));
+    assert_silent(&login.shown, &secrets(), "a token that the server repeats");
 
     let login = Login::restored(
         Two,
@@ -241,6 +247,54 @@ fn a_login_token_is_in_its_own_slot_and_nowhere_else() {
         &Offer::of(&[SCRAM]).fast(&["HT-SHA-256-NONE"]),
     );
     assert_kept(login, &secrets(), "a restored token");
+}
+
+fn goes_on(proof: &str, task: &str) -> String {
+    let data = base64(proof);
+    let tasks = format!("<tasks><task>{task}</task></tasks>");
+    Two.element("continue", &format!("<additional-data>{data}</additional-data>{tasks}"))
+}
+
+#[test]
+fn the_answer_of_a_task_shows_nowhere() {
+    let code = "canary-Hd2-second-factor";
+    let config = lasting(account(with_plain()).task("TOTP-EXAMPLE"));
+    let mut login = Login::new(Two, config, &Offer::of(&[SCRAM]));
+    let proof = login.scram();
+    login.answer(&goes_on(&proof, "TOTP-EXAMPLE"));
+    for _ in 0..2 {
+        let answer = Element::builder("urn:example:totp", "code").text(code).build().unwrap();
+        let input = Input::Task { payload: Some(answer) };
+        assert_silent(&format!("{input:?}"), &[code.into()], "an input");
+        login.input(input).unwrap();
+        login.says("task-data", "<again xmlns='urn:example:totp'/>");
+    }
+    assert!(login.posts.concat().contains(code), "it is said to the server");
+    assert_kept(login, &[derived(), vec![code.into()]].concat(), "a task");
+}
+
+#[test]
+fn a_new_verifier_shows_nowhere() {
+    let policy = MechanismPolicy {
+        upgrade: true,
+        ..with_plain()
+    };
+    let task = "UPGR-SCRAM-SHA-512";
+    let more = format!("<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>{task}</upgrade>");
+    let mut login = Login::new(Two, lasting(account(policy)), &Offer::of(&[SCRAM]).more(&more));
+    let proof = login.scram();
+    login.answer(&goes_on(&proof, task));
+    login.says(
+        "task-data",
+        &format!("<salt xmlns='urn:xmpp:scram-upgrade:0' iterations='4096'>{SALT}</salt>"),
+    );
+    let mut salted = [0; 64];
+    pbkdf2::pbkdf2_hmac::<Sha512>(PASSWORD.as_bytes(), b"saltsaltsalt", 4_096, &mut salted);
+    assert!(
+        login.posts.concat().contains(&base64(salted)),
+        "it is said to the server"
+    );
+    assert_kept(login, &[derived(), vec![salted.to_vec()]].concat(), "a new verifier");
 }
 
 #[test]

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use epode::config::{ConfigBuilder, MechanismPolicy, Persist, Reconnect};
 use epode::error::{LoginError, SaslError, Warning};
 use epode::xml::XmlLimits;
 use epode::{
-    ChannelBindingType, ChannelBindings, Config, Credentials, Element, Event, Failure, Input, LinkInfo, Offline,
-    Output, SaslProfile, Secret, ServerProof, Slot,
+    ChannelBindingType, ChannelBindings, Config, Credentials, Derivation, DerivedKey, Element, Event, Failure, Input,
+    LinkInfo, Offline, Output, SaslProfile, ScramHash, Secret, ServerProof, Slot,
 };
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::harness::{BIND, NS_SASL, PASSWORD, Play, SALT, base64, bound, of};
+use crate::proofs::Scram;
 use crate::wire::{self, Cut, Wire};
 
 pub(crate) use Profile::{One, Two};
@@ -172,7 +173,7 @@ impl<'a> Offer<'a> {
         Two.element("authentication", &format!("{names}{}{inline}", self.more))
     }
 
-    /// The hash of the offer that an honest server shows (XEP-0474 §4.1).
+    /// The hash of the offer that an honest server shows (XEP-0474 §6.1).
     pub(crate) fn hash(&self) -> String {
         let sorted = |list: &[&str]| {
             let mut list = list.to_vec();
@@ -197,6 +198,23 @@ fn names(names: &[&str]) -> String {
 /// An account with that password and this policy.
 pub(crate) fn account(policy: MechanismPolicy) -> ConfigBuilder {
     of(USER).credentials(Credentials::password(PASSWORD)).mechanisms(policy)
+}
+
+/// The same, but for the thousands of hashes: what they lead to is known already.
+pub(crate) fn quick(policy: MechanismPolicy) -> ConfigBuilder {
+    static KEY: OnceLock<DerivedKey> = OnceLock::new();
+    let derive = || {
+        let derivation = Derivation {
+            hash: ScramHash::Sha256,
+            salt: STANDARD.decode(SALT).unwrap(),
+            iterations: 4_096,
+            password: PASSWORD.into(),
+        };
+        derivation.run()
+    };
+    let key = KEY.get_or_init(derive).clone();
+    let credentials = Credentials::ScramKey { key };
+    of(USER).credentials(credentials).mechanisms(policy)
 }
 
 /// An account with a password, and no more.
@@ -248,8 +266,8 @@ pub(crate) type Slots = BTreeMap<Slot, Vec<u8>>;
 pub(crate) struct Login {
     play: Play,
     pub(crate) profile: Profile,
-    /// How many links there have to be.
-    links: usize,
+    /// Before the last link: how many links there were, requests, and proofs of the password.
+    before: (usize, usize, usize),
 }
 
 impl Deref for Login {
@@ -296,7 +314,7 @@ impl Login {
         Self {
             play,
             profile,
-            links: 1,
+            before: (0, 0, 0),
         }
     }
 
@@ -312,7 +330,7 @@ impl Login {
             .unwrap();
         self.play.until_next_link();
         self.play.events.clear();
-        self.links += 1;
+        self.before = (self.play.connects.len() - 1, self.count("iq"), self.proofs());
         self.play.connect(info);
         self.features(offer);
     }
@@ -442,6 +460,11 @@ impl Login {
         String::from_utf8(self.last()).unwrap()
     }
 
+    fn proofs(&self) -> usize {
+        let is_proof = |message: &&Vec<u8>| message.windows(3).any(|part| part == b",p=");
+        self.messages().iter().filter(is_proof).count()
+    }
+
     /// How many elements of that name there are.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.elements().iter().filter(|element| element.name() == name).count()
@@ -499,10 +522,14 @@ impl Login {
     pub(crate) fn refused(&self, case: &str) -> Offline {
         assert!(self.play.is_over(), "{case}: {:?}", self.play.events);
         assert!(!self.play.is_online(), "{case}: {:?}", self.play.events);
-        assert_eq!(self.play.connects.len(), self.links, "{case}: no new try by itself");
+        assert_eq!(
+            self.play.connects.len(),
+            self.before.0 + 1,
+            "{case}: no new try by itself"
+        );
         assert!(self.play.deadline().is_none(), "{case}: nothing is waited for");
         assert!(self.play.stanzas().is_empty(), "{case}: {:?}", self.play.events);
-        assert_eq!(self.count("iq"), self.links - 1, "{case}: nothing is bound");
+        assert_eq!(self.count("iq"), self.before.1, "{case}: nothing is bound");
         self.assert_unsaid(PASSWORD, case);
         let reason = self.play.reason();
         assert!(reason.to_string().len() < 4_096, "{case}: {reason}");
@@ -511,11 +538,7 @@ impl Login {
 
     /// The same, and the server did not get a proof of the password either, which could be tried against guesses.
     pub(crate) fn refused_unproved(&self, case: &str) -> Offline {
-        let messages = self.messages();
-        let proved = messages
-            .iter()
-            .filter(|message| message.windows(3).any(|part| part == b",p="));
-        assert_eq!(proved.count(), self.links - 1, "{case}: a proof was sent");
+        assert_eq!(self.proofs(), self.before.2, "{case}: a proof was sent");
         self.refused(case)
     }
 
@@ -538,98 +561,3 @@ impl Login {
 
 /// The wall clock of all tests: 2026-01-01T00:00:00Z.
 pub(crate) const NOW: u64 = 1_767_225_600_000;
-
-/// The server's half of SCRAM-SHA-256, with and without channel binding.
-pub(crate) struct Scram {
-    /// `n`, `y`, or `p=` and the type.
-    pub(crate) flag: String,
-    header: String,
-    bare: String,
-    pub(crate) first: String,
-    iterations: u32,
-}
-
-impl Scram {
-    /// An honest answer to what began the last login.
-    pub(crate) fn to(login: &Login) -> Self {
-        Self::answering(&login.last_text())
-    }
-
-    pub(crate) fn answering(client_first: &str) -> Self {
-        let mut parts = client_first.splitn(3, ',');
-        let mut part = || parts.next().expect("a message of SCRAM").to_owned();
-        let (flag, authzid, bare) = (part(), part(), part());
-        let header = format!("{flag},{authzid},");
-        let mut server = Self {
-            flag,
-            header,
-            bare,
-            first: String::new(),
-            iterations: 4_096,
-        };
-        server.first = format!("r={}server,s={SALT},i=4096", server.nonce());
-        server
-    }
-
-    /// With something more behind it.
-    pub(crate) fn with(mut self, extension: &str) -> Self {
-        self.first = format!("{},{extension}", self.first);
-        self
-    }
-
-    /// The nonce of the client.
-    pub(crate) fn nonce(&self) -> &str {
-        self.bare.split("r=").nth(1).unwrap()
-    }
-
-    /// What the client bound the login to.
-    pub(crate) fn bound(&self, client_final: &str) -> Vec<u8> {
-        let bound = client_final.strip_prefix("c=").unwrap().split(',').next().unwrap();
-        let bound = STANDARD.decode(bound).unwrap();
-        let data = bound.strip_prefix(self.header.as_bytes());
-        data.expect("the header that it began with").to_vec()
-    }
-
-    /// The last message of a server that knows the password, and has judged the client's proof.
-    pub(crate) fn proof(&self, client_final: &str) -> String {
-        let (signature, proof) = self.signatures(client_final, PASSWORD);
-        let said = client_final.rsplit_once(",p=").unwrap().1;
-        assert_eq!(base64(proof), said, "the client's proof");
-        let expected: &[u8] = match self.flag.as_str() {
-            "n" | "y" => b"",
-            "p=tls-exporter" => &EXPORTER,
-            "p=tls-server-end-point" => &END_POINT,
-            other => panic!("{other}"),
-        };
-        assert_eq!(self.bound(client_final), expected, "what the login is bound to");
-        format!("v={}", base64(signature))
-    }
-
-    /// The server's signature and the client's proof, for that password.
-    pub(crate) fn signatures(&self, client_final: &str, password: &str) -> (Vec<u8>, Vec<u8>) {
-        let salted = salted(password, self.iterations);
-        let (without_proof, _) = client_final.rsplit_once(",p=").unwrap();
-        let message = format!("{},{},{without_proof}", self.bare, self.first);
-        let client_key = hmac(&salted, b"Client Key");
-        let signature = hmac(&Sha256::digest(&client_key), message.as_bytes());
-        let proof = client_key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
-        let server_key = hmac(&salted, b"Server Key");
-        (hmac(&server_key, message.as_bytes()), proof)
-    }
-}
-
-pub(crate) fn salted(password: &str, iterations: u32) -> [u8; 32] {
-    let salt = STANDARD.decode(SALT).unwrap();
-    let mut salted = [0; 32];
-    pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), &salt, iterations, &mut salted);
-    salted
-}
-
-pub(crate) fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
-    Hmac::<Sha256>::new_from_slice(key)
-        .unwrap()
-        .chain_update(data)
-        .finalize()
-        .into_bytes()
-        .to_vec()
-}

@@ -1,4 +1,4 @@
-//! What SASL2 may ask for after the credentials (XEP-0388 §2.6.4), and the one task that the client does itself (XEP-0480).
+//! What SASL2 may ask for after the credentials (XEP-0388 §2.6.3), and the one task that the client does itself (XEP-0480).
 
 use epode::config::MechanismPolicy;
 use epode::error::{LoginError, Misuse, SaslError, Warning};
@@ -6,7 +6,7 @@ use epode::{Config, Element, Event, Input, Offline, Refused};
 use sha2::Sha512;
 
 use crate::harness::{PASSWORD, SALT, base64};
-use crate::server::{Login, NS_SASL2, Offer, One, SCRAM, Two, account, everywhere, with_plain};
+use crate::server::{Login, NS_SASL2, Offer, One, SCRAM, Two, account, everywhere, quick, with_plain};
 
 const TASK: &str = "TOTP-EXAMPLE";
 const UPGRADE: &str = "UPGR-SCRAM-SHA-512";
@@ -18,11 +18,11 @@ fn offer() -> Offer<'static> {
 }
 
 fn without_tasks() -> Config {
-    account(MechanismPolicy::default()).build().unwrap()
+    quick(MechanismPolicy::default()).build().unwrap()
 }
 
 fn with_task() -> Config {
-    account(MechanismPolicy::default()).task(TASK).build().unwrap()
+    quick(MechanismPolicy::default()).task(TASK).build().unwrap()
 }
 
 fn upgrading() -> Config {
@@ -59,7 +59,7 @@ fn asked(login: &Login) -> Vec<(String, Option<Element>)> {
 }
 
 fn code() -> Element {
-    Element::builder("code", "urn:example:totp")
+    Element::builder("urn:example:totp", "code")
         .text("123456")
         .build()
         .unwrap()
@@ -151,7 +151,8 @@ fn what_the_server_says_about_tasks_can_neither_fill_nor_forge_a_log() {
         (&["X-OTHER"], format!("your password is {PASSWORD}")),
         (&[PASSWORD], String::new()),
     ] {
-        let mut login = Login::new(Two, without_tasks(), &offer());
+        let config = account(MechanismPolicy::default()).build().unwrap();
+        let mut login = Login::new(Two, config, &offer());
         let proof = login.scram();
         login.answer(&goes_on(Some(&proof), tasks, &format!("<text>{text}</text>")));
         let reason = login.refused("hostile");
@@ -213,6 +214,14 @@ fn there_is_no_task_before_the_servers_proof() {
     });
 }
 
+/// One that the server is blamed for, by whichever name.
+fn is_breach(reason: &Offline) -> bool {
+    matches!(
+        reason,
+        Offline::Misbehaved(_) | Offline::Login(LoginError::UnknownAnswer { .. })
+    )
+}
+
 #[test]
 fn within_a_task_only_its_own_words_are_due() {
     for word in [
@@ -229,7 +238,7 @@ fn within_a_task_only_its_own_words_are_due() {
         let mut login = continued(with_task(), &offer(), &[TASK]);
         login.answer(&word);
         let reason = login.refused(&word);
-        assert!(matches!(reason, Offline::Misbehaved(_)), "{word}: {reason:?}");
+        assert!(is_breach(&reason), "{word}: {reason:?}");
         // In the middle of it.
         if word.contains("task-data") {
             continue;
@@ -238,7 +247,7 @@ fn within_a_task_only_its_own_words_are_due() {
         does(&mut login, None);
         login.answer(&word);
         let reason = login.refused(&word);
-        assert!(matches!(reason, Offline::Misbehaved(_)), "{word}: {reason:?}");
+        assert!(is_breach(&reason), "{word}: {reason:?}");
     }
 }
 

@@ -54,6 +54,9 @@
 // All bytes of the seed are zero: it was never filled.
 #define EPODE_SEED 7
 
+// The bytes are no SCRAM key that `epode_derivation_run` gave.
+#define EPODE_KEY 8
+
 // The configuration has no credentials.
 #define EPODE_CONFIG_CREDENTIALS 20
 
@@ -78,6 +81,18 @@
 // There can be no such BOSH session to attach to.
 #define EPODE_CONFIG_ATTACH 27
 
+// The user agent's id is no UUID of version 4, or one of its texts is empty, too long, or has control characters.
+#define EPODE_CONFIG_USER_AGENT 28
+
+// The least mechanism is none that the library has.
+#define EPODE_CONFIG_UNKNOWN_MECHANISM 29
+
+// An anonymous login has no account: the JID has to be a domain.
+#define EPODE_CONFIG_ANONYMOUS_ACCOUNT 30
+
+// The tag for the resource is empty, longer than 64 bytes, or has control characters.
+#define EPODE_CONFIG_TAG 31
+
 // The configuration cannot work, for another reason.
 #define EPODE_CONFIG_OTHER 39
 
@@ -95,6 +110,15 @@
 
 // `epode_restore` after the first start, or twice for one slot.
 #define EPODE_TOO_LATE_TO_RESTORE 104
+
+// `epode_task` where no task waits for the application.
+#define EPODE_NO_TASK 105
+
+// `epode_provide` with credentials of another account, or with some that cannot log in to this one.
+#define EPODE_CREDENTIALS_OF_ANOTHER 106
+
+// `epode_derivation_new` where the output that `epode_next` gave last is no `EPODE_DERIVE_KEY`.
+#define EPODE_NO_DERIVATION 107
 
 // The host broke the contract in another way.
 #define EPODE_MISUSE 109
@@ -182,6 +206,21 @@
 
 // It counts as handled at `epode_handled`, or when the request is answered.
 #define EPODE_ACKNOWLEDGE_MANUAL 1
+
+// Asks for login tokens (XEP-0484), and uses them. The default.
+#define EPODE_FAST_USE 0
+
+// Neither asks for tokens nor uses them.
+#define EPODE_FAST_OFF 1
+
+// Uses the token a last time: the server forgets it (XEP-0484 section 4.4), and so does the client.
+#define EPODE_FAST_INVALIDATE 2
+
+// The library derives SCRAM's keys itself, within the call that makes it necessary. The default.
+#define EPODE_DERIVE_INLINE 0
+
+// The host does, in another thread or by functions of its platform: `EPODE_DERIVE_KEY`.
+#define EPODE_DERIVE_HOST 1
 
 // For a link to come up, and a session to be created on it (30 s).
 #define EPODE_TIMEOUT_CONNECT 1
@@ -318,6 +357,9 @@
 // Begin TLS on a TCP connection: `data.start_tls`.
 #define EPODE_START_TLS 9
 
+// Derive a key from a password: `data.derive_key`. Only with `EPODE_DERIVE_HOST`.
+#define EPODE_DERIVE_KEY 10
+
 // Something that this version of the ABI has no words for: ignore it.
 #define EPODE_OTHER 99
 
@@ -350,6 +392,51 @@
 
 // What the server offers, where the client only looks: `data.offered`.
 #define EPODE_OFFERED 109
+
+// The server wants more before the login is complete: `data.task`. Only for tasks of `epode_config_add_task`.
+#define EPODE_TASK 110
+
+// SHA-1: 20 bytes.
+#define EPODE_HASH_SHA1 1
+
+// SHA-256: 32 bytes.
+#define EPODE_HASH_SHA256 2
+
+// SHA-384: 48 bytes.
+#define EPODE_HASH_SHA384 3
+
+// SHA-512: 64 bytes.
+#define EPODE_HASH_SHA512 4
+
+// The mechanism has no such proof: TLS alone vouches for the server.
+#define EPODE_PROOF_NONE 0
+
+// It did, and the proof was verified.
+#define EPODE_PROOF_VERIFIED 1
+
+// The server left it out, which `epode_config_set_allow_missing_ht_server_proof` allows.
+#define EPODE_PROOF_ABSENT 2
+
+// Nothing.
+#define EPODE_BINDING_NONE 0
+
+// `tls-exporter` (RFC 9266).
+#define EPODE_BINDING_TLS_EXPORTER 1
+
+// `tls-unique` (RFC 5929 section 3).
+#define EPODE_BINDING_TLS_UNIQUE 2
+
+// `tls-server-end-point` (RFC 5929 section 4).
+#define EPODE_BINDING_TLS_SERVER_END_POINT 3
+
+// Nobody logged in: an earlier session goes on.
+#define EPODE_SASL_NONE 0
+
+// That of RFC 6120 section 6.
+#define EPODE_SASL_1 1
+
+// That of XEP-0388.
+#define EPODE_SASL_2 2
 
 // A BOSH connection manager at `url`.
 #define EPODE_ENDPOINT_BOSH 1
@@ -398,6 +485,51 @@
 
 // Another reason: see its sentence.
 #define EPODE_OFFLINE_OTHER 99
+
+// The server said no: see `condition`.
+#define EPODE_LOGIN_REFUSED 1
+
+// The server answered with something that is neither yes nor no.
+#define EPODE_LOGIN_UNKNOWN_ANSWER 2
+
+// Nothing that the server offers can be used with what the application gave and allows.
+#define EPODE_LOGIN_NO_MECHANISM 3
+
+// The mechanism's own checks failed: the server did not prove itself, or sent what an attacker would send.
+#define EPODE_LOGIN_MECHANISM 4
+
+// The server refused the access token: get another one.
+#define EPODE_LOGIN_TOKEN_REFUSED 5
+
+// What the server offers is weaker than what was used before: somebody may be in between.
+#define EPODE_LOGIN_DOWNGRADE 6
+
+// What the server offers to bind the login to does not fit together: somebody may have changed it.
+#define EPODE_LOGIN_CHANNEL_BINDING 7
+
+// The server wants more than the credentials, and the application can do nothing of it.
+#define EPODE_LOGIN_TASKS 8
+
+// There is no login token, or the server does not take it any more: use the password.
+#define EPODE_LOGIN_NO_TOKEN 9
+
+// The account could not be registered.
+#define EPODE_LOGIN_REGISTRATION 10
+
+// The server bound another account.
+#define EPODE_LOGIN_UNEXPECTED_IDENTITY 11
+
+// The server refused to bind a resource: see `condition`.
+#define EPODE_LOGIN_BIND_REFUSED 12
+
+// The SCRAM key is for another salt or count than the server has now: use the password.
+#define EPODE_LOGIN_KEY_DOES_NOT_FIT 13
+
+// What the server offered is not what arrived, or the server does not prove it any more (XEP-0474): somebody may have changed it.
+#define EPODE_LOGIN_OFFER 14
+
+// Another reason: see the sentence.
+#define EPODE_LOGIN_OTHER 99
 
 // The entity answered: `iq` is its result.
 #define EPODE_IQ_RESULT 1
@@ -477,6 +609,18 @@
 // The server refused to manage the stream (XEP-0198): acknowledgements come by other means.
 #define EPODE_WARNING_NO_STREAM_MANAGEMENT 11
 
+// The server does not take the login token any more: the client logs in with the credentials.
+#define EPODE_WARNING_TOKEN_REFUSED 12
+
+// The login token was not used: the server, or this connection, lacks what it is for.
+#define EPODE_WARNING_TOKEN_UNUSABLE 13
+
+// The server gave a login token that cannot be used: the earlier one stays.
+#define EPODE_WARNING_TOKEN_IGNORED 14
+
+// The server was given the means for a stronger login next time (XEP-0480).
+#define EPODE_WARNING_UPGRADED 15
+
 // Another one: see its sentence.
 #define EPODE_WARNING_OTHER 99
 
@@ -485,6 +629,9 @@ typedef struct epode_client epode_client;
 
 // One account, how to prove it, and how to reach its server. It may be freed as soon as the client is made.
 typedef struct epode_config epode_config;
+
+// One derivation of a key. It needs neither its client nor its client's thread.
+typedef struct epode_derivation epode_derivation;
 
 // Bytes that somebody else owns. Texts are UTF-8 and have no NUL at their end. `data` NULL means that there is none; a length of
 // 0 with another `data` is an empty one.
@@ -528,6 +675,21 @@ typedef struct epode_bosh_attach {
   uint32_t reserved;
 } epode_bosh_attach;
 
+// Derive a key from a password with PBKDF2 (RFC 8018 section 5.2, HMAC, one block of output), away from where it would keep others
+// waiting. `epode_derivation_new` makes a handle of it, which another thread can run; then call `epode_derived`.
+typedef struct epode_output_derive_key {
+  // What `epode_derived` has to name.
+  uint64_t job;
+  // The hash: an `EPODE_HASH_` number.
+  uint32_t hash;
+  // How many iterations.
+  uint32_t iterations;
+  // The salt.
+  struct epode_slice salt;
+  // The password as it goes into PBKDF2. Do not log it; overwrite a copy.
+  struct epode_slice password;
+} epode_output_derive_key;
+
 // One SRV record (RFC 2782).
 typedef struct epode_srv_record {
   // Lower is tried first.
@@ -562,6 +724,16 @@ typedef struct epode_link_info {
   struct epode_slice alpn;
   // The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 section 3.1). NULL if none.
   struct epode_slice subprotocol;
+  // What a login on this connection can be bound to, here by RFC 9266: 32 bytes, exported with the label
+  // `EXPORTER-Channel-Binding` and an empty context; with TLS 1.2 only where the extended master secret was negotiated. NULL if not
+  // known, like the next two. Whoever has several connections for one BOSH session can give the last of the three only.
+  struct epode_slice tls_exporter;
+  // By RFC 5929 section 3: the first Finished message of the handshake; never with TLS 1.3, and with TLS 1.2 only where the extended
+  // master secret was negotiated.
+  struct epode_slice tls_unique;
+  // By RFC 5929 section 4: the hash of the server's certificate, by the hash function of its signature, or SHA-256 where that is
+  // MD5 or SHA-1.
+  struct epode_slice tls_server_end_point;
 } epode_link_info;
 
 // What was seen of the TLS connection that carried one HTTP answer.
@@ -697,18 +869,30 @@ typedef struct epode_output_online {
   bool resumed;
   // How it travels: an `EPODE_ENDPOINT_` number.
   uint32_t transport;
+  // The same as `server_proof`, and why not: an `EPODE_PROOF_` number.
+  uint32_t proof;
+  // What the login is bound to: an `EPODE_BINDING_` number.
+  uint32_t channel_binding;
+  // By which protocol the login was done: `EPODE_SASL_NONE`, `EPODE_SASL_1` or `EPODE_SASL_2`.
+  uint32_t profile;
 } epode_output_online;
 
 // The client will not try any more.
 typedef struct epode_output_offline {
   // Who is to blame: an `EPODE_OFFLINE_` number.
   uint32_t group;
-  // Nothing.
-  uint32_t reserved;
+  // For `EPODE_OFFLINE_LOGIN`: an `EPODE_LOGIN_` number; else 0.
+  uint32_t login;
   // Why, for a person.
   struct epode_slice sentence;
   // The condition that the server named, as `not-authorized`; NULL if it named none.
   struct epode_slice condition;
+  // For `EPODE_LOGIN_TOKEN_REFUSED`: the status, as `invalid_token`. This and the next two are the server's texts, or NULL.
+  struct epode_slice status;
+  // For `EPODE_LOGIN_TOKEN_REFUSED`: the scope that a token has to have.
+  struct epode_slice scope;
+  // For `EPODE_LOGIN_TOKEN_REFUSED`: where the server says that its OpenID configuration is. Do not ask a place that you do not know.
+  struct epode_slice openid_configuration;
 } epode_output_offline;
 
 // A stanza. What it carries comes from others: not to be trusted. A slice that the stanza does not have is NULL.
@@ -804,6 +988,16 @@ typedef struct epode_output_offered {
   struct epode_slice features;
 } epode_output_offered;
 
+// The server wants more before the login is complete (XEP-0388 section 2.6.4): answer with `epode_task`, or `epode_stop`.
+typedef struct epode_output_task {
+  // The task's name, as it was given to `epode_config_add_task`.
+  struct epode_slice task;
+  // What the server says within the task, as one XML element; NULL where it is to begin.
+  struct epode_slice payload;
+  // The server's text for the user, not to be trusted; NULL if there is none.
+  struct epode_slice text;
+} epode_output_task;
+
 // What belongs to each kind of output.
 typedef union epode_output_data {
   // For `EPODE_CONNECT`.
@@ -842,13 +1036,17 @@ typedef union epode_output_data {
   struct epode_output_interrupted interrupted;
   // For `EPODE_OFFERED`.
   struct epode_output_offered offered;
+  // For `EPODE_DERIVE_KEY`.
+  struct epode_output_derive_key derive_key;
+  // For `EPODE_TASK`.
+  struct epode_output_task task;
 } epode_output_data;
 
 // What the host has to do next, or what happened. All slices are valid until the next call on the client.
 typedef struct epode_output {
   // `sizeof (epode_output)`: set it once, before the first `epode_next`; it stays.
   uint32_t struct_size;
-  // Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_OFFERED`.
+  // Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_TASK`.
   uint32_t kind;
   // What belongs to that kind.
   union epode_output_data data;
@@ -952,23 +1150,6 @@ uint32_t epode_config_add_discovery(struct epode_config *config,
                                     bool websocket,
                                     bool bosh);
 
-// Logs in by the TLS client certificate that the host knows by this label. `der` is the certificate itself, or NULL if the host
-// cannot show it. The key never comes here. Together with a password: two factors, the certificate in TLS, the password by SCRAM.
-uint32_t epode_config_set_certificate(struct epode_config *config,
-                                      struct epode_slice label,
-                                      struct epode_slice der);
-
-// Logs in by this password. The bytes are copied, and the copy is overwritten when it is freed; do the same with your own.
-uint32_t epode_config_set_password(struct epode_config *config,
-                                   struct epode_slice password);
-
-// Logs in by nothing: the client looks at what the server offers (`EPODE_OFFERED`), says goodbye and is offline. The JID may be a
-// domain. A certificate or a password that was set before is forgotten; one that is set afterwards counts.
-uint32_t epode_config_set_no_credentials(struct epode_config *config);
-
-// Whether PLAIN, which shows the password to the server, may be used over verified TLS (default false).
-uint32_t epode_config_set_allow_plain(struct epode_config *config, bool allow);
-
 // When SASL EXTERNAL names the account: an `EPODE_AUTHZID_` number.
 uint32_t epode_config_set_authzid(struct epode_config *config, uint32_t authzid);
 
@@ -982,6 +1163,28 @@ uint32_t epode_config_set_language(struct epode_config *config, struct epode_sli
 // it (RFC 6120 section 8.4), but for pings, which the client answers. May be called several times.
 uint32_t epode_config_answer(struct epode_config *config,
                              struct epode_slice namespace_);
+
+// A handle of the `EPODE_DERIVE_KEY` that `epode_next` gave last: call it before anything else on the client. On failure `*derivation` is
+// NULL.
+uint32_t epode_derivation_new(struct epode_client *client,
+                              struct epode_derivation **derivation);
+
+// Frees a derivation; its password and its key are overwritten. NULL is fine.
+void epode_derivation_free(struct epode_derivation *derivation);
+
+// What is to be derived, for a PBKDF2 of the platform's; its slices belong to this handle.
+uint32_t epode_derivation_inputs(struct epode_derivation *derivation, struct epode_output_derive_key *inputs);
+
+// Derives the key, for as long as the iterations take: milliseconds to seconds. `*key` is what `epode_derived` takes. It belongs to this
+// handle, and logs in to this server as well as the password does: a copy may be kept, where secrets are kept, for
+// `epode_config_set_scram_key`.
+uint32_t epode_derivation_run(struct epode_derivation *derivation,
+                              struct epode_slice *key);
+
+// As `epode_derivation_run`, from what a PBKDF2 of the platform's made of the password: as many bytes as the hash has.
+uint32_t epode_derivation_with_salted_password(struct epode_derivation *derivation,
+                                               struct epode_slice salted_password,
+                                               struct epode_slice *key);
 
 // Before the first start: all that an earlier client stored in this slot (`EPODE_STORE`), in order. The client goes on where that
 // one was. `slot` is an `EPODE_SLOT_` number; each may be restored once. The bytes are a secret: overwrite your copy. An
@@ -1035,6 +1238,26 @@ uint32_t epode_pause(struct epode_client *client,
 uint32_t epode_handled(struct epode_client *client,
                        uint64_t now_ms,
                        uint64_t token);
+
+// An `EPODE_DERIVE_KEY` is done: `job` is its job, and `key` what `epode_derivation_run` or `epode_derivation_with_salted_password`
+// gave. One that nobody waits for any more is ignored.
+uint32_t epode_derived(struct epode_client *client,
+                       uint64_t now_ms,
+                       uint64_t job,
+                       struct epode_slice key);
+
+// From the next login on the credentials of this configuration count: an access token that was renewed, a password that was changed. They
+// must be for the same account; nothing else of the configuration is used, and it may be freed afterwards. Where it has none, the
+// sentence is the configuration's.
+uint32_t epode_provide(struct epode_client *client,
+                       uint64_t now_ms,
+                       struct epode_config *config);
+
+// Answers an `EPODE_TASK`: the first answer begins the task, each further one goes on with it (XEP-0388 section 2.6.4). `payload` is the task's
+// own element as XML, all namespaces declared, or NULL if it has none to say.
+uint32_t epode_task(struct epode_client *client,
+                    uint64_t now_ms,
+                    struct epode_slice payload);
 
 // The user wants to be online.
 uint32_t epode_start(struct epode_client *client, uint64_t now_ms);
@@ -1133,6 +1356,126 @@ uint32_t epode_respond_error(struct epode_client *client,
 
 // Gives up on a request, or on a stanza that has not been written yet.
 uint32_t epode_cancel(struct epode_client *client, uint64_t now_ms, uint64_t token);
+
+// Logs in by the TLS client certificate that the host knows by this label. `der` is the certificate itself, or NULL if the host
+// cannot show it. The key never comes here. Together with a password: two factors, the certificate in TLS, the password by SCRAM.
+uint32_t epode_config_set_certificate(struct epode_config *config,
+                                      struct epode_slice label,
+                                      struct epode_slice der);
+
+// Logs in by this password. The bytes are copied, and the copy is overwritten when it is freed; do the same with your own.
+uint32_t epode_config_set_password(struct epode_config *config,
+                                   struct epode_slice password);
+
+// Logs in by SCRAM with this key instead of the password: the bytes that `epode_derivation_run` gave at an earlier login. Where the server has
+// another salt or count by now, the login fails with `EPODE_LOGIN_KEY_DOES_NOT_FIT`. The bytes log in as well as the password does:
+// they are copied, and the copy is overwritten when it is freed.
+uint32_t epode_config_set_scram_key(struct epode_config *config,
+                                    struct epode_slice key);
+
+// Logs in by this OAuth 2.0 access token (RFC 7628). The bytes are copied, and the copy is overwritten when it is freed.
+uint32_t epode_config_set_access_token(struct epode_config *config,
+                                       struct epode_slice token);
+
+// Logs in by nothing but the login token that is restored (`EPODE_SLOT_TOKEN`, XEP-0484).
+uint32_t epode_config_set_kept_token(struct epode_config *config);
+
+// Logs in to no account: the server makes one up (ANONYMOUS, XEP-0175). The JID is the server's domain.
+uint32_t epode_config_set_anonymous(struct epode_config *config);
+
+// Registers the account (XEP-0077 section 3.1), which does not exist yet, with this password, and logs in to it. The bytes are copied, and
+// the copy is overwritten when it is freed.
+uint32_t epode_config_set_new_account(struct epode_config *config,
+                                      struct epode_slice password);
+
+// Logs in by nothing: the client looks at what the server offers (`EPODE_OFFERED`), says goodbye and is offline. The JID may be a
+// domain. As with all credentials, what was set before is forgotten, and what is set afterwards counts.
+uint32_t epode_config_set_no_credentials(struct epode_config *config);
+
+// Whether PLAIN, which shows the password to the server, may be used over verified TLS (default false).
+uint32_t epode_config_set_allow_plain(struct epode_config *config, bool allow);
+
+// Whether DIGEST-MD5 (RFC 2831, historic) may be used over verified TLS (default false). `realm` is the realm, whatever the server offers;
+// NULL: the one that is called like the domain, or the only one. `always_utf8` hashes names and passwords as UTF-8 also where they
+// could be ISO-8859-1.
+uint32_t epode_config_set_digest_md5(struct epode_config *config,
+                                     bool allow,
+                                     struct epode_slice realm,
+                                     bool always_utf8);
+
+// Uses only the mechanisms that are added here, as `SCRAM-SHA-256-PLUS`. Where none is, all may be used. The order counts for nothing:
+// the best that the server offers is used.
+uint32_t epode_config_add_mechanism(struct epode_config *config,
+                                    struct epode_slice name);
+
+// Uses no mechanism that stands behind this one in the client's order of preference, as `SCRAM-SHA-256`; NULL: any that may be used. The
+// order: EXTERNAL, tokens (HT), SCRAM with channel binding (SHA-512, -384, -256, -1), SCRAM without, OAUTHBEARER, X-OAUTH2,
+// DIGEST-MD5, PLAIN, ANONYMOUS.
+uint32_t epode_config_set_least_mechanism(struct epode_config *config,
+                                          struct epode_slice name);
+
+// Binds logins only to the types that are added here, each an `EPODE_BINDING_` number. Where none is, to all that the host gives and the
+// server offers. The order counts for nothing.
+uint32_t epode_config_add_channel_binding(struct epode_config *config,
+                                          uint32_t channel_binding);
+
+// How many iterations a SCRAM server may ask for: fewer than `min` (4096) would help to guess the password, more than `max`
+// (2000000) would only burn time.
+uint32_t epode_config_set_scram_iterations(struct epode_config *config,
+                                           uint32_t min,
+                                           uint32_t max);
+
+// Whether SASL2 (XEP-0388) is used where the server has it and TLS protects the link (default true).
+uint32_t epode_config_set_sasl2(struct epode_config *config, bool sasl2);
+
+// Whether to log in by token or by certificate in the same breath as the stream is opened, where an earlier login has shown that the server
+// takes it (default true): a round trip less. SASL2 on TCP and WebSocket only.
+uint32_t epode_config_set_pipeline(struct epode_config *config,
+                                   bool pipeline);
+
+// Whether to refuse less than the strongest class of mechanism that the server has offered to this account before (`mechanism`, default
+// true), and to insist on channel binding that was there before on the same transport (`channel_binding`, default false: a server
+// behind another proxy may have lost it). What was seen is kept in the client, and in `EPODE_SLOT_PINS`.
+uint32_t epode_config_set_pin(struct epode_config *config,
+                              bool mechanism,
+                              bool channel_binding);
+
+// Whether a login by token (XEP-0484) counts where the server does not prove that it knows the token (default false). A wrong proof never
+// counts.
+uint32_t epode_config_set_allow_missing_ht_server_proof(struct epode_config *config,
+                                                        bool allow);
+
+// Whether to give the server the means for a stronger SCRAM where it asks for them (XEP-0480), after it has proved itself (default
+// false).
+uint32_t epode_config_set_upgrade(struct epode_config *config,
+                                  bool upgrade);
+
+// What the client says about itself (XEP-0388 section 2.4): `id`, a UUID of version 4 that is the same for all the life of an installation,
+// or NULL: the client draws one, and keeps it with the login token; the names of the software and of the device, for the user's eyes,
+// or NULL for none. The default names the software `epode`.
+uint32_t epode_config_set_user_agent(struct epode_config *config,
+                                     struct epode_slice id,
+                                     struct epode_slice software,
+                                     struct epode_slice device);
+
+// Whether login tokens (XEP-0484) are used: an `EPODE_FAST_` number. They are stored in `EPODE_SLOT_TOKEN`, where
+// `epode_config_set_persist` says that anything is.
+uint32_t epode_config_set_fast(struct epode_config *config,
+                               uint32_t fast);
+
+// What is asked for together with a resource, where the server has Bind 2 (XEP-0386): the name of the software, which becomes a part of
+// the resource (default `epode`), and whether messages of the account's other devices are copied to this one (XEP-0280; default false).
+uint32_t epode_config_set_bind(struct epode_config *config,
+                               struct epode_slice tag,
+                               bool carbons);
+
+// Who derives SCRAM's keys from the password: `EPODE_DERIVE_INLINE` or `EPODE_DERIVE_HOST`.
+uint32_t epode_config_set_key_derivation(struct epode_config *config, uint32_t who);
+
+// The application can do this task (XEP-0388 section 2.6.4) where the server asks for it after the credentials, a second factor for example:
+// `EPODE_TASK`. May be called several times.
+uint32_t epode_config_add_task(struct epode_config *config,
+                               struct epode_slice task);
 
 // Writes what to do next into `*output`. Call it after every input, until `kind` is `EPODE_NONE`; an output that is not carried out
 // is lost.

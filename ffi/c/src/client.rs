@@ -1,6 +1,6 @@
 //! The client's handle: made, asked when it wants to be woken, freed.
 
-use epode::{Instant, Timer};
+use epode::{BareJid, Instant, Timer};
 
 use crate::code;
 use crate::config::Config;
@@ -15,6 +15,14 @@ pub struct Client {
     record: Record,
     pub(crate) core: epode::Client,
     pub(crate) held: Held,
+    account: BareJid,
+}
+
+impl Client {
+    /// Whose it is.
+    pub(crate) fn account(&self) -> &BareJid {
+        &self.account
+    }
 }
 
 impl Handle for Client {
@@ -45,9 +53,11 @@ pub unsafe extern "C" fn epode_client_new(config: *mut Config, seed: *const u8, 
             if seed == [0; 32] {
                 return Err(Failed::code(code::EPODE_SEED));
             }
+            let config = config.build()?;
             let made = Box::new(Client {
                 record: Record::default(),
-                core: epode::Client::new(config.build()?, seed),
+                account: config.account(),
+                core: epode::Client::new(config, seed),
                 held: Held::default(),
             });
             // SAFETY: not NULL, so it can be written to.

@@ -23,6 +23,8 @@ pub const EPODE_JID: u32 = 5;
 pub const EPODE_XML: u32 = 6;
 /// All bytes of the seed are zero: it was never filled.
 pub const EPODE_SEED: u32 = 7;
+/// The bytes are no SCRAM key that `epode_derivation_run` gave.
+pub const EPODE_KEY: u32 = 8;
 /// The configuration has no credentials.
 pub const EPODE_CONFIG_CREDENTIALS: u32 = 20;
 /// Discovery is to look for no kind of transport.
@@ -39,6 +41,14 @@ pub const EPODE_CONFIG_FIRST_RID: u32 = 25;
 pub const EPODE_CONFIG_HOST: u32 = 26;
 /// There can be no such BOSH session to attach to.
 pub const EPODE_CONFIG_ATTACH: u32 = 27;
+/// The user agent's id is no UUID of version 4, or one of its texts is empty, too long, or has control characters.
+pub const EPODE_CONFIG_USER_AGENT: u32 = 28;
+/// The least mechanism is none that the library has.
+pub const EPODE_CONFIG_UNKNOWN_MECHANISM: u32 = 29;
+/// An anonymous login has no account: the JID has to be a domain.
+pub const EPODE_CONFIG_ANONYMOUS_ACCOUNT: u32 = 30;
+/// The tag for the resource is empty, longer than 64 bytes, or has control characters.
+pub const EPODE_CONFIG_TAG: u32 = 31;
 /// The configuration cannot work, for another reason.
 pub const EPODE_CONFIG_OTHER: u32 = 39;
 /// `epode_start` between `epode_start` and offline.
@@ -51,6 +61,12 @@ pub const EPODE_ALREADY_CONNECTED: u32 = 102;
 pub const EPODE_UNKNOWN_TOKEN: u32 = 103;
 /// `epode_restore` after the first start, or twice for one slot.
 pub const EPODE_TOO_LATE_TO_RESTORE: u32 = 104;
+/// `epode_task` where no task waits for the application.
+pub const EPODE_NO_TASK: u32 = 105;
+/// `epode_provide` with credentials of another account, or with some that cannot log in to this one.
+pub const EPODE_CREDENTIALS_OF_ANOTHER: u32 = 106;
+/// `epode_derivation_new` where the output that `epode_next` gave last is no `EPODE_DERIVE_KEY`.
+pub const EPODE_NO_DERIVATION: u32 = 107;
 /// The host broke the contract in another way.
 pub const EPODE_MISUSE: u32 = 109;
 /// The outbound queue is full: try again after `EPODE_WRITABLE`.
@@ -130,6 +146,22 @@ pub const EPODE_PERSIST_EVERY_TURN: u32 = 2;
 pub const EPODE_ACKNOWLEDGE_AUTOMATIC: u32 = 0;
 /// It counts as handled at `epode_handled`, or when the request is answered.
 pub const EPODE_ACKNOWLEDGE_MANUAL: u32 = 1;
+
+// ---- epode_config_set_fast
+
+/// Asks for login tokens (XEP-0484), and uses them. The default.
+pub const EPODE_FAST_USE: u32 = 0;
+/// Neither asks for tokens nor uses them.
+pub const EPODE_FAST_OFF: u32 = 1;
+/// Uses the token a last time: the server forgets it (XEP-0484 section 4.4), and so does the client.
+pub const EPODE_FAST_INVALIDATE: u32 = 2;
+
+// ---- epode_config_set_key_derivation
+
+/// The library derives SCRAM's keys itself, within the call that makes it necessary. The default.
+pub const EPODE_DERIVE_INLINE: u32 = 0;
+/// The host does, in another thread or by functions of its platform: `EPODE_DERIVE_KEY`.
+pub const EPODE_DERIVE_HOST: u32 = 1;
 
 // ---- epode_config_set_timeout
 
@@ -241,6 +273,8 @@ pub const EPODE_WRITE: u32 = 7;
 pub const EPODE_FRAME: u32 = 8;
 /// Begin TLS on a TCP connection: `data.start_tls`.
 pub const EPODE_START_TLS: u32 = 9;
+/// Derive a key from a password: `data.derive_key`. Only with `EPODE_DERIVE_HOST`.
+pub const EPODE_DERIVE_KEY: u32 = 10;
 /// Something that this version of the ABI has no words for: ignore it.
 pub const EPODE_OTHER: u32 = 99;
 /// Logged in, perhaps not for the first time: `data.online`.
@@ -263,6 +297,48 @@ pub const EPODE_WARNING: u32 = 107;
 pub const EPODE_INTERRUPTED: u32 = 108;
 /// What the server offers, where the client only looks: `data.offered`.
 pub const EPODE_OFFERED: u32 = 109;
+/// The server wants more before the login is complete: `data.task`. Only for tasks of `epode_config_add_task`.
+pub const EPODE_TASK: u32 = 110;
+
+// ---- epode_output_derive_key.hash
+
+/// SHA-1: 20 bytes.
+pub const EPODE_HASH_SHA1: u32 = 1;
+/// SHA-256: 32 bytes.
+pub const EPODE_HASH_SHA256: u32 = 2;
+/// SHA-384: 48 bytes.
+pub const EPODE_HASH_SHA384: u32 = 3;
+/// SHA-512: 64 bytes.
+pub const EPODE_HASH_SHA512: u32 = 4;
+
+// ---- epode_output_online.proof: whether the server proved that it knows the password, or the token
+
+/// The mechanism has no such proof: TLS alone vouches for the server.
+pub const EPODE_PROOF_NONE: u32 = 0;
+/// It did, and the proof was verified.
+pub const EPODE_PROOF_VERIFIED: u32 = 1;
+/// The server left it out, which `epode_config_set_allow_missing_ht_server_proof` allows.
+pub const EPODE_PROOF_ABSENT: u32 = 2;
+
+// ---- epode_output_online.channel_binding: what the login is bound to
+
+/// Nothing.
+pub const EPODE_BINDING_NONE: u32 = 0;
+/// `tls-exporter` (RFC 9266).
+pub const EPODE_BINDING_TLS_EXPORTER: u32 = 1;
+/// `tls-unique` (RFC 5929 section 3).
+pub const EPODE_BINDING_TLS_UNIQUE: u32 = 2;
+/// `tls-server-end-point` (RFC 5929 section 4).
+pub const EPODE_BINDING_TLS_SERVER_END_POINT: u32 = 3;
+
+// ---- epode_output_online.profile: by which protocol the login was done
+
+/// Nobody logged in: an earlier session goes on.
+pub const EPODE_SASL_NONE: u32 = 0;
+/// That of RFC 6120 section 6.
+pub const EPODE_SASL_1: u32 = 1;
+/// That of XEP-0388.
+pub const EPODE_SASL_2: u32 = 2;
 
 // ---- epode_output_connect.endpoint, and how a session travels: epode_output_online.transport, epode_output_offered.transport
 
@@ -307,6 +383,39 @@ pub const EPODE_OFFLINE_MISBEHAVED: u32 = 6;
 pub const EPODE_OFFLINE_ENDED: u32 = 7;
 /// Another reason: see its sentence.
 pub const EPODE_OFFLINE_OTHER: u32 = 99;
+
+// ---- epode_output_offline.login: what stands behind EPODE_OFFLINE_LOGIN, for an application that can do something about it
+
+/// The server said no: see `condition`.
+pub const EPODE_LOGIN_REFUSED: u32 = 1;
+/// The server answered with something that is neither yes nor no.
+pub const EPODE_LOGIN_UNKNOWN_ANSWER: u32 = 2;
+/// Nothing that the server offers can be used with what the application gave and allows.
+pub const EPODE_LOGIN_NO_MECHANISM: u32 = 3;
+/// The mechanism's own checks failed: the server did not prove itself, or sent what an attacker would send.
+pub const EPODE_LOGIN_MECHANISM: u32 = 4;
+/// The server refused the access token: get another one.
+pub const EPODE_LOGIN_TOKEN_REFUSED: u32 = 5;
+/// What the server offers is weaker than what was used before: somebody may be in between.
+pub const EPODE_LOGIN_DOWNGRADE: u32 = 6;
+/// What the server offers to bind the login to does not fit together: somebody may have changed it.
+pub const EPODE_LOGIN_CHANNEL_BINDING: u32 = 7;
+/// The server wants more than the credentials, and the application can do nothing of it.
+pub const EPODE_LOGIN_TASKS: u32 = 8;
+/// There is no login token, or the server does not take it any more: use the password.
+pub const EPODE_LOGIN_NO_TOKEN: u32 = 9;
+/// The account could not be registered.
+pub const EPODE_LOGIN_REGISTRATION: u32 = 10;
+/// The server bound another account.
+pub const EPODE_LOGIN_UNEXPECTED_IDENTITY: u32 = 11;
+/// The server refused to bind a resource: see `condition`.
+pub const EPODE_LOGIN_BIND_REFUSED: u32 = 12;
+/// The SCRAM key is for another salt or count than the server has now: use the password.
+pub const EPODE_LOGIN_KEY_DOES_NOT_FIT: u32 = 13;
+/// What the server offered is not what arrived, or the server does not prove it any more (XEP-0474): somebody may have changed it.
+pub const EPODE_LOGIN_OFFER: u32 = 14;
+/// Another reason: see the sentence.
+pub const EPODE_LOGIN_OTHER: u32 = 99;
 
 // ---- epode_output_iq_done.outcome
 
@@ -371,6 +480,14 @@ pub const EPODE_WARNING_NOT_RESUMED: u32 = 9;
 pub const EPODE_WARNING_REDIRECTED: u32 = 10;
 /// The server refused to manage the stream (XEP-0198): acknowledgements come by other means.
 pub const EPODE_WARNING_NO_STREAM_MANAGEMENT: u32 = 11;
+/// The server does not take the login token any more: the client logs in with the credentials.
+pub const EPODE_WARNING_TOKEN_REFUSED: u32 = 12;
+/// The login token was not used: the server, or this connection, lacks what it is for.
+pub const EPODE_WARNING_TOKEN_UNUSABLE: u32 = 13;
+/// The server gave a login token that cannot be used: the earlier one stays.
+pub const EPODE_WARNING_TOKEN_IGNORED: u32 = 14;
+/// The server was given the means for a stronger login next time (XEP-0480).
+pub const EPODE_WARNING_UPGRADED: u32 = 15;
 /// Another one: see its sentence.
 pub const EPODE_WARNING_OTHER: u32 = 99;
 
@@ -396,6 +513,9 @@ pub(crate) fn sentence(code: u32) -> &'static str {
         EPODE_JID => "a text is not a JID such as user@example.org",
         EPODE_XML => "a text is not one XML element, whole, with its namespaces declared",
         EPODE_SEED => "all bytes of the seed are zero: fill it from the system's source of randomness",
+        EPODE_KEY => "the bytes are no SCRAM key that an earlier derivation gave",
+        EPODE_CREDENTIALS_OF_ANOTHER => "the credentials are for another account",
+        EPODE_NO_DERIVATION => "the last output is no EPODE_DERIVE_KEY: call this before anything else on the client",
         EPODE_CONFIG_CREDENTIALS..=EPODE_CONFIG_OTHER => "the configuration cannot work",
         EPODE_ALREADY_STARTED..=EPODE_MISUSE => "the host broke the contract",
         EPODE_FULL => "the outbound queue is full: try again after EPODE_WRITABLE",

@@ -1,11 +1,11 @@
 //! The configuration of a client: a handle with setters, so that it can grow without breaking anybody. Those of BOSH are in
-//! `bosh.rs`, those of time, bounds and continuity in `settings.rs`.
+//! `bosh.rs`, those of time, bounds and continuity in `settings.rs`, those of credentials and of what a login may be in `login.rs`.
 
 use epode::config::{
-    Acknowledge, Bosh, Discover, Limits, Liveness, MechanismPolicy, Persist, Reconnect, StreamManagement, Tcp,
-    Timeouts, Transport, WebSocket,
+    Acknowledge, Bind, Bosh, Discover, Fast, KeyDerivation, Limits, Liveness, MechanismPolicy, Persist, Reconnect,
+    StreamManagement, Tcp, Timeouts, Transport, UserAgent, WebSocket,
 };
-use epode::{Authzid, Credentials, Jid, Secret, TcpTls, TlsPolicy};
+use epode::{Authzid, BareJid, Credentials, Jid, Secret, TcpTls, TlsPolicy};
 
 use crate::code;
 use crate::failure::Failed;
@@ -21,13 +21,19 @@ pub struct Config {
     transports: Vec<Transport>,
     /// The parameters of BOSH, at whichever URL.
     pub(crate) bosh: Bosh,
-    identity: Option<String>,
-    der: Option<Vec<u8>>,
-    password: Option<Secret>,
-    no_credentials: bool,
+    pub(crate) identity: Option<String>,
+    pub(crate) der: Option<Vec<u8>>,
+    pub(crate) password: Option<Secret>,
+    /// Credentials that stand for themselves: neither a certificate nor a password is with them.
+    pub(crate) alone: Option<Credentials>,
     authzid: Authzid,
     tls: TlsPolicy,
-    allow_plain: bool,
+    pub(crate) mechanisms: MechanismPolicy,
+    pub(crate) user_agent: UserAgent,
+    pub(crate) fast: Fast,
+    pub(crate) bind: Bind,
+    pub(crate) key_derivation: KeyDerivation,
+    pub(crate) tasks: Vec<String>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) reconnect: Reconnect,
@@ -50,10 +56,11 @@ impl Config {
         let mut builder = epode::Config::builder(self.jid.clone())
             .authzid(self.authzid)
             .tls(self.tls)
-            .mechanisms(MechanismPolicy {
-                allow_plain: self.allow_plain,
-                ..MechanismPolicy::default()
-            })
+            .mechanisms(self.mechanisms.clone())
+            .user_agent(self.user_agent.clone())
+            .fast(self.fast)
+            .bind(self.bind.clone())
+            .key_derivation(self.key_derivation)
             .timeouts(self.timeouts)
             .limits(self.limits.clone())
             .reconnect(self.reconnect)
@@ -71,15 +78,12 @@ impl Config {
                 transport.clone()
             });
         }
-        builder = match (&self.identity, &self.password) {
-            (Some(identity), Some(password)) => {
-                builder.credentials(Credentials::certificate_and_password(identity, password.clone()))
-            }
-            (Some(identity), None) => builder.credentials(Credentials::certificate(identity, self.der.clone())),
-            (None, Some(password)) => builder.credentials(Credentials::password(password.clone())),
-            (None, None) if self.no_credentials => builder.credentials(Credentials::Nothing),
-            (None, None) => builder,
-        };
+        if let Some(credentials) = self.credentials() {
+            builder = builder.credentials(credentials);
+        }
+        for task in &self.tasks {
+            builder = builder.task(task);
+        }
         if let Some(language) = &self.language {
             builder = builder.language(language);
         }
@@ -87,6 +91,27 @@ impl Config {
             builder = builder.answers(namespace);
         }
         Ok(builder.build()?)
+    }
+
+    /// Whose it is.
+    pub(crate) fn account(&self) -> BareJid {
+        self.jid.to_bare()
+    }
+
+    /// What was set of them, if anything was.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        match (&self.identity, &self.password) {
+            (Some(identity), Some(password)) => Some(Credentials::certificate_and_password(identity, password.clone())),
+            (Some(identity), None) => Some(Credentials::certificate(identity, self.der.clone())),
+            (None, Some(password)) => Some(Credentials::password(password.clone())),
+            (None, None) => self.alone.clone(),
+        }
+    }
+
+    /// Takes the place of all credentials that were set before.
+    pub(crate) fn set_alone(&mut self, credentials: Credentials) {
+        (self.identity, self.der, self.password) = (None, None, None);
+        self.alone = Some(credentials);
     }
 }
 
@@ -115,10 +140,15 @@ pub unsafe extern "C" fn epode_config_new(jid: Slice, config: *mut *mut Config) 
             identity: None,
             der: None,
             password: None,
-            no_credentials: false,
+            alone: None,
             authzid: Authzid::default(),
             tls: TlsPolicy::default(),
-            allow_plain: false,
+            mechanisms: MechanismPolicy::default(),
+            user_agent: UserAgent::default(),
+            fast: Fast::default(),
+            bind: Bind::default(),
+            key_derivation: KeyDerivation::default(),
+            tasks: Vec::new(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             reconnect: Reconnect::default(),
@@ -257,76 +287,6 @@ pub unsafe extern "C" fn epode_config_add_discovery(
         guarded(config, |config| {
             let discover = Discover { tcp, websocket, bosh };
             config.transports.push(Transport::Discover(discover));
-            Ok(())
-        })
-    }
-}
-
-/// Logs in by the TLS client certificate that the host knows by this label. `der` is the certificate itself, or NULL if the host
-/// cannot show it. The key never comes here. Together with a password: two factors, the certificate in TLS, the password by SCRAM.
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_certificate(config: *mut Config, label: Slice, der: Slice) -> u32 {
-    // SAFETY: the host's promise for handles and slices.
-    unsafe {
-        guarded(config, |config| {
-            let label = label.required()?.to_owned();
-            config.der = der.bytes()?.map(<[u8]>::to_vec);
-            config.identity = Some(label);
-            Ok(())
-        })
-    }
-}
-
-/// Logs in by this password. The bytes are copied, and the copy is overwritten when it is freed; do the same with your own.
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_password(config: *mut Config, password: Slice) -> u32 {
-    // SAFETY: the host's promise for handles and slices.
-    unsafe {
-        guarded(config, |config| {
-            let password = password.bytes()?.ok_or(Failed::code(code::EPODE_NULL))?;
-            config.password = Some(Secret::new(password));
-            Ok(())
-        })
-    }
-}
-
-/// Logs in by nothing: the client looks at what the server offers (`EPODE_OFFERED`), says goodbye and is offline. The JID may be a
-/// domain. A certificate or a password that was set before is forgotten; one that is set afterwards counts.
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_no_credentials(config: *mut Config) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.no_credentials = true;
-            (config.identity, config.der, config.password) = (None, None, None);
-            Ok(())
-        })
-    }
-}
-
-/// Whether PLAIN, which shows the password to the server, may be used over verified TLS (default false).
-///
-/// # Safety
-///
-/// As the conventions in the header say.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn epode_config_set_allow_plain(config: *mut Config, allow: bool) -> u32 {
-    // SAFETY: the host's promise for handles.
-    unsafe {
-        guarded(config, |config| {
-            config.allow_plain = allow;
             Ok(())
         })
     }

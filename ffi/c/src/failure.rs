@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use epode::Refused;
 use epode::config::ConfigError;
 use epode::error::{Misuse, SnapshotError};
+use epode::{NotAKey, Refused};
 
 use crate::code;
 
@@ -39,6 +39,8 @@ impl From<Refused> for Failed {
             Refused::Misuse(Misuse::AlreadyConnected) => code::EPODE_ALREADY_CONNECTED,
             Refused::Misuse(Misuse::UnknownToken) => code::EPODE_UNKNOWN_TOKEN,
             Refused::Misuse(Misuse::TooLateToRestore) => code::EPODE_TOO_LATE_TO_RESTORE,
+            Refused::Misuse(Misuse::NoTask) => code::EPODE_NO_TASK,
+            Refused::Misuse(Misuse::CredentialsOfAnother) => code::EPODE_CREDENTIALS_OF_ANOTHER,
             Refused::Misuse(_) => code::EPODE_MISUSE,
             Refused::Full => code::EPODE_FULL,
             Refused::TooLarge { .. } => code::EPODE_TOO_LARGE,
@@ -65,8 +67,18 @@ impl From<ConfigError> for Failed {
             ConfigError::FirstRid => code::EPODE_CONFIG_FIRST_RID,
             ConfigError::Attach => code::EPODE_CONFIG_ATTACH,
             ConfigError::Host => code::EPODE_CONFIG_HOST,
+            ConfigError::UserAgent => code::EPODE_CONFIG_USER_AGENT,
+            ConfigError::UnknownMechanism => code::EPODE_CONFIG_UNKNOWN_MECHANISM,
+            ConfigError::AnonymousAccount => code::EPODE_CONFIG_ANONYMOUS_ACCOUNT,
+            ConfigError::Tag => code::EPODE_CONFIG_TAG,
             _ => code::EPODE_CONFIG_OTHER,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<NotAKey> for Failed {
+    fn from(error: NotAKey) -> Self {
+        Self::new(code::EPODE_KEY, error.to_string())
     }
 }

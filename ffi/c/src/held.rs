@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::mem;
 
-use epode::error::{IqError, LoginError};
+use epode::error::{IqError, LoginError, RegistrationProblem, SaslError};
 use epode::{
-    Element, Endpoint, Event, Instant, Question, ServerProof, Slot, Stage, StanzaErrorType, TcpTls, TransportKind,
+    ChannelBindingType, Derivation, Element, Endpoint, Event, Instant, JobId, Question, SaslProfile, ScramHash,
+    ServerProof, Slot, Stage, StanzaErrorType, TcpTls, TransportKind,
 };
 
 use crate::code;
 use crate::output::{
-    Abandon, Close, Connect, Delivery, Frame, Interrupted, IqDone, Offered, Offline, Online, Output, OutputData, Post,
-    Request, Resolve, Stanza, StartTls, Store, Warning, Write,
+    Abandon, Close, Connect, Delivery, DeriveKey, Frame, Interrupted, IqDone, Offered, Offline, Online, Output,
+    OutputData, Post, Request, Resolve, Stanza, StartTls, Store, Task, Warning, Write,
 };
 use crate::slice::Slice;
 
@@ -34,6 +35,14 @@ impl Held {
             return made(code::EPODE_NONE, |_| {});
         };
         show(output, &mut self.texts)
+    }
+
+    /// The derivation that was shown last, if the last output was one.
+    pub(crate) fn derivation(&self) -> Option<(JobId, &Derivation)> {
+        if let Some(epode::Output::DeriveKey { job, derivation }) = &self.output {
+            return Some((*job, derivation));
+        }
+        None
     }
 }
 
@@ -137,6 +146,10 @@ fn show(output: &epode::Output, texts: &mut Vec<String>) -> Output {
                 data.start_tls = StartTls { link, server_name };
             })
         }
+        epode::Output::DeriveKey { job, derivation } => {
+            let inputs = DeriveKey::new(*job, derivation);
+            made(code::EPODE_DERIVE_KEY, |data| data.derive_key = inputs)
+        }
         epode::Output::Event(event) => show_event(event, texts),
         _ => made(code::EPODE_OTHER, |_| {}),
     }
@@ -169,6 +182,8 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
             jid,
             mechanism,
             server_proof,
+            channel_binding,
+            profile,
             resumed,
             client_certificate_requested,
             round_trips,
@@ -186,6 +201,25 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
                 server_proof: *server_proof == ServerProof::Verified,
                 resumed: *resumed,
                 transport: transport_code(*transport),
+                proof: match server_proof {
+                    ServerProof::None => code::EPODE_PROOF_NONE,
+                    ServerProof::Verified => code::EPODE_PROOF_VERIFIED,
+                    ServerProof::Absent => code::EPODE_PROOF_ABSENT,
+                    _ => code::EPODE_OTHER,
+                },
+                channel_binding: match channel_binding {
+                    None => code::EPODE_BINDING_NONE,
+                    Some(ChannelBindingType::TlsExporter) => code::EPODE_BINDING_TLS_EXPORTER,
+                    Some(ChannelBindingType::TlsUnique) => code::EPODE_BINDING_TLS_UNIQUE,
+                    Some(ChannelBindingType::TlsServerEndPoint) => code::EPODE_BINDING_TLS_SERVER_END_POINT,
+                    Some(_) => code::EPODE_OTHER,
+                },
+                profile: match profile {
+                    None => code::EPODE_SASL_NONE,
+                    Some(SaslProfile::Sasl1) => code::EPODE_SASL_1,
+                    Some(SaslProfile::Sasl2) => code::EPODE_SASL_2,
+                    Some(_) => code::EPODE_OTHER,
+                },
             };
             made(code::EPODE_ONLINE, |data| data.online = online)
         }
@@ -219,6 +253,17 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
                 features: keep(features.to_xml(), texts),
             };
             made(code::EPODE_OFFERED, |data| data.offered = offered)
+        }
+        Event::Task { task, payload, text } => {
+            let task = Task {
+                task: Slice::new(task.as_bytes()),
+                payload: match payload {
+                    Some(payload) => keep(payload.to_xml(), texts),
+                    None => Slice::ABSENT,
+                },
+                text: Slice::optional(text.as_deref()),
+            };
+            made(code::EPODE_TASK, |data| data.task = task)
         }
         Event::Stanza { stanza, token } => {
             let mut stanza = show_stanza(stanza, texts);
@@ -262,28 +307,79 @@ fn show_event(event: &Event, texts: &mut Vec<String>) -> Output {
 }
 
 fn show_offline(reason: &epode::Offline, texts: &mut Vec<String>) -> Offline {
-    let (group, condition) = match reason {
-        epode::Offline::Stopped => (code::EPODE_OFFLINE_STOPPED, None),
-        epode::Offline::Connection(_) => (code::EPODE_OFFLINE_CONNECTION, None),
-        epode::Offline::Tls(_) => (code::EPODE_OFFLINE_TLS, None),
-        epode::Offline::Login(LoginError::Refused { condition, .. }) => {
-            (code::EPODE_OFFLINE_LOGIN, Some(condition.as_str()))
+    // SAFETY: numbers and slices may be zero.
+    let mut offline: Offline = unsafe { mem::zeroed() };
+    offline.sentence = keep(reason.to_string(), texts);
+    offline.group = match reason {
+        epode::Offline::Stopped => code::EPODE_OFFLINE_STOPPED,
+        epode::Offline::Connection(_) => code::EPODE_OFFLINE_CONNECTION,
+        epode::Offline::Tls(_) => code::EPODE_OFFLINE_TLS,
+        epode::Offline::Login(error) => {
+            show_login(error, &mut offline);
+            code::EPODE_OFFLINE_LOGIN
         }
-        epode::Offline::Login(LoginError::BindRefused { error }) => {
-            (code::EPODE_OFFLINE_LOGIN, Some(error.condition.as_str()))
+        epode::Offline::Incompatible(_) => code::EPODE_OFFLINE_INCOMPATIBLE,
+        epode::Offline::Misbehaved(_) => code::EPODE_OFFLINE_MISBEHAVED,
+        epode::Offline::Ended(end) => {
+            offline.condition = Slice::optional(end.condition.as_deref());
+            code::EPODE_OFFLINE_ENDED
         }
-        epode::Offline::Login(_) => (code::EPODE_OFFLINE_LOGIN, None),
-        epode::Offline::Incompatible(_) => (code::EPODE_OFFLINE_INCOMPATIBLE, None),
-        epode::Offline::Misbehaved(_) => (code::EPODE_OFFLINE_MISBEHAVED, None),
-        epode::Offline::Ended(end) => (code::EPODE_OFFLINE_ENDED, end.condition.as_deref()),
-        _ => (code::EPODE_OFFLINE_OTHER, None),
+        _ => code::EPODE_OFFLINE_OTHER,
     };
-    Offline {
-        group,
-        reserved: 0,
-        sentence: keep(reason.to_string(), texts),
-        condition: Slice::optional(condition),
-    }
+    offline
+}
+
+fn show_login(error: &LoginError, offline: &mut Offline) {
+    let mut says = |condition: &str| offline.condition = Slice::new(condition.as_bytes());
+    offline.login = match error {
+        LoginError::Refused { condition, .. } => {
+            says(condition);
+            code::EPODE_LOGIN_REFUSED
+        }
+        LoginError::UnknownAnswer { .. } => code::EPODE_LOGIN_UNKNOWN_ANSWER,
+        LoginError::NoMechanism { .. } => code::EPODE_LOGIN_NO_MECHANISM,
+        LoginError::Mechanism {
+            error: SaslError::KeyDoesNotFit,
+            ..
+        } => code::EPODE_LOGIN_KEY_DOES_NOT_FIT,
+        LoginError::Mechanism {
+            error: SaslError::OfferChanged { .. } | SaslError::OfferUnproved,
+            ..
+        } => code::EPODE_LOGIN_OFFER,
+        LoginError::Mechanism { .. } => code::EPODE_LOGIN_MECHANISM,
+        LoginError::TokenRefused {
+            condition,
+            status,
+            scope,
+            openid_configuration,
+            ..
+        } => {
+            says(condition);
+            offline.status = Slice::optional(status.as_deref());
+            offline.scope = Slice::optional(scope.as_deref());
+            offline.openid_configuration = Slice::optional(openid_configuration.as_deref());
+            code::EPODE_LOGIN_TOKEN_REFUSED
+        }
+        LoginError::Downgrade { .. } => code::EPODE_LOGIN_DOWNGRADE,
+        LoginError::ChannelBinding { .. } => code::EPODE_LOGIN_CHANNEL_BINDING,
+        LoginError::Tasks { .. } => code::EPODE_LOGIN_TASKS,
+        LoginError::NoToken { condition } => {
+            offline.condition = Slice::optional(condition.as_deref());
+            code::EPODE_LOGIN_NO_TOKEN
+        }
+        LoginError::Registration { problem } => {
+            if let RegistrationProblem::Refused { error } = problem {
+                says(&error.condition);
+            }
+            code::EPODE_LOGIN_REGISTRATION
+        }
+        LoginError::UnexpectedIdentity { .. } => code::EPODE_LOGIN_UNEXPECTED_IDENTITY,
+        LoginError::BindRefused { error } => {
+            says(&error.condition);
+            code::EPODE_LOGIN_BIND_REFUSED
+        }
+        _ => code::EPODE_LOGIN_OTHER,
+    };
 }
 
 fn show_done(token: u64, result: &Result<Element, IqError>, texts: &mut Vec<String>) -> IqDone {
@@ -343,6 +439,16 @@ fn show_stanza(stanza: &Element, texts: &mut Vec<String>) -> Stanza {
     }
 }
 
+pub(crate) fn hash_code(hash: ScramHash) -> u32 {
+    match hash {
+        ScramHash::Sha1 => code::EPODE_HASH_SHA1,
+        ScramHash::Sha256 => code::EPODE_HASH_SHA256,
+        ScramHash::Sha384 => code::EPODE_HASH_SHA384,
+        ScramHash::Sha512 => code::EPODE_HASH_SHA512,
+        _ => code::EPODE_OTHER,
+    }
+}
+
 fn transport_code(transport: TransportKind) -> u32 {
     match transport {
         TransportKind::Bosh => code::EPODE_ENDPOINT_BOSH,
@@ -369,6 +475,10 @@ fn warning_code(warning: &epode::Warning) -> u32 {
         epode::Warning::NotResumed { .. } => code::EPODE_WARNING_NOT_RESUMED,
         epode::Warning::Redirected { .. } => code::EPODE_WARNING_REDIRECTED,
         epode::Warning::NoStreamManagement { .. } => code::EPODE_WARNING_NO_STREAM_MANAGEMENT,
+        epode::Warning::TokenRefused { .. } => code::EPODE_WARNING_TOKEN_REFUSED,
+        epode::Warning::TokenUnusable { .. } => code::EPODE_WARNING_TOKEN_UNUSABLE,
+        epode::Warning::TokenIgnored => code::EPODE_WARNING_TOKEN_IGNORED,
+        epode::Warning::Upgraded { .. } => code::EPODE_WARNING_UPGRADED,
         _ => code::EPODE_WARNING_OTHER,
     }
 }

@@ -1,14 +1,17 @@
-//! The inputs that are about no link: what was stored, the wall clock, answers of DNS, what a device knows. One function each.
+//! The inputs that are about no link: what was stored, the wall clock, answers of DNS, what a device knows, what a login needs
+//! besides. One function each.
 
 use std::borrow::Cow;
 use std::slice;
 
-use epode::{Answer, Input, Network, QueryId, Secret, Slot, Token};
+use epode::{Answer, DerivedKey, Input, Instant, JobId, Network, QueryId, Secret, Slot, Token};
 
 use crate::client::Client;
 use crate::code;
+use crate::config::Config;
 use crate::failure::Failed;
-use crate::input::{broken, handle};
+use crate::guard::guarded;
+use crate::input::{broken, element, handle};
 use crate::slice::Slice;
 
 /// One SRV record (RFC 2782).
@@ -199,4 +202,76 @@ pub unsafe extern "C" fn epode_pause(client: *mut Client, now_ms: u64, seconds: 
 pub unsafe extern "C" fn epode_handled(client: *mut Client, now_ms: u64, token: u64) -> u32 {
     // SAFETY: the host's promise for handles.
     unsafe { handle(client, now_ms, || Ok(Input::Handled { token: Token(token) })) }
+}
+
+/// An `EPODE_DERIVE_KEY` is done: `job` is its job, and `key` what `epode_derivation_run` or `epode_derivation_with_salted_password`
+/// gave. One that nobody waits for any more is ignored.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_derived(client: *mut Client, now_ms: u64, job: u64, key: Slice) -> u32 {
+    // SAFETY: the host's promise for handles and slices.
+    unsafe {
+        handle(client, now_ms, || {
+            let key = DerivedKey::from_bytes(key.bytes()?.ok_or(Failed::code(code::EPODE_NULL))?)?;
+            Ok(Input::Derived { job: JobId(job), key })
+        })
+    }
+}
+
+/// From the next login on the credentials of this configuration count: an access token that was renewed, a password that was changed. They
+/// must be for the same account; nothing else of the configuration is used, and it may be freed afterwards. Where it has none, the
+/// sentence is the configuration's.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_provide(client: *mut Client, now_ms: u64, config: *mut Config) -> u32 {
+    let mut taken = None;
+    // SAFETY: the host's promise for handles.
+    let code = unsafe {
+        guarded(config, |config| {
+            let credentials = config.credentials();
+            let credentials = credentials.ok_or(Failed::code(code::EPODE_CONFIG_CREDENTIALS))?;
+            taken = Some((config.account(), credentials));
+            Ok(())
+        })
+    };
+    let Some((account, credentials)) = taken else {
+        return code;
+    };
+    // SAFETY: the host's promise for handles.
+    unsafe {
+        guarded(client, |client| {
+            if *client.account() != account {
+                return Err(Failed::code(code::EPODE_CREDENTIALS_OF_ANOTHER));
+            }
+            let input = Input::Provide { credentials };
+            client.core.handle(Instant::from_millis(now_ms), input)?;
+            Ok(())
+        })
+    }
+}
+
+/// Answers an `EPODE_TASK`: the first answer begins the task, each further one goes on with it (XEP-0388 section 2.6.4). `payload` is the task's
+/// own element as XML, all namespaces declared, or NULL if it has none to say.
+///
+/// # Safety
+///
+/// As the conventions in the header say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epode_task(client: *mut Client, now_ms: u64, payload: Slice) -> u32 {
+    // SAFETY: the host's promise for handles and slices.
+    unsafe {
+        handle(client, now_ms, || {
+            let payload = match payload.bytes()? {
+                Some(_) => Some(element(payload)?),
+                None => None,
+            };
+            Ok(Input::Task { payload })
+        })
+    }
 }

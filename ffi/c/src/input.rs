@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use epode::xml::{XmlError, XmlLimits};
 use epode::{
-    Element, Failure, Input, Instant, Jid, LinkId, RequestId, StanzaError, StanzaErrorType, Token, Verified, stanza,
+    ChannelBindings, Element, Failure, Input, Instant, Jid, LinkId, RequestId, StanzaError, StanzaErrorType, Token,
+    Verified, stanza,
 };
 
 use crate::client::Client;
@@ -38,6 +39,16 @@ pub struct LinkInfo {
     pub alpn: Slice,
     /// The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 section 3.1). NULL if none.
     pub subprotocol: Slice,
+    /// What a login on this connection can be bound to, here by RFC 9266: 32 bytes, exported with the label
+    /// `EXPORTER-Channel-Binding` and an empty context; with TLS 1.2 only where the extended master secret was negotiated. NULL if not
+    /// known, like the next two. Whoever has several connections for one BOSH session can give the last of the three only.
+    pub tls_exporter: Slice,
+    /// By RFC 5929 section 3: the first Finished message of the handshake; never with TLS 1.3, and with TLS 1.2 only where the extended
+    /// master secret was negotiated.
+    pub tls_unique: Slice,
+    /// By RFC 5929 section 4: the hash of the server's certificate, by the hash function of its signature, or SHA-256 where that is
+    /// MD5 or SHA-1.
+    pub tls_server_end_point: Slice,
 }
 
 // SAFETY: repr(C), the size first; numbers and slices may be zero.
@@ -114,6 +125,11 @@ pub unsafe extern "C" fn epode_connected(client: *mut Client, now_ms: u64, link:
                 tls_version: info.tls_version.text()?.map(str::to_owned),
                 client_certificate_requested: known(info.client_certificate_requested)?,
                 client_certificate: info.client_certificate.bytes()?.map(<[u8]>::to_vec),
+                channel_bindings: ChannelBindings {
+                    tls_exporter: info.tls_exporter.bytes()?.map(<[u8]>::to_vec),
+                    tls_unique: info.tls_unique.bytes()?.map(<[u8]>::to_vec),
+                    tls_server_end_point: info.tls_server_end_point.bytes()?.map(<[u8]>::to_vec),
+                },
             };
             Ok(Input::Connected {
                 link: LinkId(link),
@@ -453,7 +469,7 @@ unsafe fn handle_token<'a>(
 /// # Safety
 ///
 /// The promise for slices.
-unsafe fn element(xml: Slice) -> Result<Element, Failed> {
+pub(crate) unsafe fn element(xml: Slice) -> Result<Element, Failed> {
     // SAFETY: the caller's promise.
     let xml = unsafe { xml.bytes() }?.ok_or(Failed::code(code::EPODE_NULL))?;
     Element::parse(xml, &XmlLimits::default()).map_err(|error| {

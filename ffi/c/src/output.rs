@@ -13,7 +13,7 @@ use crate::slice::Slice;
 pub struct Output {
     /// `sizeof (epode_output)`: set it once, before the first `epode_next`; it stays.
     pub struct_size: u32,
-    /// Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_OFFERED`.
+    /// Which member of `data` counts: a number from `EPODE_NONE` to `EPODE_TASK`.
     pub kind: u32,
     /// What belongs to that kind.
     pub data: OutputData,
@@ -65,6 +65,10 @@ pub union OutputData {
     pub interrupted: Interrupted,
     /// For `EPODE_OFFERED`.
     pub offered: Offered,
+    /// For `EPODE_DERIVE_KEY`.
+    pub derive_key: DeriveKey,
+    /// For `EPODE_TASK`.
+    pub task: Task,
 }
 
 /// Open a link, then call `epode_connected` or `epode_failed` with its id.
@@ -208,6 +212,41 @@ pub struct Online {
     pub resumed: bool,
     /// How it travels: an `EPODE_ENDPOINT_` number.
     pub transport: u32,
+    /// The same as `server_proof`, and why not: an `EPODE_PROOF_` number.
+    pub proof: u32,
+    /// What the login is bound to: an `EPODE_BINDING_` number.
+    pub channel_binding: u32,
+    /// By which protocol the login was done: `EPODE_SASL_NONE`, `EPODE_SASL_1` or `EPODE_SASL_2`.
+    pub profile: u32,
+}
+
+/// Derive a key from a password with PBKDF2 (RFC 8018 section 5.2, HMAC, one block of output), away from where it would keep others
+/// waiting. `epode_derivation_new` makes a handle of it, which another thread can run; then call `epode_derived`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct DeriveKey {
+    /// What `epode_derived` has to name.
+    pub job: u64,
+    /// The hash: an `EPODE_HASH_` number.
+    pub hash: u32,
+    /// How many iterations.
+    pub iterations: u32,
+    /// The salt.
+    pub salt: Slice,
+    /// The password as it goes into PBKDF2. Do not log it; overwrite a copy.
+    pub password: Slice,
+}
+
+/// The server wants more before the login is complete (XEP-0388 section 2.6.4): answer with `epode_task`, or `epode_stop`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// The task's name, as it was given to `epode_config_add_task`.
+    pub task: Slice,
+    /// What the server says within the task, as one XML element; NULL where it is to begin.
+    pub payload: Slice,
+    /// The server's text for the user, not to be trusted; NULL if there is none.
+    pub text: Slice,
 }
 
 /// The link is gone, and the client will connect again by itself.
@@ -244,12 +283,18 @@ pub struct Offered {
 pub struct Offline {
     /// Who is to blame: an `EPODE_OFFLINE_` number.
     pub group: u32,
-    /// Nothing.
-    pub reserved: u32,
+    /// For `EPODE_OFFLINE_LOGIN`: an `EPODE_LOGIN_` number; else 0.
+    pub login: u32,
     /// Why, for a person.
     pub sentence: Slice,
     /// The condition that the server named, as `not-authorized`; NULL if it named none.
     pub condition: Slice,
+    /// For `EPODE_LOGIN_TOKEN_REFUSED`: the status, as `invalid_token`. This and the next two are the server's texts, or NULL.
+    pub status: Slice,
+    /// For `EPODE_LOGIN_TOKEN_REFUSED`: the scope that a token has to have.
+    pub scope: Slice,
+    /// For `EPODE_LOGIN_TOKEN_REFUSED`: where the server says that its OpenID configuration is. Do not ask a place that you do not know.
+    pub openid_configuration: Slice,
 }
 
 /// A stanza. What it carries comes from others: not to be trusted. A slice that the stanza does not have is NULL.

@@ -11,6 +11,7 @@ mod tests {
     use epode_c::config::*;
     use epode_c::host::*;
     use epode_c::input::*;
+    use epode_c::login::*;
     use epode_c::output::{IqDone, Output, OutputData, Stanza, epode_next};
     use epode_c::settings::*;
     use epode_c::slice::{Slice, epode_text};

@@ -11,8 +11,8 @@ mod tests {
     use epode::error::IqError;
     use epode::record::{Entry, Header, Log, Recorder};
     use epode::{
-        Answer, Endpoint, Event, Failure, Input, Network, Question, ServerProof, Slot, Stage, StanzaErrorType, TcpTls,
-        TransportKind, Verified,
+        Answer, ChannelBindingType, Endpoint, Event, Failure, Input, Network, Question, SaslProfile, ServerProof, Slot,
+        Stage, StanzaErrorType, TcpTls, TransportKind, Verified,
     };
     use epode_c::bosh::*;
     use epode_c::client::{Client, epode_client_free, epode_client_new, epode_deadline, epode_wants_read};
@@ -20,6 +20,7 @@ mod tests {
     use epode_c::config::*;
     use epode_c::host::*;
     use epode_c::input::*;
+    use epode_c::login::*;
     use epode_c::output::{Output, Stanza, epode_next};
     use epode_c::settings::*;
     use epode_c::slice::Slice;
@@ -127,9 +128,11 @@ mod tests {
             ]) {
                 codes.push(epode_config_set_limit(handle, limit, number(&config["limits"][name])));
             }
+            // What is as usual is left out.
             for (timeout, name) in (1..).zip(["connect", "negotiation", "close", "iq", "discovery", "fallback"]) {
-                let milliseconds = number(&config["timeouts"][name]);
-                codes.push(epode_config_set_timeout(handle, timeout, milliseconds));
+                if let Some(milliseconds) = config["timeouts"][name].as_u64() {
+                    codes.push(epode_config_set_timeout(handle, timeout, milliseconds));
+                }
             }
             let reconnect = &config["reconnect"];
             let management = &config["stream_management"];
@@ -138,7 +141,6 @@ mod tests {
             codes.extend([
                 epode_config_set_authzid(handle, choice(&config["authzid"], &["auto", "always", "never"])),
                 epode_config_set_tls(handle, choice(&config["tls"], &["required", "allow_plaintext"])),
-                epode_config_set_allow_plain(handle, flag(&config["mechanisms"]["allow_plain"])),
                 epode_config_set_reconnect(handle, choice(&reconnect["when"], &["after_online", "never", "always"])),
                 epode_config_set_reconnect_delays(
                     handle,
@@ -169,6 +171,33 @@ mod tests {
                 epode_config_set_acknowledge(handle, choice(&config["acknowledge"], &["automatic", "manual"])),
                 epode_config_set_language(handle, string(&config["language"])),
             ]);
+            if config["mechanisms"].is_object() {
+                codes.extend(policy(handle, &config["mechanisms"]));
+            }
+            let (agent, bind) = (&config["user_agent"], &config["bind"]);
+            if agent.is_object() {
+                let perhaps = |name: &str| {
+                    agent[name]
+                        .as_str()
+                        .map_or(absent(), |text| slice(&*text.to_owned().leak()))
+                };
+                let (id, software, device) = (perhaps("id"), perhaps("software"), perhaps("device"));
+                codes.push(epode_config_set_user_agent(handle, id, software, device));
+            }
+            if bind.is_object() {
+                codes.push(epode_config_set_bind(
+                    handle,
+                    string(&bind["tag"]),
+                    flag(&bind["carbons"]),
+                ));
+            }
+            codes.extend([
+                epode_config_set_fast(handle, choice(&config["fast"], &["use", "off", "invalidate"])),
+                epode_config_set_key_derivation(handle, choice(&config["key_derivation"], &["inline", "host"])),
+            ]);
+            for task in config["tasks"].as_array().unwrap() {
+                codes.push(epode_config_add_task(handle, string(task)));
+            }
             for namespace in config["answered_namespaces"].as_array().unwrap() {
                 codes.push(epode_config_answer(handle, string(namespace)));
             }
@@ -177,6 +206,43 @@ mod tests {
         }
         assert!(codes.iter().all(|code| *code == EPODE_OK), "{codes:?}");
         client
+    }
+
+    /// # Safety
+    ///
+    /// The handle lives.
+    unsafe fn policy(handle: *mut Config, policy: &Value) -> Vec<u32> {
+        let text = |value: &Value| value.as_str().map_or(absent(), |text| slice(&*text.to_owned().leak()));
+        let flag = |name: &str| policy[name].as_bool().unwrap();
+        let (digest, scram) = (&policy["digest_md5"], &policy["scram"]);
+        // SAFETY: the handle lives, and the slices do for ever.
+        unsafe {
+            let mut codes = vec![
+                epode_config_set_allow_plain(handle, flag("allow_plain")),
+                epode_config_set_digest_md5(
+                    handle,
+                    !digest.is_null(),
+                    text(&digest["realm"]),
+                    digest["always_utf8"] == true,
+                ),
+                epode_config_set_least_mechanism(handle, text(&policy["least"])),
+                epode_config_set_scram_iterations(handle, small(&scram["min"]), small(&scram["max"])),
+                epode_config_set_sasl2(handle, flag("sasl2")),
+                epode_config_set_pipeline(handle, flag("pipeline")),
+                epode_config_set_pin(handle, flag("pin"), flag("pin_channel_binding")),
+                epode_config_set_allow_missing_ht_server_proof(handle, flag("allow_missing_ht_server_proof")),
+                epode_config_set_upgrade(handle, flag("upgrade")),
+            ];
+            for name in policy["channel_bindings"].as_array().into_iter().flatten() {
+                let at = ChannelBindingType::ALL.iter().position(|known| name == known.name());
+                let code = EPODE_BINDING_TLS_EXPORTER + u32::try_from(at.unwrap()).unwrap();
+                codes.push(epode_config_add_channel_binding(handle, code));
+            }
+            for name in policy["only"].as_array().into_iter().flatten() {
+                codes.push(epode_config_add_mechanism(handle, text(name)));
+            }
+            codes
+        }
     }
 
     fn slot_code(slot: Slot) -> u32 {
@@ -232,6 +298,10 @@ mod tests {
             facts.client_certificate = info.client_certificate.as_deref().map_or(absent(), slice);
             facts.alpn = optional(info.alpn.as_deref());
             facts.subprotocol = optional(info.subprotocol.as_deref());
+            let bindings = &info.channel_bindings;
+            facts.tls_exporter = bindings.tls_exporter.as_deref().map_or(absent(), slice);
+            facts.tls_unique = bindings.tls_unique.as_deref().map_or(absent(), slice);
+            facts.tls_server_end_point = bindings.tls_server_end_point.as_deref().map_or(absent(), slice);
             epode_connected(client, now, link, &raw const facts)
         }
     }
@@ -327,6 +397,9 @@ mod tests {
                     }
                 },
                 Input::Cancel { token } => epode_cancel(client, now, token.0),
+                Input::Derived { job, key } => epode_derived(client, now, job.0, slice(key.to_bytes().expose())),
+                Input::Task { payload: None } => epode_task(client, now, absent()),
+                Input::Task { payload: Some(payload) } => epode_task(client, now, slice(&payload.to_xml())),
                 other @ (Input::Network(_) | _) => panic!("{other:?}"),
             }
         };
@@ -469,6 +542,13 @@ mod tests {
                 epode::Output::Close { link } => {
                     assert_eq!((shown.kind, shown.data.close.link), (EPODE_CLOSE, link.0));
                 }
+                epode::Output::DeriveKey { job, derivation } => {
+                    assert_eq!((shown.kind, shown.data.derive_key.job), (EPODE_DERIVE_KEY, job.0));
+                    let inputs = shown.data.derive_key;
+                    assert_eq!(bytes(inputs.salt).unwrap(), derivation.salt);
+                    assert_eq!(bytes(inputs.password).unwrap(), derivation.password.expose());
+                    assert_eq!(inputs.iterations, derivation.iterations);
+                }
                 epode::Output::Event(event) => same_event(shown, event),
                 other => panic!("{other:?}"),
             }
@@ -486,6 +566,8 @@ mod tests {
                     jid,
                     mechanism,
                     server_proof,
+                    channel_binding,
+                    profile,
                     resumed,
                     client_certificate_requested,
                     round_trips,
@@ -498,6 +580,15 @@ mod tests {
                     assert_eq!(online.round_trips, *round_trips);
                     assert_eq!(online.server_proof, *server_proof == ServerProof::Verified);
                     assert_eq!(online.resumed, *resumed);
+                    let bindings = [None].into_iter().chain(ChannelBindingType::ALL.map(Some));
+                    assert_eq!(
+                        bindings.clone().nth(online.channel_binding as usize),
+                        Some(*channel_binding)
+                    );
+                    let profiles = [None, Some(SaslProfile::Sasl1), Some(SaslProfile::Sasl2)];
+                    assert_eq!(profiles[online.profile as usize], *profile);
+                    let proofs = [ServerProof::None, ServerProof::Verified, ServerProof::Absent];
+                    assert_eq!(proofs[online.proof as usize], *server_proof);
                     assert_eq!(
                         online.client_certificate_requested,
                         known(*client_certificate_requested)
@@ -525,6 +616,20 @@ mod tests {
                     assert_eq!(text(offered.features).unwrap(), features.to_xml());
                     let how = (offered.transport, offered.encrypted);
                     assert_eq!(how, (transport_code(*transport), *encrypted));
+                }
+                Event::Task {
+                    task,
+                    payload,
+                    text: says,
+                } => {
+                    assert_eq!(shown.kind, EPODE_TASK);
+                    let shown = shown.data.task;
+                    assert_eq!(text(shown.task).unwrap(), task);
+                    let payload = payload.as_ref().map(epode::Element::to_xml);
+                    assert_eq!(
+                        (text(shown.payload), text(shown.text)),
+                        (payload.as_deref(), says.as_deref())
+                    );
                 }
                 Event::Stanza { stanza, token } => {
                     assert_eq!(shown.kind, EPODE_STANZA);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use epode::config;
 
 use crate::Refused;
+use crate::login::{Bind, Credentials, Fast, KeyDerivation, Mechanisms, UserAgent};
 use crate::output::TcpTls;
 
 /// One account and how to reach it.
@@ -48,38 +49,27 @@ pub struct Config {
     /// When a received stanza counts as handled.
     #[uniffi(default = None)]
     pub acknowledge: Option<Acknowledge>,
+    /// What the client says about itself (XEP-0388 §2.4); by default that the software is `epode`.
+    #[uniffi(default = None)]
+    pub user_agent: Option<UserAgent>,
+    /// Whether login tokens (XEP-0484) are used; by default they are.
+    #[uniffi(default = None)]
+    pub fast: Option<Fast>,
+    /// What is asked for together with a resource (XEP-0386).
+    #[uniffi(default = None)]
+    pub bind: Option<Bind>,
+    /// Who derives SCRAM's keys from the password; by default the client.
+    #[uniffi(default = None)]
+    pub key_derivation: Option<KeyDerivation>,
+    /// The tasks that the application can do where the server asks for them after the credentials (XEP-0388 §2.6.4).
+    #[uniffi(default = [])]
+    pub tasks: Vec<String>,
     /// The default language of what is sent (RFC 6120 §4.7.4).
     #[uniffi(default = "en")]
     pub language: String,
     /// Namespaces of `iq` payloads that the application answers; all other requests are refused for it.
     #[uniffi(default = [])]
     pub answers: Vec<String>,
-}
-
-/// How the account is proved. Explicit: what is not given is never tried.
-#[derive(Clone, PartialEq, Eq, uniffi::Enum)]
-pub enum Credentials {
-    /// A TLS client certificate: SASL EXTERNAL (XEP-0178).
-    Certificate {
-        /// The label by which the host knows the certificate and its key. The client never sees a key.
-        identity: String,
-        /// The certificate (DER), where the host can show it.
-        der: Option<Vec<u8>>,
-    },
-    /// A password: SCRAM, or PLAIN where the policy allows it. As bytes, so that a host can wipe its copy.
-    Password {
-        /// The password, in UTF-8.
-        password: Vec<u8>,
-    },
-    /// Two factors: SCRAM on a link that presents the certificate; never EXTERNAL.
-    CertificateAndPassword {
-        /// The label by which the host knows the certificate and its key.
-        identity: String,
-        /// The password, in UTF-8.
-        password: Vec<u8>,
-    },
-    /// Nothing: the client looks at what the server offers (`Offered`), says goodbye and is offline. The JID may be a domain.
-    Nothing,
 }
 
 /// One way to reach the server.
@@ -193,23 +183,6 @@ pub enum Authzid {
     Always,
     /// Never.
     Never,
-}
-
-/// Which SASL mechanisms may be used, of those that the credentials allow.
-#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
-pub struct Mechanisms {
-    /// PLAIN shows the password to the server. It is used over verified TLS only, and only if this is set.
-    #[uniffi(default = false)]
-    pub allow_plain: bool,
-    /// Only these, if set.
-    #[uniffi(default = None)]
-    pub only: Option<Vec<String>>,
-    /// The fewest iterations of SCRAM that are accepted (RFC 5802 §5.1).
-    #[uniffi(default = 4096)]
-    pub scram_min: u32,
-    /// The most.
-    #[uniffi(default = 2000000)]
-    pub scram_max: u32,
 }
 
 /// Whether and when to connect again after the link is gone. Times are in milliseconds, and drawn at random between half of what is said
@@ -383,6 +356,11 @@ impl Config {
             liveness: None,
             persist: None,
             acknowledge: None,
+            user_agent: None,
+            fast: None,
+            bind: None,
+            key_derivation: None,
+            tasks: Vec::new(),
             language: "en".to_owned(),
             answers: Vec::new(),
         }
@@ -407,14 +385,22 @@ impl Config {
             builder = builder.tls(config::TlsPolicy::AllowPlaintext);
         }
         if let Some(mechanisms) = self.mechanisms {
-            builder = builder.mechanisms(config::MechanismPolicy {
-                allow_plain: mechanisms.allow_plain,
-                only: mechanisms.only,
-                scram: config::ScramIterations {
-                    min: mechanisms.scram_min,
-                    max: mechanisms.scram_max,
-                },
-            });
+            builder = builder.mechanisms(mechanisms.into_core());
+        }
+        if let Some(user_agent) = self.user_agent {
+            builder = builder.user_agent(user_agent.into_core());
+        }
+        if let Some(fast) = self.fast {
+            builder = builder.fast(fast.into_core());
+        }
+        if let Some(bind) = self.bind {
+            builder = builder.bind(bind.into_core());
+        }
+        if let Some(key_derivation) = self.key_derivation {
+            builder = builder.key_derivation(key_derivation.into_core());
+        }
+        for task in self.tasks {
+            builder = builder.task(task);
         }
         if let Some(limits) = self.limits {
             builder = builder.limits(limits.into_core());
@@ -454,31 +440,6 @@ impl Config {
         builder
             .build()
             .map_err(|error| Refused::Configuration { why: error.to_string() })
-    }
-}
-
-impl Credentials {
-    fn into_core(self) -> config::Credentials {
-        match self {
-            Self::Certificate { identity, der } => config::Credentials::Certificate { identity, der },
-            Self::Password { password } => config::Credentials::password(password),
-            Self::CertificateAndPassword { identity, password } => {
-                config::Credentials::certificate_and_password(identity, password)
-            }
-            Self::Nothing => config::Credentials::Nothing,
-        }
-    }
-}
-
-impl std::fmt::Debug for Credentials {
-    /// Never the password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Certificate { .. } => "Certificate",
-            Self::Password { .. } => "Password(redacted)",
-            Self::CertificateAndPassword { .. } => "CertificateAndPassword(redacted)",
-            Self::Nothing => "Nothing",
-        })
     }
 }
 

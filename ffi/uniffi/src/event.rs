@@ -1,6 +1,9 @@
 //! News for the application, as records and enums that cross.
 
-use epode::error::{ConnectionError, IqError, LoginError, PeerIncompatible, PeerMisbehaved, TlsError};
+use epode::error::{
+    ChannelBindingProblem, ConnectionError, IqError, LoginError, PeerIncompatible, PeerMisbehaved, Pinned,
+    RegistrationProblem, SaslError, TlsError,
+};
 use epode::{Element, Warning};
 
 use crate::input::StanzaError;
@@ -16,6 +19,10 @@ pub enum Event {
         mechanism: String,
         /// The server proved that it knows the password too.
         server_proof: ServerProof,
+        /// What the login is bound to, if it is.
+        channel_binding: Option<ChannelBindingType>,
+        /// By which protocol the login was done; `None` where nobody logged in.
+        profile: Option<SaslProfile>,
         /// An earlier session goes on; nothing was lost.
         resumed: bool,
         /// Whether the server asked for a client certificate, where the host could tell.
@@ -42,6 +49,16 @@ pub enum Event {
         transport: TransportKind,
         /// TLS protects it.
         encrypted: bool,
+    },
+    /// The server wants something more before the login is complete (XEP-0388 §2.6.4), which the configuration says the application can do.
+    /// Answer with `Input::Task`, or `Stop`.
+    Task {
+        /// The task.
+        task: String,
+        /// What the server says within the task, as a document of its own in UTF-8; `None` where it is to begin.
+        payload: Option<Vec<u8>>,
+        /// The server's text for the user: not to be trusted.
+        text: Option<String>,
     },
     /// The client will not try any more: exactly once for each `Start`, and the last event.
     Offline {
@@ -105,12 +122,27 @@ pub struct OfflineReason {
     pub blame: Blame,
     /// What it was, as the variant of the Rust error: `refused`, `no_mechanism`, `certificate_changed`.
     pub code: String,
+    /// What was the matter within that, where it has several reasons: `key_does_not_fit` of a `mechanism`, `exists` of a `registration`.
+    pub detail: Option<String>,
     /// For a person: what happened, and what to do about it.
     pub sentence: String,
     /// The condition that the server gave, as `not-authorized`.
     pub condition: Option<String>,
     /// The server's text: not to be trusted.
     pub text: Option<String>,
+    /// What the server says of an access token that it refused.
+    pub token: Option<TokenRefusal>,
+}
+
+/// Why an access token was refused, in the server's words (RFC 7628 §3.2.2): not to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
+pub struct TokenRefusal {
+    /// The status, as `invalid_token`.
+    pub status: Option<String>,
+    /// The scope that a token has to have.
+    pub scope: Option<String>,
+    /// Where the server says that its OpenID configuration is. Do not ask a place that you do not know.
+    pub openid_configuration: Option<String>,
 }
 
 /// Who is to blame.
@@ -190,6 +222,28 @@ pub enum ServerProof {
     Verified,
     /// The mechanism has no such proof: TLS alone vouches for the server.
     None,
+    /// The mechanism has one and the server left it out, which `allow_missing_ht_server_proof` allows.
+    Absent,
+}
+
+/// What a login can be bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum ChannelBindingType {
+    /// RFC 9266.
+    TlsExporter,
+    /// RFC 5929 §3.
+    TlsUnique,
+    /// RFC 5929 §4.
+    TlsServerEndPoint,
+}
+
+/// By which protocol a login is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum SaslProfile {
+    /// RFC 6120 §6.
+    Sasl1,
+    /// XEP-0388.
+    Sasl2,
 }
 
 /// How far a stanza has come.
@@ -203,6 +257,25 @@ pub enum Stage {
     Acked,
     /// It is not known to have arrived, and will not be sent again.
     Failed,
+}
+
+impl ChannelBindingType {
+    fn from_core(kind: epode::ChannelBindingType) -> Option<Self> {
+        Some(match kind {
+            epode::ChannelBindingType::TlsExporter => Self::TlsExporter,
+            epode::ChannelBindingType::TlsUnique => Self::TlsUnique,
+            epode::ChannelBindingType::TlsServerEndPoint => Self::TlsServerEndPoint,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn into_core(self) -> epode::ChannelBindingType {
+        match self {
+            Self::TlsExporter => epode::ChannelBindingType::TlsExporter,
+            Self::TlsUnique => epode::ChannelBindingType::TlsUnique,
+            Self::TlsServerEndPoint => epode::ChannelBindingType::TlsServerEndPoint,
+        }
+    }
 }
 
 impl TransportKind {
@@ -223,6 +296,8 @@ impl Event {
                 jid,
                 mechanism,
                 server_proof,
+                channel_binding,
+                profile,
                 resumed,
                 client_certificate_requested,
                 round_trips,
@@ -230,10 +305,21 @@ impl Event {
             } => Self::Online {
                 jid: jid.to_string(),
                 mechanism,
-                server_proof: if server_proof == epode::ServerProof::Verified {
-                    ServerProof::Verified
-                } else {
-                    ServerProof::None
+                server_proof: match server_proof {
+                    epode::ServerProof::Verified => ServerProof::Verified,
+                    epode::ServerProof::None => ServerProof::None,
+                    epode::ServerProof::Absent => ServerProof::Absent,
+                    _ => return None,
+                },
+                channel_binding: match channel_binding {
+                    Some(kind) => Some(ChannelBindingType::from_core(kind)?),
+                    None => None,
+                },
+                profile: match profile {
+                    None => None,
+                    Some(epode::SaslProfile::Sasl1) => Some(SaslProfile::Sasl1),
+                    Some(epode::SaslProfile::Sasl2) => Some(SaslProfile::Sasl2),
+                    Some(_) => return None,
                 },
                 resumed,
                 client_certificate_requested,
@@ -257,6 +343,11 @@ impl Event {
                 features: features.to_xml().into_bytes(),
                 transport: TransportKind::from_core(transport)?,
                 encrypted,
+            },
+            epode::Event::Task { task, payload, text } => Self::Task {
+                task,
+                payload: payload.map(|payload| payload.to_xml().into_bytes()),
+                text,
             },
             epode::Event::Offline { reason } => Self::Offline {
                 reason: OfflineReason::new(&reason),
@@ -326,23 +417,26 @@ impl Stanza {
 
 impl OfflineReason {
     fn new(reason: &epode::Offline) -> Self {
-        let (mut condition, mut text) = (None, None);
+        let (mut detail, mut condition, mut text, mut token) = (None, None, None, None);
         let (blame, code) = match reason {
             epode::Offline::Stopped => (Blame::Stopped, "stopped"),
             epode::Offline::Connection(error) => (Blame::Connection, connection_code(error)),
             epode::Offline::Tls(error) => (Blame::Tls, tls_code(error)),
             epode::Offline::Login(error) => {
-                if let LoginError::Refused {
-                    condition: why,
-                    text: says,
+                detail = login_detail(error);
+                (condition, text) = login_condition(error);
+                if let LoginError::TokenRefused {
+                    status,
+                    scope,
+                    openid_configuration,
                     ..
                 } = error
                 {
-                    condition = Some(why.clone());
-                    text.clone_from(says);
-                } else if let LoginError::BindRefused { error } = error {
-                    condition = Some(error.condition.clone());
-                    text.clone_from(&error.text);
+                    token = Some(TokenRefusal {
+                        status: status.clone(),
+                        scope: scope.clone(),
+                        openid_configuration: openid_configuration.clone(),
+                    });
                 }
                 (Blame::Login, login_code(error))
             }
@@ -362,9 +456,11 @@ impl OfflineReason {
         Self {
             blame,
             code: code.to_owned(),
+            detail: detail.map(str::to_owned),
             sentence: reason.to_string(),
             condition,
             text,
+            token,
         }
     }
 }
@@ -410,6 +506,89 @@ fn login_code(error: &LoginError) -> &'static str {
         LoginError::Mechanism { .. } => "mechanism",
         LoginError::UnexpectedIdentity { .. } => "unexpected_identity",
         LoginError::BindRefused { .. } => "bind_refused",
+        LoginError::TokenRefused { .. } => "token_refused",
+        LoginError::Downgrade { .. } => "downgrade",
+        LoginError::ChannelBinding { .. } => "channel_binding",
+        LoginError::Tasks { .. } => "tasks",
+        LoginError::NoToken { .. } => "no_token",
+        LoginError::Registration { .. } => "registration",
+        _ => "other",
+    }
+}
+
+/// The server's condition and text.
+fn login_condition(error: &LoginError) -> (Option<String>, Option<String>) {
+    match error {
+        LoginError::Refused { condition, text, .. } => (Some(condition.clone()), text.clone()),
+        LoginError::TokenRefused { condition, .. } => (Some(condition.clone()), None),
+        LoginError::NoToken { condition } => (condition.clone(), None),
+        LoginError::Tasks { text, .. } => (None, text.clone()),
+        LoginError::BindRefused { error }
+        | LoginError::Registration {
+            problem: RegistrationProblem::Refused { error },
+        } => (Some(error.condition.clone()), error.text.clone()),
+        LoginError::Registration {
+            problem: RegistrationProblem::Fields { instructions, .. },
+        } => (None, instructions.clone()),
+        _ => (None, None),
+    }
+}
+
+fn login_detail(error: &LoginError) -> Option<&'static str> {
+    Some(match error {
+        LoginError::Mechanism { error, .. } => sasl_code(error),
+        LoginError::Downgrade {
+            pinned: Pinned::Scram, ..
+        } => "scram",
+        LoginError::Downgrade {
+            pinned: Pinned::ChannelBinding,
+            ..
+        } => "channel_binding",
+        LoginError::ChannelBinding { problem } => match problem {
+            ChannelBindingProblem::NoTypes => "no_types",
+            ChannelBindingProblem::NoMechanism => "no_mechanism",
+            ChannelBindingProblem::NothingInCommon { .. } => "nothing_in_common",
+            _ => "other",
+        },
+        LoginError::Registration { problem } => match problem {
+            RegistrationProblem::NotOffered => "not_offered",
+            RegistrationProblem::Fields { .. } => "fields",
+            RegistrationProblem::Exists => "exists",
+            RegistrationProblem::Refused { .. } => "refused",
+            _ => "other",
+        },
+        _ => return None,
+    })
+}
+
+fn sasl_code(error: &SaslError) -> &'static str {
+    match error {
+        SaslError::Username(_) => "username",
+        SaslError::Password(_) => "password",
+        SaslError::Authzid => "authzid",
+        SaslError::ClientNonce => "client_nonce",
+        SaslError::OutOfOrder => "out_of_order",
+        SaslError::Encoding => "encoding",
+        SaslError::UnexpectedChallenge => "unexpected_challenge",
+        SaslError::UnexpectedSuccessData => "unexpected_success_data",
+        SaslError::SuccessTooEarly => "success_too_early",
+        SaslError::Malformed { .. } => "malformed",
+        SaslError::MandatoryExtension => "mandatory_extension",
+        SaslError::Nonce => "nonce",
+        SaslError::Salt => "salt",
+        SaslError::Iterations => "iterations",
+        SaslError::IterationsTooLow { .. } => "iterations_too_low",
+        SaslError::IterationsTooHigh { .. } => "iterations_too_high",
+        SaslError::Server { .. } => "server",
+        SaslError::WrongServerProof => "wrong_server_proof",
+        SaslError::MissingServerProof => "missing_server_proof",
+        SaslError::OfferChanged { .. } => "offer_changed",
+        SaslError::OfferUnproved => "offer_unproved",
+        SaslError::KeyDoesNotFit => "key_does_not_fit",
+        SaslError::Token => "token",
+        SaslError::SuccessAfterRefusal => "success_after_refusal",
+        SaslError::Realm { .. } => "realm",
+        SaslError::NotLatin1 => "not_latin1",
         _ => "other",
     }
 }
@@ -440,6 +619,8 @@ fn misbehaved_code(error: &PeerMisbehaved) -> &'static str {
         PeerMisbehaved::HandledCount { .. } => "handled_count",
         PeerMisbehaved::StreamManagement { .. } => "stream_management",
         PeerMisbehaved::BoundJid => "bound_jid",
+        PeerMisbehaved::AuthorizationIdentifier => "authorization_identifier",
+        PeerMisbehaved::Sasl2 { .. } => "sasl2",
         PeerMisbehaved::TooManyRequests => "too_many_requests",
         _ => "other",
     }
@@ -457,6 +638,10 @@ fn warning_code(warning: &Warning) -> &'static str {
         Warning::NotResumed { .. } => "not_resumed",
         Warning::Redirected { .. } => "redirected",
         Warning::NoStreamManagement { .. } => "no_stream_management",
+        Warning::TokenRefused { .. } => "token_refused",
+        Warning::TokenUnusable { .. } => "token_unusable",
+        Warning::TokenIgnored => "token_ignored",
+        Warning::Upgraded { .. } => "upgraded",
         Warning::Dropped { .. } => "dropped",
         _ => "other",
     }

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use epode::xml::XmlLimits;
-use epode::{Element, LinkId, QueryId, RequestId, Secret, Token};
+use epode::{Element, JobId, LinkId, QueryId, RequestId, Secret, Token};
 
 use crate::Refused;
+use crate::key::DerivedKey;
+use crate::login::Credentials;
 
 const NS_CLIENT: &str = "jabber:client";
 
@@ -114,6 +117,24 @@ pub enum Input {
     Handled {
         /// The token of its event.
         token: u64,
+    },
+    /// A `DeriveKey` is done. One that nobody waits for any more is ignored.
+    Derived {
+        /// The job of the `DeriveKey`.
+        job: u64,
+        /// The key.
+        key: Arc<DerivedKey>,
+    },
+    /// From the next login on these are the credentials: an access token that was renewed, a password that was changed. They must be for
+    /// the same account.
+    Provide {
+        /// The credentials.
+        credentials: Credentials,
+    },
+    /// Answers an `Event::Task`: the first answer begins the task, each further one goes on with it (XEP-0388 §2.6.4).
+    Task {
+        /// The task's own element as XML, all namespaces declared, if it has one to say.
+        payload: Option<Vec<u8>>,
     },
     /// The deadline passed. Early or twice is harmless.
     Tick,
@@ -235,6 +256,26 @@ pub struct LinkInfo {
     /// The subprotocol that the server of a WebSocket selected: it has to be `xmpp` (RFC 7395 §3.1).
     #[uniffi(default = None)]
     pub subprotocol: Option<String>,
+    /// What a login on this connection can be bound to, where it is known.
+    #[uniffi(default = None)]
+    pub channel_bindings: Option<ChannelBindings>,
+}
+
+/// The channel bindings of one TLS connection. They change with every connection: a host whose HTTP library opens several for one BOSH
+/// session can give `tls_server_end_point` only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, uniffi::Record)]
+pub struct ChannelBindings {
+    /// RFC 9266: 32 bytes, exported with the label `EXPORTER-Channel-Binding` and an empty context. With TLS 1.2 only where the extended
+    /// master secret (RFC 7627) was negotiated.
+    #[uniffi(default = None)]
+    pub tls_exporter: Option<Vec<u8>>,
+    /// RFC 5929 §3: the first Finished message of the handshake. Never with TLS 1.3, and with TLS 1.2 only where the extended master secret
+    /// was negotiated.
+    #[uniffi(default = None)]
+    pub tls_unique: Option<Vec<u8>>,
+    /// RFC 5929 §4: the hash of the server's certificate, by the hash function of its signature, or SHA-256 where that is MD5 or SHA-1.
+    #[uniffi(default = None)]
+    pub tls_server_end_point: Option<Vec<u8>>,
 }
 
 /// Who verified the server's certificate.
@@ -389,6 +430,16 @@ impl Input {
             Self::Foreground { foreground } => epode::Input::Foreground(foreground),
             Self::Pause { seconds } => epode::Input::Pause { seconds },
             Self::Handled { token } => epode::Input::Handled { token: Token(token) },
+            Self::Derived { job, key } => epode::Input::Derived {
+                job: JobId(job),
+                key: key.core().clone(),
+            },
+            Self::Provide { credentials } => epode::Input::Provide {
+                credentials: credentials.into_core(),
+            },
+            Self::Task { payload } => epode::Input::Task {
+                payload: payload.map(|xml| element(&xml)).transpose()?,
+            },
             Self::Tick => epode::Input::Tick,
             Self::Send { xml } => epode::Input::Send { stanza: stanza(&xml)? },
             Self::Request { xml, timeout_ms } => epode::Input::Request {
@@ -424,6 +475,9 @@ impl fmt::Debug for Input {
             Self::Foreground { .. } => "Foreground",
             Self::Pause { .. } => "Pause",
             Self::Handled { .. } => "Handled",
+            Self::Derived { .. } => "Derived",
+            Self::Provide { .. } => "Provide",
+            Self::Task { .. } => "Task",
             Self::Tick => "Tick",
             Self::Send { .. } => "Send",
             Self::Request { .. } => "Request",
@@ -489,6 +543,17 @@ impl LinkInfo {
             tls_version: self.tls_version,
             client_certificate_requested: self.client_certificate_requested,
             client_certificate: self.client_certificate,
+            channel_bindings: self.channel_bindings.unwrap_or_default().into_core(),
+        }
+    }
+}
+
+impl ChannelBindings {
+    fn into_core(self) -> epode::ChannelBindings {
+        epode::ChannelBindings {
+            tls_exporter: self.tls_exporter,
+            tls_unique: self.tls_unique,
+            tls_server_end_point: self.tls_server_end_point,
         }
     }
 }

@@ -11,13 +11,16 @@
 //! - A client may be called from any thread, one at a time: it is behind a lock. After a panic, which would be a fault of epode's, it is
 //!   [`Refused::Closed`] for ever.
 //!
-//! How the files fit: `config`, `input` and `output` mirror the modules of those names in the core; `event` is what an output may have
+//! How the files fit: `config`, `input` and `output` mirror the modules of those names in the core; `login` is what a configuration says of
+//! credentials and mechanisms, `key` is SCRAM's slow step, which has methods and so is an object; `event` is what an output may have
 //! for the application; `refused` is what may be thrown.
 #![forbid(unsafe_code)]
 
 mod config;
 mod event;
 mod input;
+mod key;
+mod login;
 mod output;
 mod refused;
 
@@ -25,15 +28,20 @@ use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{
-    Acknowledge, Attach, AttachKeys, Authzid, Bosh, Config, Credentials, Limits, Liveness, Mechanisms, Persist,
-    Reconnect, ReconnectWhen, StreamManagement, Timeouts, Transport,
+    Acknowledge, Attach, AttachKeys, Authzid, Bosh, Config, Limits, Liveness, Persist, Reconnect, ReconnectWhen,
+    StreamManagement, Timeouts, Transport,
 };
 use epode::Instant;
-pub use event::{Blame, Event, IqResult, OfflineReason, ServerProof, Stage, Stanza, StanzaKind, TransportKind};
-pub use input::{
-    Failure, Input, LinkInfo, Network, Reply, Resolution, Slot, SrvRecord, StanzaError, StanzaErrorType, TlsFacts,
-    Verified,
+pub use event::{
+    Blame, ChannelBindingType, Event, IqResult, OfflineReason, SaslProfile, ServerProof, Stage, Stanza, StanzaKind,
+    TokenRefusal, TransportKind,
 };
+pub use input::{
+    ChannelBindings, Failure, Input, LinkInfo, Network, Reply, Resolution, Slot, SrvRecord, StanzaError,
+    StanzaErrorType, TlsFacts, Verified,
+};
+pub use key::{Derivation, DerivedKey, ScramHash};
+pub use login::{Bind, Credentials, DigestMd5, Fast, KeyDerivation, Mechanisms, UserAgent};
 pub use output::{Deadline, Endpoint, Output, Question, Step, TcpTls};
 pub use refused::{Refused, SnapshotError};
 
@@ -219,6 +227,7 @@ mod tests {
             client_certificate: None,
             alpn: None,
             subprotocol: None,
+            channel_bindings: None,
         };
         client.handle(0, Input::Connected { link: *link, info }).unwrap();
         let refused = client.received(0, *link, b"x").unwrap_err();

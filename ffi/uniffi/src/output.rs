@@ -1,9 +1,11 @@
 //! What the client asks of its host, as records and enums that cross.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::event::Event;
 use crate::input::Slot;
+use crate::key::Derivation;
 
 /// The answer to every input: all that there is to do, in order, and when to be woken.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
@@ -105,6 +107,13 @@ pub enum Output {
     Close {
         /// The link.
         link: u64,
+    },
+    /// Run this, away from where it would keep others waiting, and say `Derived`. Only with `KeyDerivation::Host`.
+    DeriveKey {
+        /// What `Derived` has to name.
+        job: u64,
+        /// The computation.
+        derivation: Arc<Derivation>,
     },
     /// Give it to the application.
     Event {
@@ -262,6 +271,10 @@ impl Output {
                 request: request.0,
             },
             epode::Output::Close { link } => Self::Close { link: link.0 },
+            epode::Output::DeriveKey { job, derivation } => Self::DeriveKey {
+                job: job.0,
+                derivation: Derivation::new(derivation),
+            },
             epode::Output::Event(event) => Self::Event {
                 event: Event::from_core(event)?,
             },
@@ -291,6 +304,7 @@ impl fmt::Debug for Output {
             }
             Self::Abandon { link, request } => f.debug_tuple("Abandon").field(link).field(request).finish(),
             Self::Close { link } => f.debug_tuple("Close").field(link).finish(),
+            Self::DeriveKey { job, derivation } => f.debug_tuple("DeriveKey").field(job).field(derivation).finish(),
             Self::Event { event } => f.debug_tuple("Event").field(event).finish(),
         }
     }

@@ -44,6 +44,11 @@ pub enum Refused {
         /// Why, for a person.
         why: String,
     },
+    /// The bytes are no SCRAM key, or no salted password.
+    Key {
+        /// Why, for a person.
+        why: String,
+    },
     /// The configuration cannot work.
     Configuration {
         /// Why, for a person.
@@ -104,9 +109,11 @@ impl From<epode::Refused> for Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Misuse { why } | Self::Invalid { why } | Self::Configuration { why } | Self::Snapshot { why, .. } => {
-                f.write_str(why)
-            }
+            Self::Misuse { why }
+            | Self::Invalid { why }
+            | Self::Key { why }
+            | Self::Configuration { why }
+            | Self::Snapshot { why, .. } => f.write_str(why),
             Self::Full => epode::Refused::Full.fmt(f),
             Self::TooLarge { bytes, maximum } => {
                 write!(f, "the stanza has {bytes} bytes; at most {maximum} are sent")

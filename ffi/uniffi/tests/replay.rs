@@ -6,9 +6,10 @@ mod tests {
 
     use epode::record::{Entry, Log};
     use epode_uniffi::{
-        Acknowledge, Authzid, Bosh, Client, Config, Credentials, Failure, Input, Limits, LinkInfo, Liveness,
-        Mechanisms, Network, Output, Persist, Reconnect, ReconnectWhen, Reply, Resolution, Slot, SrvRecord,
-        StanzaError, StanzaErrorType, StreamManagement, TcpTls, Timeouts, TlsFacts, Transport, Verified,
+        Acknowledge, Authzid, Bind, Bosh, ChannelBindingType, ChannelBindings, Client, Config, Credentials, DerivedKey,
+        DigestMd5, Failure, Fast, Input, KeyDerivation, Limits, LinkInfo, Liveness, Mechanisms, Network, Output,
+        Persist, Reconnect, ReconnectWhen, Reply, Resolution, Slot, SrvRecord, StanzaError, StanzaErrorType,
+        StreamManagement, TcpTls, Timeouts, TlsFacts, Transport, UserAgent, Verified,
     };
     use serde_json::Value;
 
@@ -82,6 +83,14 @@ mod tests {
         }
     }
 
+    fn channel_binding(value: &Value) -> ChannelBindingType {
+        match string(value).as_str() {
+            "tls-exporter" => ChannelBindingType::TlsExporter,
+            "tls-unique" => ChannelBindingType::TlsUnique,
+            _ => ChannelBindingType::TlsServerEndPoint,
+        }
+    }
+
     /// The client that the header describes.
     fn client(log: &Log) -> Client {
         let header: Value = serde_json::from_str(&log.header.to_line()).unwrap();
@@ -95,6 +104,7 @@ mod tests {
             Credentials::Certificate { identity, der: None }
         };
         let (mechanisms, limits, timeouts) = (&config["mechanisms"], &config["limits"], &config["timeouts"]);
+        let agent = &config["user_agent"];
         let (reconnect, management, liveness) =
             (&config["reconnect"], &config["stream_management"], &config["liveness"]);
         let config = Config {
@@ -107,12 +117,47 @@ mod tests {
                 _ => Authzid::Never,
             }),
             allow_plaintext: config["tls"] == "allow_plaintext",
-            mechanisms: Some(Mechanisms {
+            // What is as usual is left out.
+            mechanisms: mechanisms.is_object().then(|| Mechanisms {
                 allow_plain: flag(&mechanisms["allow_plain"]),
+                digest_md5: mechanisms["digest_md5"].as_object().map(|digest| DigestMd5 {
+                    realm: digest["realm"].as_str().map(str::to_owned),
+                    always_utf8: flag(&digest["always_utf8"]),
+                }),
                 only: (!mechanisms["only"].is_null()).then(|| strings(&mechanisms["only"])),
+                least: mechanisms["least"].as_str().map(str::to_owned),
+                channel_bindings: mechanisms["channel_bindings"]
+                    .as_array()
+                    .map(|types| types.iter().map(channel_binding).collect()),
                 scram_min: number(&mechanisms["scram"]["min"]),
                 scram_max: number(&mechanisms["scram"]["max"]),
+                sasl2: flag(&mechanisms["sasl2"]),
+                pipeline: flag(&mechanisms["pipeline"]),
+                pin: flag(&mechanisms["pin"]),
+                pin_channel_binding: flag(&mechanisms["pin_channel_binding"]),
+                allow_missing_ht_server_proof: flag(&mechanisms["allow_missing_ht_server_proof"]),
+                upgrade: flag(&mechanisms["upgrade"]),
             }),
+            user_agent: agent.is_object().then(|| UserAgent {
+                id: agent["id"].as_str().map(str::to_owned),
+                software: agent["software"].as_str().map(str::to_owned),
+                device: agent["device"].as_str().map(str::to_owned),
+            }),
+            fast: Some(match string(&config["fast"]).as_str() {
+                "use" => Fast::Use,
+                "off" => Fast::Off,
+                _ => Fast::Invalidate,
+            }),
+            bind: config["bind"].is_object().then(|| Bind {
+                tag: string(&config["bind"]["tag"]),
+                carbons: flag(&config["bind"]["carbons"]),
+            }),
+            key_derivation: Some(if config["key_derivation"] == "host" {
+                KeyDerivation::Host
+            } else {
+                KeyDerivation::Inline
+            }),
+            tasks: strings(&config["tasks"]),
             limits: Some(Limits {
                 element_before_login: optional(&limits["element_before_login"]),
                 element: optional(&limits["element"]),
@@ -127,7 +172,7 @@ mod tests {
                 pending_requests: optional(&limits["pending_requests"]),
                 unacknowledged: optional(&limits["unacknowledged"]),
             }),
-            timeouts: Some(Timeouts {
+            timeouts: timeouts.is_object().then(|| Timeouts {
                 connect: number(&timeouts["connect"]),
                 negotiation: number(&timeouts["negotiation"]),
                 close: number(&timeouts["close"]),
@@ -203,6 +248,11 @@ mod tests {
             client_certificate: info.client_certificate.clone(),
             alpn: info.alpn.clone(),
             subprotocol: info.subprotocol.clone(),
+            channel_bindings: Some(ChannelBindings {
+                tls_exporter: info.channel_bindings.tls_exporter.clone(),
+                tls_unique: info.channel_bindings.tls_unique.clone(),
+                tls_server_end_point: info.channel_bindings.tls_server_end_point.clone(),
+            }),
         }
     }
 
@@ -329,6 +379,13 @@ mod tests {
             epode::Input::Respond { token, result } => Input::Respond {
                 token: token.0,
                 reply: reply(result),
+            },
+            epode::Input::Derived { job, key } => Input::Derived {
+                job: job.0,
+                key: DerivedKey::from_bytes(key.to_bytes().expose()).unwrap().into(),
+            },
+            epode::Input::Task { payload } => Input::Task {
+                payload: payload.as_ref().map(|payload| payload.to_xml().into_bytes()),
             },
             epode::Input::Cancel { token } => Input::Cancel { token: token.0 },
             other => panic!("{other:?}"),

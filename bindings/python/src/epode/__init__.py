@@ -15,7 +15,7 @@ See ``README.md`` of the package for threads, ownership and errors.
 from importlib.metadata import version as _version
 
 from epode import _native
-from epode.aio import Client, connect
+from epode.aio import Client, TaskHandler, connect
 from epode.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -30,6 +30,7 @@ from epode.errors import (
     SessionEnded,
     StanzaTooLarge,
     TlsFailed,
+    TokenRefused,
     WentOffline,
 )
 from epode.events import (
@@ -45,8 +46,11 @@ from epode.events import (
     Presence,
     Request,
     Stage,
+    Task,
+    TokenRefusal,
     Transport,
 )
+from epode.policy import DigestMd5, Policy, UserAgent
 
 __all__ = [
     "Answer",
@@ -54,6 +58,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailed",
     "Delivery",
+    "DigestMd5",
     "EpodeError",
     "Event",
     "Interrupted",
@@ -65,6 +70,7 @@ __all__ = [
     "Offered",
     "Offline",
     "Online",
+    "Policy",
     "Presence",
     "Request",
     "RequestFailed",
@@ -74,8 +80,13 @@ __all__ = [
     "SessionEnded",
     "Stage",
     "StanzaTooLarge",
+    "Task",
+    "TaskHandler",
     "TlsFailed",
+    "TokenRefusal",
+    "TokenRefused",
     "Transport",
+    "UserAgent",
     "WentOffline",
     "connect",
 ]

@@ -9,6 +9,7 @@ from epode.errors import ConfigurationError, EpodeError, InvalidStanza, NotOnlin
 from epode.events import (
     Answer,
     Blame,
+    ChannelBinding,
     Delivery,
     Event,
     Interrupted,
@@ -18,8 +19,12 @@ from epode.events import (
     Offline,
     Online,
     Presence,
+    Profile,
     Request,
+    ServerProof,
     Stage,
+    Task,
+    TokenRefusal,
     Transport,
 )
 
@@ -43,6 +48,20 @@ _TRANSPORTS: Final[dict[_native.TransportKind, Transport]] = {
     _native.TransportKind.WEB_SOCKET: "websocket",
     _native.TransportKind.BOSH: "bosh",
 }
+_PROOFS: Final[dict[_native.ServerProof, ServerProof]] = {
+    _native.ServerProof.VERIFIED: "verified",
+    _native.ServerProof.NONE: "none",
+    _native.ServerProof.ABSENT: "absent",
+}
+BINDINGS: Final[dict[_native.ChannelBindingType, ChannelBinding]] = {
+    _native.ChannelBindingType.TLS_EXPORTER: "tls-exporter",
+    _native.ChannelBindingType.TLS_UNIQUE: "tls-unique",
+    _native.ChannelBindingType.TLS_SERVER_END_POINT: "tls-server-end-point",
+}
+_PROFILES: Final[dict[_native.SaslProfile, Profile]] = {
+    _native.SaslProfile.SASL1: "sasl1",
+    _native.SaslProfile.SASL2: "sasl2",
+}
 ERROR_TYPES: Final = {
     "auth": _native.StanzaErrorType.AUTH,
     "cancel": _native.StanzaErrorType.CANCEL,
@@ -53,13 +72,15 @@ ERROR_TYPES: Final = {
 ERROR_TYPE_NAMES: Final = {kind: name for name, kind in ERROR_TYPES.items()}
 
 
-def event(native: _native.Event, now: int) -> Event | None:
+def event(native: _native.Event, now: int) -> Event | Task | None:
     """The façade's event; ``None`` for those that the driver itself deals with."""
     if isinstance(native, _native.Event.ONLINE):
         return Online(
             jid=native.jid,
             mechanism=native.mechanism,
-            server_proved=native.server_proof == _native.ServerProof.VERIFIED,
+            server_proof=_PROOFS[native.server_proof],
+            channel_binding=None if native.channel_binding is None else BINDINGS[native.channel_binding],
+            profile=None if native.profile is None else _PROFILES[native.profile],
             resumed=native.resumed,
             client_certificate_requested=native.client_certificate_requested,
             round_trips=native.round_trips,
@@ -70,6 +91,8 @@ def event(native: _native.Event, now: int) -> Event | None:
         return Interrupted(_offline(native.reason), retry_in, native.resumable)
     if isinstance(native, _native.Event.OFFERED):
         return Offered(native.features, _TRANSPORTS[native.transport], native.encrypted)
+    if isinstance(native, _native.Event.TASK):
+        return Task(native.task, native.payload, native.text)
     if isinstance(native, _native.Event.OFFLINE):
         return _offline(native.reason)
     if isinstance(native, _native.Event.STANZA):
@@ -88,7 +111,16 @@ def event(native: _native.Event, now: int) -> Event | None:
 
 
 def _offline(reason: _native.OfflineReason) -> Offline:
-    return Offline(_BLAMES[reason.blame], reason.code, reason.sentence, reason.condition, reason.text)
+    token = reason.token
+    return Offline(
+        _BLAMES[reason.blame],
+        reason.code,
+        reason.sentence,
+        reason.condition,
+        reason.text,
+        reason.detail,
+        token and TokenRefusal(token.status, token.scope, token.openid_configuration),
+    )
 
 
 def answer(iq: _native.Stanza) -> Answer:
@@ -108,7 +140,7 @@ def refused(error: _native.Refused) -> EpodeError:
         return InvalidStanza(f"this is not one XML element: {error.why}")
     if isinstance(error, _native.Refused.Jid):
         return ConfigurationError(f"this is no JID: {error.why}")
-    if isinstance(error, _native.Refused.Configuration):
+    if isinstance(error, _native.Refused.Configuration | _native.Refused.Key):
         return ConfigurationError(error.why)
     if isinstance(error, _native.Refused.Misuse | _native.Refused.Snapshot):
         return EpodeError(error.why)

@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 
 from epode import _native
+from epode._binding import server_end_point
 
 _HEADERS: Final = {
     "Content-Type": "text/xml; charset=utf-8",
@@ -74,9 +75,13 @@ class Link:
         deliver: Deliver,
     ) -> None:
         self._url = url
+        self._context = context
         self._max_message = max_message
         self._may_read = may_read
         self._deliver = deliver
+        # What the login is bound to: every connection has to show it.
+        self._certificate: bytes | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._http = httpx.AsyncClient(
             verify=context,
@@ -88,6 +93,24 @@ class Link:
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=60),
         )
+
+    async def look(self) -> bytes | None | _native.Failure:
+        """Connects once to see the server's certificate: the channel binding of it, if it has one."""
+        self._looking = asyncio.current_task()
+        url = httpx.URL(self._url)
+        try:
+            host = url.raw_host.decode("ascii")
+            _, writer = await asyncio.open_connection(host, url.port or 443, ssl=self._context)
+        except (ssl.SSLError, OSError) as error:
+            return _failure(error)
+        finally:
+            self._looking = None
+        tls = writer.get_extra_info("ssl_object")
+        certificate: bytes | None = tls.getpeercert(binary_form=True)
+        # Nobody waits for the goodbye of a connection that carried nothing.
+        writer.transport.abort()
+        self._certificate = certificate
+        return None if certificate is None else server_end_point(certificate)
 
     def post(self, request: int, body: bytes) -> None:
         """Posts the body; several may be open at once."""
@@ -102,6 +125,8 @@ class Link:
 
     async def close(self, flush: float) -> None:
         """Lets what is still open go out, for at most so many seconds, then closes the connections."""
+        if self._looking is not None:
+            self._looking.cancel()
         try:
             if self._tasks and flush > 0:
                 await asyncio.wait(list(self._tasks.values()), timeout=flush)
@@ -116,6 +141,8 @@ class Link:
         outcome: Answer | _native.Failure
         try:
             outcome = await self._exchange(body)
+        except _AnotherCertificate:
+            outcome = _native.Failure.CERTIFICATE_REJECTED("it is another one than that which the login is bound to")
         except _TooLarge:
             outcome = _native.Failure.HTTP(f"it is larger than {self._max_message} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ExceptionGroup) as error:
@@ -126,7 +153,7 @@ class Link:
 
     async def _exchange(self, body: bytes) -> Answer:
         async with self._http.stream("POST", self._url, content=body) as response:
-            tls = _facts(response)
+            tls = self._facts(response)
             encoding = response.headers.get("Content-Encoding", "identity")
             if encoding.lower() not in ("", "identity"):
                 raise httpx.DecodingError(f"it is compressed ({encoding!r}), though that was not allowed")
@@ -138,23 +165,29 @@ class Link:
             return Answer(response.status_code, bytes(received), tls)
 
 
+    def _facts(self, response: httpx.Response) -> _native.TlsFacts | None:
+        stream = response.extensions.get("network_stream")
+        tls = stream.get_extra_info("ssl_object") if stream is not None else None
+        if tls is None:
+            return None
+        certificate = tls.getpeercert(binary_form=True)
+        if self._certificate is not None and certificate != self._certificate:
+            raise _AnotherCertificate
+        version = tls.version()
+        return _native.TlsFacts(
+            version=version.removeprefix("TLSv") if version else None,
+            server_certificate_sha256=hashlib.sha256(certificate).digest() if certificate else None,
+            # Python's ssl does not tell whether the server asked for one.
+            client_certificate_requested=None,
+        )
+
+
 class _TooLarge(Exception):
     """An answer above the limit."""
 
 
-def _facts(response: httpx.Response) -> _native.TlsFacts | None:
-    stream = response.extensions.get("network_stream")
-    tls = stream.get_extra_info("ssl_object") if stream is not None else None
-    if tls is None:
-        return None
-    certificate = tls.getpeercert(binary_form=True)
-    version = tls.version()
-    return _native.TlsFacts(
-        version=version.removeprefix("TLSv") if version else None,
-        server_certificate_sha256=hashlib.sha256(certificate).digest() if certificate else None,
-        # Python's ssl does not tell whether the server asked for one.
-        client_certificate_requested=None,
-    )
+class _AnotherCertificate(Exception):
+    """A connection that shows another certificate than the one that was looked at."""
 
 
 def _failure(error: BaseException) -> _native.Failure:

@@ -10,18 +10,21 @@ import os
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Literal, Self, TypeAlias
 
-from epode import _convert, _native
+from epode import _convert, _login, _native
 from epode._http import Answer as HttpAnswer
 from epode._http import Link
+from epode._state import SLOTS, State
 from epode.errors import ConfigurationError, EpodeError, NotOnline, RequestFailed, RequestTimedOut, went_offline
-from epode.events import Answer, Delivery, Event, Interrupted, Message, Offline, Online, Presence, Request
+from epode.events import Answer, Delivery, Event, Interrupted, Message, Offline, Online, Presence, Request, Task
+from epode.policy import Policy, UserAgent
 
-_IDENTITY: Final = "certificate"
+#: Does a task that the server asks for after the credentials, a second factor for example: gives the task's own element, or nothing.
+TaskHandler: TypeAlias = Callable[[Task], Awaitable[str | bytes | None]]
 
 #: Stanzas that may wait for the application before the driver stops reading from the server; it goes on at half of it.
 _BACKLOG: Final = 1_000
@@ -41,8 +44,19 @@ def connect(
     key: str | os.PathLike[str] | None = None,
     key_password: str | bytes | None = None,
     password: str | bytes | None = None,
+    access_token: str | bytes | None = None,
+    scram_key: bytes | None = None,
+    anonymous: bool = False,
+    new_account: bool = False,
     ca: str | os.PathLike[str] | None = None,
     allow_plain: bool = False,
+    policy: Policy | None = None,
+    state: str | os.PathLike[str] | None = None,
+    fast: Literal["use", "off", "invalidate"] = "use",
+    user_agent: UserAgent | None = None,
+    tag: str = "epode",
+    carbons: bool = False,
+    tasks: Mapping[str, TaskHandler] | None = None,
     answers: Iterable[str] = (),
     available: bool = True,
     reconnect: bool = True,
@@ -53,44 +67,69 @@ def connect(
     ``password`` is the account's: a certificate alone logs in by SASL EXTERNAL, a password alone by SCRAM, both by SCRAM on a connection
     that presents the certificate. ``ca`` is a PEM file of the authorities that may vouch for the server; without it, the system's.
 
-    ``allow_plain`` also allows SASL PLAIN, which shows the server the password. ``answers`` are the namespaces of requests that the
+    Instead of these: ``access_token`` is an OAuth 2.0 token (OAUTHBEARER); ``scram_key`` what :attr:`Client.scram_key` gave after an earlier
+    login with the password; ``anonymous`` logs in to no account, and ``jid`` is the server's domain; ``new_account`` registers the account
+    with ``password`` before it logs in (XEP-0077).
+
+    ``state`` is a folder that keeps what the next process may use: the server's login token (XEP-0484), which with no other credentials is
+    what logs in, and what is known of the server. Nobody else may read it. ``fast="off"`` neither asks for a token nor uses it, ``"invalidate"``
+    uses it a last time. ``policy`` says which mechanisms may be used; ``allow_plain`` also allows SASL PLAIN, which shows the server the
+    password. ``user_agent``, ``tag`` and ``carbons`` go to servers with SASL2 and Bind 2 (XEP-0388, XEP-0386): what the client is called, a part of
+    the resource's name, and whether messages of the account's other devices are copied here. ``tasks`` does what the server wants besides
+    the credentials, by the name of the task; what it raises ends the login.
+
+    ``answers`` are the namespaces of requests that the
     application answers. ``available`` sends initial presence, without which servers route no messages to the account.
     ``reconnect`` connects again when the link is gone after a login (:class:`Interrupted`), unless trying again cannot help; without it, that
     is the end.
 
     Raises :class:`ConfigurationError` for what cannot work. Nothing is sent yet.
     """
-    context = _tls_context(ca)
+    context = _login.tls_context(ca)
     der = None
     if certificate is not None:
-        der = _load_identity(context, Path(certificate), key, key_password)
+        der = _login.load_identity(context, Path(certificate), key, key_password)
     elif key is not None:
         raise ConfigurationError("a key was given without a certificate")
-    secret = password.encode() if isinstance(password, str) else password
-    credentials: _native.Credentials
-    if der is not None and secret is not None:
-        credentials = _native.Credentials.CERTIFICATE_AND_PASSWORD(_IDENTITY, secret)
-    elif der is not None:
-        credentials = _native.Credentials.CERTIFICATE(_IDENTITY, der)
-    elif secret is not None:
-        credentials = _native.Credentials.PASSWORD(secret)
-    else:
-        raise ConfigurationError("no credentials were given: a certificate, a password, or both are needed")
+    credentials = _login.credentials(
+        der=der,
+        password=password,
+        access_token=access_token,
+        scram_key=scram_key,
+        new_account=new_account,
+        anonymous=anonymous,
+        kept_token=state is not None,
+    )
+    if fast not in ("use", "off", "invalidate"):
+        raise ConfigurationError(f"fast={fast!r} is not one of use, off, invalidate")
+    agent = user_agent or UserAgent()
+    kept = None if state is None else State(state)
     config = _native.Config(
         jid=jid,
         credentials=credentials,
         transports=[_native.Transport.BOSH(_native.Bosh(url=bosh))],
-        mechanisms=_native.Mechanisms(allow_plain=allow_plain),
+        mechanisms=(policy or Policy())._native(allow_plain=allow_plain),
         reconnect=_native.Reconnect(
             when=_native.ReconnectWhen.AFTER_ONLINE if reconnect else _native.ReconnectWhen.NEVER
         ),
+        persist=None if kept is None else _native.Persist.ON_SUSPEND,
+        user_agent=_native.UserAgent(id=agent.id, software=agent.software, device=agent.device),
+        fast=_native.Fast[fast.upper()],
+        bind=_native.Bind(tag=tag, carbons=carbons),
+        # The loop goes on meanwhile.
+        key_derivation=_native.KeyDerivation.HOST,
+        tasks=list(tasks or ()),
         answers=list(answers),
     )
+    # With these nothing is bound to the connection, whose certificate need not be looked at before.
+    binds = not (anonymous or access_token is not None or (der is not None and password is None))
     try:
         engine = _native.Client(config, os.urandom(32))
+        client = Client(engine, context, available=available, binds=binds, state=kept, tasks=tasks)
+        client._restore()
     except _native.Refused as error:
         raise _convert.refused(error) from None
-    return Client(engine, context, available=available)
+    return client
 
 
 class Client:
@@ -100,10 +139,27 @@ class Client:
     :class:`Online`, or the end.
     """
 
-    def __init__(self, engine: _native.Client, context: ssl.SSLContext, *, available: bool) -> None:
+    def __init__(
+        self,
+        engine: _native.Client,
+        context: ssl.SSLContext,
+        *,
+        available: bool,
+        binds: bool = False,
+        state: State | None = None,
+        tasks: Mapping[str, TaskHandler] | None = None,
+    ) -> None:
         self._engine = engine
         self._context = context
         self._available = available
+        self._binds = binds
+        self._state = state
+        self._tasks = dict(tasks or {})
+        self._failed: BaseException | None = None
+        self._derived: bytes | None = None
+        self._scram_key: bytes | None = None
+        # What goes on beside the loop: a link that is being opened, a task of the application's.
+        self._busy: set[asyncio.Task[None]] = set()
         self._outputs: deque[_native.Output] = deque()
         self._working = False
         self._links: dict[int, Link] = {}
@@ -141,6 +197,9 @@ class Client:
             raise
         if self._offline is not None:
             await self.close()
+            if self._failed is not None:
+                failed, self._failed = self._failed, None
+                raise failed
             raise went_offline(self._offline)
         return self
 
@@ -165,16 +224,22 @@ class Client:
                 await asyncio.wait(list(self._closing))
         finally:
             self._end(Offline("stopped", "stopped", "offline, as asked"))
-            for task in list(self._closing):
+            for task in [*self._closing, *self._busy]:
                 task.cancel()
             links = list(self._links.values())
             self._links.clear()
-            await asyncio.gather(*(link.close(0) for link in links), *self._closing, return_exceptions=True)
+            closing = (link.close(0) for link in links)
+            await asyncio.gather(*closing, *self._closing, *self._busy, return_exceptions=True)
 
     @property
     def jid(self) -> str | None:
         """The full JID, while online: after an interruption it may be another one."""
         return self._jid
+
+    @property
+    def scram_key(self) -> bytes | None:
+        """What the password became for this server, once it has logged in by SCRAM: for ``connect(scram_key=...)``, and as secret as that."""
+        return self._scram_key
 
     @property
     def offline(self) -> Offline | None:
@@ -187,6 +252,9 @@ class Client:
     async def __anext__(self) -> Event:
         while not self._events:
             if self._offline is not None:
+                if self._failed is not None:
+                    failed, self._failed = self._failed, None
+                    raise failed
                 raise StopAsyncIteration
             await self._wait(self._news)
         event = self._events.popleft()
@@ -248,7 +316,33 @@ class Client:
             raise InvalidStanzaType(type)
         self._reply(request, _native.Reply.ERROR(_native.StanzaError(kind=kind, condition=condition, text=text)))
 
+    def provide(self, *, password: str | bytes | None = None, access_token: str | bytes | None = None) -> None:
+        """From the next login on this is the credential: after an interruption for example. It must be for the same account."""
+        if password is None and access_token is None:
+            raise ConfigurationError("neither a password nor an access token was given")
+        credentials = _login.credentials(
+            der=None,
+            password=password,
+            access_token=access_token,
+            scram_key=None,
+            new_account=False,
+            anonymous=False,
+            kept_token=False,
+        )
+        self._feed(_native.Input.PROVIDE(credentials))
+
     # ---- the loop
+
+    def _restore(self) -> None:
+        if self._state is None:
+            return
+        for slot in SLOTS:
+            if content := self._state.load(slot):
+                try:
+                    self._engine.handle(_now(), _native.Input.RESTORE(_native.Slot[slot.upper()], content))
+                except _native.Refused.Snapshot:
+                    # Damaged, or of another account: the engine starts afresh, and what it stores next takes its place.
+                    continue
 
     def _reply(self, request: Request, reply: _native.Reply) -> None:
         self._feed(_native.Input.RESPOND(request.token, reply))
@@ -330,6 +424,10 @@ class Client:
                 link.abandon(output.request)
         elif isinstance(output, _native.Output.CONNECT):
             self._open(output)
+        elif isinstance(output, _native.Output.STORE):
+            self._store(output)
+        elif isinstance(output, _native.Output.DERIVE_KEY):
+            self._derive(output.job, output.derivation)
         elif isinstance(output, _native.Output.RESOLVE):
             why = "the asyncio driver asks neither DNS nor the server's host-meta: give connect() the URL"
             self._feed(_native.Input.RESOLVED(output.query, _native.Resolution.FAILED(_native.Failure.OTHER(why))))
@@ -350,13 +448,84 @@ class Client:
         def deliver(request: int, outcome: HttpAnswer | _native.Failure) -> None:
             self._answered(link, request, outcome)
 
-        self._links[link] = Link(endpoint.url, self._context, connect.max_message, self._may_read, deliver)
+        opened = Link(endpoint.url, self._context, connect.max_message, self._may_read, deliver)
+        self._links[link] = opened
+        if self._binds:
+            self._beside(self._bind(link, opened, connect.server_name), f"epode link {link}")
+        else:
+            self._opened(link, connect.server_name, None)
+
+    async def _bind(self, link: int, opened: Link, server_name: str) -> None:
+        """A login by password is bound to the server's certificate, which has to be seen before the first request."""
+        outcome = await opened.look()
+        if self._links.get(link) is not opened or self._offline is not None:
+            return
+        if isinstance(outcome, _native.Failure):
+            del self._links[link]
+            await opened.close(0)
+            self._feed(_native.Input.FAILED(link, None, outcome))
+        else:
+            self._opened(link, server_name, outcome)
+
+    def _opened(self, link: int, server_name: str, end_point: bytes | None) -> None:
         # The context verifies the server's certificate for the URL's host on every connection, or the request fails.
-        info = _native.LinkInfo(encrypted=True, verified=_native.Verified.HOST(connect.server_name))
+        info = _native.LinkInfo(
+            encrypted=True,
+            verified=_native.Verified.HOST(server_name),
+            # Requests go over several connections, which have no more in common than the certificate.
+            channel_bindings=_native.ChannelBindings(tls_server_end_point=end_point),
+        )
         self._feed(_native.Input.CONNECTED(link, info))
         if not self._may_read.is_set():
             # A slow application is slow on the next link too.
             self._feed(_native.Input.READING(link, False))
+
+    def _store(self, output: _native.Output) -> None:
+        slot: str = output.slot.name.lower()
+        if self._state is None or slot not in SLOTS:
+            return
+        try:
+            self._state.write(slot, output.append, output.bytes)
+        except OSError as error:
+            # What follows may be done only once this is stored.
+            self._outputs.clear()
+            why = f"the login token cannot be stored: {error.strerror or error}"
+            self._failed = EpodeError(why)
+            self._end(Offline("stopped", "store", why))
+
+    def _derive(self, job: int, derivation: _native.Derivation) -> None:
+        def run() -> tuple[_native.DerivedKey, bytes]:
+            # The library lets go of the interpreter's lock, and the password stays in it.
+            key = derivation.run()
+            return key, key.to_bytes()
+
+        def done(future: asyncio.Future[tuple[_native.DerivedKey, bytes]]) -> None:
+            if future.cancelled() or self._offline is not None:
+                return
+            key, self._derived = future.result()
+            self._feed(_native.Input.DERIVED(job, key))
+
+        asyncio.get_running_loop().run_in_executor(None, run).add_done_callback(done)
+
+    def _do_task(self, task: Task) -> None:
+        handler = self._tasks[task.task]
+
+        async def run() -> None:
+            try:
+                payload = await handler(task)
+                if self._offline is None:
+                    self._feed(_native.Input.TASK(None if payload is None else _bytes(payload)))
+            except Exception as error:
+                self._failed = error
+                if self._offline is None:
+                    self._feed(_native.Input.STOP())
+
+        self._beside(run(), f"epode task {task.task}")
+
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
 
     def _happened(self, native: _native.Event) -> None:
         if isinstance(native, _native.Event.IQ_DONE):
@@ -379,11 +548,16 @@ class Client:
         if isinstance(event, Offline):
             self._end(event)
             return
+        if isinstance(event, Task):
+            self._do_task(event)
+            return
         self._events.append(event)
         self._news.set()
         if isinstance(event, Online):
             self._jid = event.jid
             self._was_online = True
+            # The key was right.
+            self._scram_key, self._derived = self._derived or self._scram_key, None
             self._changed.set()
             # A session that goes on has its presence already.
             if self._available and not event.resumed:
@@ -477,41 +651,3 @@ def _now() -> int:
 
 def _bytes(xml: str | bytes) -> bytes:
     return xml.encode() if isinstance(xml, str) else xml
-
-
-def _tls_context(ca: str | os.PathLike[str] | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"the file of authorities {os.fspath(ca or '')!r} cannot be used: {_why(error)}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _load_identity(
-    context: ssl.SSLContext,
-    certificate: Path,
-    key: str | os.PathLike[str] | None,
-    key_password: str | bytes | None,
-) -> bytes:
-    """Loads certificate and key, and gives the certificate's DER encoding: the engine reads the names in it (XEP-0178)."""
-    # Without a password OpenSSL would ask on the terminal, and an event loop would wait for a person.
-    password = b"" if key_password is None else key_password
-    try:
-        context.load_cert_chain(certificate, key, password)
-        text = certificate.read_text(encoding="ascii", errors="replace")
-        begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-        first = text[text.index(begin) : text.index(end) + len(end)]
-        return ssl.PEM_cert_to_DER_cert(first)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise ConfigurationError(f"the certificate {os.fspath(certificate)!r} cannot be used: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key is not the one of the certificate"
-        return "no PEM in it, or the wrong pass phrase" if error.reason is None else error.reason.lower().replace("_", " ")
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
-    return str(error)

@@ -45,6 +45,10 @@ class LoginFailed(WentOffline):
     """The server refused the login, or it cannot be done with what was given. Trying again will not help."""
 
 
+class TokenRefused(LoginFailed):
+    """The server refused the access token: get another one. ``reason.token`` is what it says of it."""
+
+
 class ServerIncompatible(WentOffline):
     """The server lacks something that is needed."""
 
@@ -81,4 +85,6 @@ def went_offline(reason: Offline) -> WentOffline:
         "misbehaved": ServerMisbehaved,
         "ended": SessionEnded,
     }
+    if reason.code == "token_refused":
+        return TokenRefused(reason)
     return classes.get(reason.blame, WentOffline)(reason)

@@ -8,6 +8,9 @@ from typing import Literal, TypeAlias
 
 Stage: TypeAlias = Literal["queued", "sent", "acked", "failed"]
 Transport: TypeAlias = Literal["tcp", "websocket", "bosh"]
+ServerProof: TypeAlias = Literal["verified", "none", "absent"]
+ChannelBinding: TypeAlias = Literal["tls-exporter", "tls-unique", "tls-server-end-point"]
+Profile: TypeAlias = Literal["sasl1", "sasl2"]
 Blame: TypeAlias = Literal["stopped", "connection", "tls", "login", "incompatible", "misbehaved", "ended"]
 
 
@@ -58,8 +61,13 @@ class Online:
     """The full JID that the server bound."""
     mechanism: str
     """The SASL mechanism, as ``EXTERNAL``."""
-    server_proved: bool
-    """The server proved that it knows the password too; without, TLS alone vouches for the server."""
+    server_proof: ServerProof
+    """Whether the server proved that it knows the password, or the token, too: ``none`` where the mechanism has no such proof, ``absent`` where
+    the server left it out and the policy allows that."""
+    channel_binding: ChannelBinding | None
+    """What the login is bound to, if it is."""
+    profile: Profile | None
+    """By which protocol the login was done: RFC 6120, or XEP-0388. ``None`` where nobody logged in."""
     resumed: bool
     """An earlier session goes on; nothing was lost."""
     client_certificate_requested: bool | None
@@ -67,6 +75,34 @@ class Online:
     round_trips: int
     transport: Transport = "bosh"
     """How it travels."""
+
+    @property
+    def server_proved(self) -> bool:
+        """The server proved that it knows the password too; without, TLS alone vouches for the server."""
+        return self.server_proof == "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the server wants besides the credentials (XEP-0388 §2.6.4). No event: it goes to the one who does it, ``connect(tasks=...)``."""
+
+    task: str
+    payload: bytes | None = field(repr=False)
+    """What the server says within the task, as a document of its own in UTF-8; ``None`` where it is to begin."""
+    text: str | None
+    """The server's text for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefusal:
+    """What the server says of an access token that it refused (RFC 7628 §3.2.2)."""
+
+    status: str | None
+    """As ``invalid_token``."""
+    scope: str | None
+    """The scope that a token has to have."""
+    openid_configuration: str | None
+    """Where the server says that its OpenID configuration is. Do not ask a place that you do not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +149,10 @@ class Offline:
     """The condition that the server gave, as ``not-authorized``."""
     text: str | None = None
     """The server's own text."""
+    detail: str | None = None
+    """What was the matter within ``code``, where that has several reasons: ``key_does_not_fit`` of a ``mechanism``."""
+    token: TokenRefusal | None = None
+    """For ``token_refused``: what the server says of the access token."""
 
     def __str__(self) -> str:
         return self.sentence

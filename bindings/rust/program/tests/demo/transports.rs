@@ -211,6 +211,8 @@ fn who_is_kept_logged_in_goes_on_where_the_last_run_was() {
             "{transport}: {second}"
         );
         assert_eq!(second["jid"], first[0]["jid"], "{transport}");
+        // A BOSH session goes on without a login, a stream is resumed behind one.
+        assert_eq!(second["mechanism"].is_null(), *transport == "BOSH", "{second}");
         interrupt(&child);
         assert_eq!(next()["event"], "left", "{transport}");
         assert_eq!(child.wait().unwrap().code(), Some(0));
