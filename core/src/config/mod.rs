@@ -123,11 +123,6 @@ impl Config {
         &self.credentials
     }
 
-    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
-    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
-        self.key_derivation = key_derivation;
-    }
-
     pub(crate) fn mechanisms(&self) -> &MechanismPolicy {
         const USUAL: &MechanismPolicy = &MechanismPolicy::USUAL;
         self.mechanisms.as_deref().unwrap_or(USUAL)
@@ -143,6 +138,11 @@ impl Config {
 
     pub(crate) fn bind(&self) -> Bind {
         self.bind.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Changes who derives SCRAM's keys: a driver knows better than an application whether it has a thread for that.
+    pub fn set_key_derivation(&mut self, key_derivation: KeyDerivation) {
+        self.key_derivation = key_derivation;
     }
 
     /// Puts a secret that a log left out back in its place: a password, or an access token.
@@ -282,7 +282,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What the client says about itself (XEP-0388 §2.4).
+    /// What the client says about itself (XEP-0388 §2.3).
     pub fn user_agent(mut self, user_agent: UserAgent) -> Self {
         self.user_agent = user_agent;
         self
@@ -306,7 +306,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// The application can do `task` (XEP-0388 §2.6.4) where the server asks for it after the credentials: a second factor
+    /// The application can do `task` (XEP-0388 §2.6.3) where the server asks for it after the credentials: a second factor
     /// for example. [`Event::Task`](crate::Event::Task) and [`Input::Task`](crate::Input::Task) carry it.
     pub fn task(mut self, task: impl Into<String>) -> Self {
         self.tasks.push(task.into());
