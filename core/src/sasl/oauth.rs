@@ -263,7 +263,11 @@ mod tests {
             assert_eq!(OauthBearer::new(None, &token).unwrap_err(), SaslError::Token, "{row}");
             assert_eq!(XOauth2::new("user", &token).unwrap_err(), SaslError::Token, "{row}");
         }
-        for fine in ["a.b-c_d~e+f/g==", "secret-token:Mjs7dXNlcg==", "secret-token:E92FB7EB%20x"] {
+        for fine in [
+            "a.b-c_d~e+f/g==",
+            "secret-token:Mjs7dXNlcg==",
+            "secret-token:E92FB7EB%20x",
+        ] {
             assert!(OauthBearer::new(None, &Secret::from(fine)).is_ok(), "{fine}");
         }
         let token = Secret::from("t");
