@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use epode::error::{IqError, Misuse};
-use epode::{Config, Credentials, Element, Event, Input, Network, Offline, Refused, Slot, StanzaError, Token};
+use epode::{
+    BareJid, Config, Credentials, Element, Event, Input, Network, Offline, Refused, Secret, Slot, StanzaError, Token,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::actor::Command;
@@ -71,12 +73,13 @@ impl Client {
 
     /// Around a task that was started and takes these commands.
     pub(crate) fn new(
+        account: BareJid,
         commands: mpsc::Sender<Command>,
         events: mpsc::Receiver<Event>,
         not_restored: Vec<(Slot, Refused)>,
     ) -> Self {
         Self {
-            handle: Handle { commands },
+            handle: Handle { commands, account },
             events,
             set_aside: VecDeque::new(),
             set_aside_bytes: 0,
@@ -124,11 +127,21 @@ impl Client {
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn request_within(&mut self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
+        self.ask(iq, timeout, None).await
+    }
+
+    /// With `password`: the account's, once there is a result.
+    pub(crate) async fn ask(
+        &mut self,
+        iq: Element,
+        timeout: Option<Duration>,
+        password: Option<Secret>,
+    ) -> Result<Element, RequestError> {
         // No event would be taken below, and without that the answer may never be read.
         if self.set_aside_bytes >= SET_ASIDE {
             return Err(CallError::Refused(Refused::Full).into());
         }
-        let (token, mut answer) = self.handle.begin_request(iq, timeout).await?;
+        let (token, mut answer) = self.handle.begin_request(iq, timeout, password).await?;
         loop {
             tokio::select! {
                 answer = &mut answer => return answer.unwrap_or(Err(IqError::Disconnected)).map_err(RequestError::Iq),
@@ -269,6 +282,7 @@ pub(crate) fn weight(event: &Event) -> usize {
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+    pub(crate) account: BareJid,
 }
 
 impl Handle {
@@ -289,7 +303,17 @@ impl Handle {
     /// # Errors
     /// As [`Client::request`].
     pub async fn request(&self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
-        let (_, answer) = self.begin_request(iq, timeout).await?;
+        self.ask(iq, timeout, None).await
+    }
+
+    /// With `password`: the account's, once there is a result.
+    pub(crate) async fn ask(
+        &self,
+        iq: Element,
+        timeout: Option<Duration>,
+        password: Option<Secret>,
+    ) -> Result<Element, RequestError> {
+        let (_, answer) = self.begin_request(iq, timeout, password).await?;
         answer
             .await
             .unwrap_or(Err(IqError::Disconnected))
@@ -378,6 +402,7 @@ impl Handle {
         &self,
         iq: Element,
         timeout: Option<Duration>,
+        password: Option<Secret>,
     ) -> Result<(Token, oneshot::Receiver<Result<Element, IqError>>), CallError> {
         let (answer, receiver) = oneshot::channel();
         let iq = Box::new(iq);
@@ -385,6 +410,7 @@ impl Handle {
             .call(|reply| Command::Request {
                 iq,
                 timeout,
+                password,
                 answer,
                 reply,
             })

@@ -44,7 +44,7 @@ use crate::secret::Secret;
 use crate::stanza;
 use crate::xml::{Element, InvalidXml};
 
-/// What a server that has this says in its features (XEP-0077 §5).
+/// What a server that has this says in its features (XEP-0077 §10).
 pub const NAMESPACE: &str = "jabber:iq:register";
 
 /// What can be filled in is not counted further.
@@ -127,7 +127,7 @@ pub fn read_fields(answer: &Element) -> Result<Fields, NoFields> {
         (!text.is_empty()).then(|| shorten(&text))
     };
     let form = query.child(DATA, "x");
-    // XEP-0077 §4: a form takes precedence over the fields beside it.
+    // XEP-0077 §6: a form takes precedence over the fields beside it.
     let names: Vec<String> = match form {
         Some(form) => form
             .children()
