@@ -3,10 +3,10 @@
 use std::fmt;
 
 use epode::certificates::{self, Certificate, InvalidList, InvalidRequest, Management};
-use epode::error::IqError;
+use epode::error::{IqError, SessionEnd};
 use epode::registration::{self, InvalidPassword};
 use epode::xml::InvalidXml;
-use epode::{Credentials, Element, Secret, StanzaError};
+use epode::{Credentials, Element, Offline, Secret, StanzaError};
 
 use crate::client::{Client, Handle};
 use crate::error::RequestError;
@@ -113,11 +113,19 @@ impl Client {
     /// then: [`next`](Self::next) tells of the end.
     ///
     /// # Errors
-    /// The server does not have this, does not allow it, or there is no answer: some servers end the session without one, and then
-    /// the next login is refused.
+    /// The server does not have this, does not allow it, or there is no answer.
     pub async fn remove_account(&mut self) -> Result<(), AccountError> {
         let answer = self.request(registration::remove()?).await;
-        registration_done(registration::Request::Remove, answer)?;
+        let done = registration_done(registration::Request::Remove, answer);
+        // XEP-0077 §3.2: the server ends all sessions with this error; some do so instead of answering.
+        let gone = |end: SessionEnd| end.condition.as_deref() == Some("not-authorized");
+        if done == Err(AccountError::Request(RequestError::Iq(IqError::Disconnected)))
+            && let Some(Offline::Ended(end)) = self.end_ahead().await
+            && gone(end)
+        {
+            return Ok(());
+        }
+        done?;
         self.handle().stop().await;
         Ok(())
     }
@@ -173,7 +181,8 @@ impl Handle {
     /// As [`Client::remove_account`].
     ///
     /// # Errors
-    /// As [`Client::remove_account`].
+    /// As [`Client::remove_account`]; also [`IqError::Disconnected`] where the server ends the session instead of answering: then
+    /// [`Event::Offline`](epode::Event::Offline) says `not-authorized`.
     pub async fn remove_account(&self) -> Result<(), AccountError> {
         let answer = self.request(registration::remove()?, None).await;
         registration_done(registration::Request::Remove, answer)?;

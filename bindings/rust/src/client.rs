@@ -159,6 +159,20 @@ impl Client {
         }
     }
 
+    /// After a request that had no answer: why the client is offline, if it is. The event is still the application's to take.
+    pub(crate) async fn end_ahead(&mut self) -> Option<Offline> {
+        let is_end = |event: &Event| matches!(event, Event::Offline { .. } | Event::Interrupted { .. });
+        while self.set_aside_bytes < SET_ASIDE && !self.set_aside.iter().any(is_end) {
+            let event = self.events.recv().await?;
+            self.set_aside_bytes = self.set_aside_bytes.saturating_add(weight(&event));
+            self.set_aside.push_back(event);
+        }
+        self.set_aside.iter().find_map(|event| match event {
+            Event::Offline { reason } => Some(reason.clone()),
+            _ => None,
+        })
+    }
+
     /// Answers an [`Event::Request`].
     ///
     /// # Errors

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use epode::certificates::{InvalidRequest, Management, Refusal};
 use epode::config::{StreamManagement, Transport};
-use epode::error::{IqError, LoginError};
+use epode::error::LoginError;
 use epode::{Config, Credentials, Event, Offline, TransportKind, registration};
 use epode_devserver::{Authentication, Cut, Server};
-use epode_tokio::{AccountError, Builder, Client, ClientIdentity, RequestError};
+use epode_tokio::{AccountError, Builder, Client, ClientIdentity};
 use rcgen::{CertificateParams, KeyPair, OtherNameValue, SanType};
 
 use crate::support::{Authority, offline, online, within};
@@ -332,10 +332,7 @@ async fn an_account_is_removed_and_its_client_ends() {
         let server = modern(&authority).await;
         let (transport, kind) = transports(&server).into_iter().nth(at).unwrap();
         let mut client = by_password(&authority, transport.clone()).await;
-        match within(client.remove_account()).await {
-            Ok(()) | Err(AccountError::Request(RequestError::Iq(IqError::Disconnected))) => {}
-            Err(error) => panic!("{kind:?}: {error:?}"),
-        }
+        assert_eq!(within(client.remove_account()).await, Ok(()), "{kind:?}");
         end(&mut client).await;
         let mut again = client_of(&authority, transport, Credentials::password(PASSWORD))
             .connect()
