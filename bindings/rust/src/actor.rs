@@ -90,6 +90,13 @@ pub(crate) struct Parts {
     pub(crate) record: Option<Record>,
 }
 
+/// A request that has no answer yet.
+struct Asked {
+    answer: oneshot::Sender<Result<Element, IqError>>,
+    /// What the account's password is, once there is a result.
+    password: Option<Secret>,
+}
+
 pub(crate) struct Actor {
     engine: epode::Client,
     identities: HashMap<String, ClientIdentity>,
@@ -107,7 +114,7 @@ pub(crate) struct Actor {
     backlog: Backlog,
     /// A call was refused for the backlog's sake: `Writable` is owed.
     refused: bool,
-    answers: HashMap<Token, (oneshot::Sender<Result<Element, IqError>>, Option<Secret>)>,
+    answers: HashMap<Token, Asked>,
     /// The server has taken it; the engine does not have it yet.
     new_password: Option<Secret>,
     links: HashMap<LinkId, Link>,
@@ -299,7 +306,7 @@ impl Actor {
                         .and_then(|()| self.feed(Input::Request { iq: *iq, timeout })),
                 );
                 if let Ok(token) = result {
-                    self.answers.insert(token, (answer, password));
+                    self.answers.insert(token, Asked { answer, password });
                 }
                 let _ = reply.send(result);
             }
@@ -540,7 +547,7 @@ impl Actor {
 
     fn deliver(&mut self, event: Event) {
         if let Event::IqDone { token, result } = event {
-            let Some((answer, password)) = self.answers.remove(&token) else {
+            let Some(Asked { answer, password }) = self.answers.remove(&token) else {
                 return self.queue(Event::IqDone { token, result });
             };
             if result.is_ok() && password.is_some() {

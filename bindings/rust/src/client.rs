@@ -167,9 +167,11 @@ impl Client {
             self.set_aside_bytes = self.set_aside_bytes.saturating_add(weight(&event));
             self.set_aside.push_back(event);
         }
-        self.set_aside.iter().find_map(|event| match event {
-            Event::Offline { reason } => Some(reason.clone()),
-            _ => None,
+        self.set_aside.iter().find_map(|event| {
+            let Event::Offline { reason } = event else {
+                return None;
+            };
+            Some(reason.clone())
         })
     }
 

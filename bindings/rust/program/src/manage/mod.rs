@@ -91,9 +91,9 @@ fn nameless() -> Result<Jid, Failure> {
 }
 
 fn failed(error: AccountError) -> Failure {
-    match error {
-        AccountError::Certificate(_) | AccountError::Password(_) => Failure::usage(error.to_string()),
-        // Not an enum of this crate: what is left, the server said, or nobody.
-        other => Failure::other(other.to_string()),
+    // What is left, the server said, or nobody.
+    if let AccountError::Certificate(_) | AccountError::Password(_) = error {
+        return Failure::usage(error.to_string());
     }
+    Failure::other(error.to_string())
 }

@@ -146,6 +146,60 @@ fn a_certificate_is_enrolled_without_an_administrator() {
     assert_eq!(world.server.violations(), [""; 0]);
 }
 
+/// The words of a line for the shell: what stands in quotes is one, and a comment is none.
+fn words(line: &str) -> Vec<String> {
+    let line = line.split(" #").next().unwrap();
+    let quoted = |(at, piece): (usize, &str)| match at % 2 {
+        0 => piece.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+        _ => vec![piece.to_owned()],
+    };
+    line.split('"').enumerate().flat_map(quoted).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_do_what_it_says() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../README.md")).unwrap();
+    let (_, section) = readme
+        .split_once("### Enrol a certificate without an administrator")
+        .unwrap();
+    let commands = section.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
+    let world = world("enrol-readme");
+    let folder = world.file("readme");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut said = Vec::new();
+    for line in commands.lines() {
+        let words = words(&line.replace("example.org", "localhost"));
+        let (program, args) = words.split_first().unwrap();
+        assert_eq!(program, "epode", "{line}");
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut command = match args[0] {
+            "cert" => epode(&args),
+            "login" => world.there(&[&args[..], &["--once"]].concat()),
+            _ => world.there(&args),
+        };
+        // The password, only where the README says that it is asked for.
+        if args[..2] == ["certs", "add"] {
+            command.env("EPODE_PASSWORD", PASSWORD);
+        }
+        command
+            .env("EPODE_CERT_PASSPHRASE", "a pass phrase")
+            .current_dir(&folder);
+        said.push(fine(&command.output().unwrap()));
+    }
+    let expected = [
+        "user01.p12",
+        "added as \"My laptop\"",
+        "EXTERNAL",
+        "1 certificate",
+        "disabled \"My laptop\"",
+    ];
+    assert_eq!(said.len(), expected.len());
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(world.server.violations(), [""; 0]);
+}
+
 #[test]
 fn what_is_no_certificate_of_the_account_is_said_before_or_warned_of() {
     let world = world("enrol-wrong");
