@@ -97,33 +97,34 @@ fn log_in(server_key: &[u8; 32]) -> Result<Duration, String> {
         .tcp("xmpp.example.org", 5223, TcpTls::Direct)
         .build()
         .map_err(|error| error.to_string())?;
-    let mut client = Client::new(config, [7; 32]);
-    say(&mut client, Input::Start)?;
+    let mut client = Timed {
+        client: Client::new(config, [7; 32]),
+        time: Duration::ZERO,
+    };
+    client.say(Input::Start)?;
     let mut server = Server {
         server_key,
         first: String::new(),
         challenge: String::new(),
     };
-    let mut start = None;
+    let mut has_features = false;
     while let Some(output) = client.next() {
         if let Output::Connect { link, server_name, .. } = output {
             let info = LinkInfo::verified(server_name);
-            say(&mut client, Input::Connected { link, info })?;
+            client.say(Input::Connected { link, info })?;
         } else if let Output::Write { link, bytes } = output {
             let text = String::from_utf8_lossy(&bytes);
-            if text.contains("<stream:stream") {
-                match start.map(|start: Instant| start.elapsed()) {
-                    // The stream starts anew: the client has accepted the proof.
-                    Some(time) => return Ok(time),
-                    None => {
-                        receive(&mut client, link, HEADER)?;
-                        start = Some(Instant::now());
-                        receive(&mut client, link, FEATURES)?;
-                    }
-                }
-            } else {
+            if !text.contains("<stream:stream") {
                 let answer = server.answer(&text).ok_or("the client said something unexpected")?;
-                receive(&mut client, link, &answer)?;
+                client.receive(link, &answer)?;
+            } else if has_features {
+                // The stream starts anew: the client has accepted the proof.
+                return Ok(client.time);
+            } else {
+                client.receive(link, HEADER)?;
+                client.time = Duration::ZERO;
+                has_features = true;
+                client.receive(link, FEATURES)?;
             }
         } else if let Output::Event(Event::Offline { reason }) = output {
             return Err(reason.to_string());
@@ -132,14 +133,31 @@ fn log_in(server_key: &[u8; 32]) -> Result<Duration, String> {
     Err("the client waits".to_string())
 }
 
-fn receive(client: &mut Client, link: LinkId, text: &str) -> Result<(), String> {
-    let bytes = text.as_bytes().into();
-    say(client, Input::Received { link, bytes })
+/// A client, and what it has taken; the server's part does not count.
+struct Timed {
+    client: Client,
+    time: Duration,
 }
 
-fn say(client: &mut Client, input: Input<'_>) -> Result<(), String> {
-    let handled = client.handle(epode::Instant::from_millis(1_000), input);
-    handled.map(|_| ()).map_err(|error| error.to_string())
+impl Timed {
+    fn receive(&mut self, link: LinkId, text: &str) -> Result<(), String> {
+        let bytes = text.as_bytes().into();
+        self.say(Input::Received { link, bytes })
+    }
+
+    fn say(&mut self, input: Input<'_>) -> Result<(), String> {
+        let start = Instant::now();
+        let handled = self.client.handle(epode::Instant::from_millis(1_000), input);
+        self.time += start.elapsed();
+        handled.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn next(&mut self) -> Option<Output> {
+        let start = Instant::now();
+        let output = self.client.next();
+        self.time += start.elapsed();
+        output
+    }
 }
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \

@@ -54,16 +54,27 @@ impl Login {
     /// `<stream:features/>` before the login.
     pub fn features(&self) -> String {
         let list = self.only.as_ref().map_or(MECHANISMS, std::slice::from_ref);
+        // XEP-0440 §4: types go with mechanisms that can use them.
+        let plus = match self.only {
+            None if self.sasl2 => "<mechanism>SCRAM-SHA-256-PLUS</mechanism>",
+            Some(_) | None => "",
+        };
+        let is_bound = !plus.is_empty() || self.only.is_some_and(|name| name.ends_with("-PLUS"));
         let names: String = list
             .iter()
             .map(|name| format!("<mechanism>{name}</mechanism>"))
+            .chain([plus.to_string()])
             .collect();
         let mut features = format!("<mechanisms xmlns='{SASL}'>{names}</mechanisms>");
         if self.sasl2 {
             let upgrade = "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-512</upgrade>";
             features = format!(
-                "<authentication xmlns='{SASL2}'>{names}{upgrade}<inline>{INLINE}</inline></authentication>{features}\
-                 <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>"
+                "<authentication xmlns='{SASL2}'>{names}{upgrade}<inline>{INLINE}</inline></authentication>{features}"
+            );
+        }
+        if is_bound {
+            features.push_str(
+                "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding>",
             );
         }
         format!("<stream:features>{features}</stream:features>")

@@ -232,7 +232,7 @@ def test_what_cannot_be_a_login(arguments: dict[str, Any], sentence: str) -> Non
 
 def test_credentials_are_renewed(server: Server) -> None:
     async def live() -> None:
-        where = {"bosh": server.url, "ca": server.ca}
+        where: dict[str, Any] = {"bosh": server.url, "ca": server.ca}
         async with epode.connect("user01@localhost", password=PASSWORD, **where) as client:
             client.provide(password=PASSWORD)
             client.provide(access_token="a.b.c")

@@ -294,6 +294,8 @@ impl Plus {
             }
             (false, Some(_)) => return problem(ChannelBindingProblem::NoMechanism),
             (true, None) if profile == SaslProfile::Sasl2 => return problem(ChannelBindingProblem::NoTypes),
+            // A server that had a list does not lose it and keep the mechanisms.
+            (true, None) if config.mechanisms().pin && link.bound => return problem(ChannelBindingProblem::NoTypes),
             // A server from before XEP-0440, and so from before RFC 9266: it knows the one type that RFC 5802 §6.1 names. Where
             // the connection has none of that, it cannot be bound to.
             (true, None) => ours().find(|of| *of == ChannelBindingType::TlsUnique),

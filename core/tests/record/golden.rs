@@ -9,7 +9,8 @@ use epode::record::Log;
 use epode::{Credentials, Event, Input, LinkInfo};
 
 use crate::harness::{PASSWORD, base64, of};
-use crate::server::{EXPORTER, Login, Offer, PLUS, Slots, Two, bindable, hmac, success, unbound};
+use crate::proofs::hmac;
+use crate::server::{EXPORTER, Login, Offer, PLUS, Slots, Two, bindable, success, unbound};
 use crate::wire::{self, Cut, Wire};
 
 const TOKEN: &str = "secret-token:fast-1mZwVGD7zHFoi0skx6hp9D1JslSMevie";

@@ -6,9 +6,10 @@ use epode::{Credentials, Element, Event, Input, LinkInfo, Output, Secret, Slot};
 use md5::{Digest, Md5};
 
 use crate::harness::{PASSWORD, base64, of};
+use crate::proofs::{Scram, hmac};
 use crate::server::{
-    EXPORTER, Login, Offer, PLUS, SCRAM, Scram, Slots, Two, USER, account, bindable, both, everywhere, hmac, lasting,
-    success, unbound, with_plain,
+    EXPORTER, Login, Offer, PLUS, SCRAM, Slots, Two, USER, account, bindable, both, everywhere, lasting, success,
+    unbound, with_plain,
 };
 
 const ACCESS: &str = "canary-Bx5-access-token";

@@ -19,6 +19,10 @@ mod harness;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]
+#[path = "../adversary_sasl/proofs.rs"]
+#[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
+mod proofs;
+#[cfg(test)]
 #[path = "../adversary_sasl/server.rs"]
 #[allow(dead_code, reason = "it is shared, and no crate uses all of it")]
 mod server;

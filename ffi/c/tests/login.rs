@@ -601,7 +601,7 @@ mod tests {
         let mut made = |jid: &str, set: &dyn Fn(*mut Config) -> u32| {
             let config = config(jid, |config| vec![set(config)]);
             // SAFETY: the handles live.
-            let code = unsafe {
+            unsafe {
                 let code = epode_client_new(config, SEED.as_ptr(), &raw mut client);
                 assert_eq!(client.is_null(), code != EPODE_OK);
                 if code != EPODE_OK {
@@ -611,8 +611,7 @@ mod tests {
                 epode_client_free(client);
                 epode_config_free(config);
                 code
-            };
-            code
+            }
         };
         let me = "user@example.org";
         // SAFETY: the handles live, and the slices do until each call is over.

@@ -530,7 +530,14 @@ fn login_condition(error: &LoginError) -> (Option<String>, Option<String>) {
         LoginError::Registration {
             problem: RegistrationProblem::Fields { instructions, .. },
         } => (None, instructions.clone()),
-        _ => (None, None),
+        LoginError::UnknownAnswer { .. }
+        | LoginError::NoMechanism { .. }
+        | LoginError::Mechanism { .. }
+        | LoginError::Downgrade { .. }
+        | LoginError::ChannelBinding { .. }
+        | LoginError::Registration { .. }
+        | LoginError::UnexpectedIdentity { .. }
+        | _ => (None, None),
     }
 }
 
@@ -557,7 +564,16 @@ fn login_detail(error: &LoginError) -> Option<&'static str> {
             RegistrationProblem::Refused { .. } => "refused",
             _ => "other",
         },
-        _ => return None,
+        LoginError::Downgrade { .. } => "other",
+        LoginError::Refused { .. }
+        | LoginError::UnknownAnswer { .. }
+        | LoginError::NoMechanism { .. }
+        | LoginError::TokenRefused { .. }
+        | LoginError::Tasks { .. }
+        | LoginError::NoToken { .. }
+        | LoginError::UnexpectedIdentity { .. }
+        | LoginError::BindRefused { .. }
+        | _ => return None,
     })
 }
 

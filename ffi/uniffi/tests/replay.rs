@@ -388,7 +388,7 @@ mod tests {
                 payload: payload.as_ref().map(|payload| payload.to_xml().into_bytes()),
             },
             epode::Input::Cancel { token } => Input::Cancel { token: token.0 },
-            other => panic!("{other:?}"),
+            other @ (epode::Input::Provide { .. } | _) => panic!("{other:?}"),
         }
     }
 

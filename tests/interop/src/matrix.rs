@@ -15,7 +15,10 @@ pub const WAYS: [Way; 4] = [Way::StartTls, Way::DirectTls, Way::WebSocket, Way::
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// Logged in, by just that mechanism.
-    Passed,
+    Passed {
+        /// How often the client waited for the server since it was connected.
+        round_trips: u32,
+    },
     /// The server refused it, and had to.
     Refused,
     /// The server does not offer it there, and nothing was sent.
@@ -25,7 +28,7 @@ pub enum Cell {
 impl Cell {
     fn symbol(self) -> &'static str {
         match self {
-            Self::Passed => "✓",
+            Self::Passed { .. } => "✓",
             Self::Refused => "no",
             Self::NotOffered => "-",
         }
@@ -33,7 +36,7 @@ impl Cell {
 
     fn name(self) -> &'static str {
         match self {
-            Self::Passed => "passed",
+            Self::Passed { .. } => "passed",
             Self::Refused => "refused as it should be",
             Self::NotOffered => "server does not offer",
         }
@@ -86,6 +89,10 @@ impl Table {
             .cells
             .iter()
             .map(|((row, server, way), cell)| {
+                let round_trips = match cell {
+                    Ok(Cell::Passed { round_trips }) => Some(round_trips),
+                    Ok(Cell::Refused | Cell::NotOffered) | Err(_) => None,
+                };
                 serde_json::json!({
                     "login": self.rows.get(*row),
                     "server": SERVERS.get(*server),
@@ -94,6 +101,7 @@ impl Table {
                         Ok(cell) => cell.name(),
                         Err(why) => why.as_str(),
                     },
+                    "round_trips": round_trips,
                 })
             })
             .collect();
