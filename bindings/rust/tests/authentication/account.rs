@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use epode::certificates::{InvalidRequest, Management, Refusal};
 use epode::config::{StreamManagement, Transport};
 use epode::error::LoginError;
+use epode::record::Log;
 use epode::{Config, Credentials, Event, Offline, TransportKind, registration};
 use epode_devserver::{Authentication, Cut, Server};
 use epode_tokio::{AccountError, Builder, Client, ClientIdentity};
@@ -311,6 +312,8 @@ async fn a_new_password_logs_in_again_and_is_in_no_log() {
         let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert!(said.contains("jabber:iq:register"), "{kind:?}: nothing was logged");
         assert!(!holds(&said, NEW) && !holds(&said, "canary"), "{kind:?}");
+        let replayed = Log::read(&said).unwrap().compare().unwrap();
+        assert_eq!(replayed.difference, None, "{kind:?}");
 
         let mut old = client_of(&authority, transport, Credentials::password(PASSWORD))
             .connect()
