@@ -129,6 +129,7 @@ pub mod certificate;
 mod client;
 pub mod config;
 pub mod error;
+mod extension;
 mod input;
 pub mod jid;
 mod link;
@@ -148,6 +149,7 @@ pub use certificate::Authzid;
 pub use client::Client;
 pub use config::{Config, ConfigBuilder, ConfigError, Credentials, TlsPolicy};
 pub use error::{IqError, Offline, Refused, Warning};
+pub use extension::{certificates, registration};
 pub use input::{
     Answer, ChannelBindings, Failure, Input, JobId, LinkId, LinkInfo, Network, QueryId, RequestId, Slot, SrvRecord,
     StanzaError, StanzaErrorType, TlsFacts, Token, Verified,

@@ -13,6 +13,7 @@ use epode::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::account;
 use crate::backlog::Backlog;
 use crate::builder::{Trace, Tracer};
 use crate::clock::{self, Clock};
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Request {
         iq: Box<Element>,
         timeout: Option<Duration>,
+        /// What the account's password is, once there is a result.
+        password: Option<Secret>,
         answer: oneshot::Sender<Result<Element, IqError>>,
         reply: oneshot::Sender<Result<Token, Refused>>,
     },
@@ -87,6 +90,13 @@ pub(crate) struct Parts {
     pub(crate) record: Option<Record>,
 }
 
+/// A request that has no answer yet.
+struct Asked {
+    answer: oneshot::Sender<Result<Element, IqError>>,
+    /// What the account's password is, once there is a result.
+    password: Option<Secret>,
+}
+
 pub(crate) struct Actor {
     engine: epode::Client,
     identities: HashMap<String, ClientIdentity>,
@@ -104,7 +114,9 @@ pub(crate) struct Actor {
     backlog: Backlog,
     /// A call was refused for the backlog's sake: `Writable` is owed.
     refused: bool,
-    answers: HashMap<Token, oneshot::Sender<Result<Element, IqError>>>,
+    answers: HashMap<Token, Asked>,
+    /// The server has taken it; the engine does not have it yet.
+    new_password: Option<Secret>,
     links: HashMap<LinkId, Link>,
     /// Questions to DNS and to web servers, and derivations of keys.
     jobs: JoinSet<()>,
@@ -140,6 +152,7 @@ impl Actor {
             backlog: Backlog::default(),
             refused: false,
             answers: HashMap::new(),
+            new_password: None,
             links: HashMap::new(),
             jobs: JoinSet::new(),
             wires: Wires {
@@ -284,6 +297,7 @@ impl Actor {
             Command::Request {
                 iq,
                 timeout,
+                password,
                 answer,
                 reply,
             } => {
@@ -292,7 +306,7 @@ impl Actor {
                         .and_then(|()| self.feed(Input::Request { iq: *iq, timeout })),
                 );
                 if let Ok(token) = result {
-                    self.answers.insert(token, answer);
+                    self.answers.insert(token, Asked { answer, password });
                 }
                 let _ = reply.send(result);
             }
@@ -430,6 +444,12 @@ impl Actor {
                 _ => {}
             }
         }
+        // Here, and not by whoever asked: a link that breaks now is made again with the new one.
+        if let Some(password) = self.new_password.take()
+            && let Some(credentials) = account::with_password(self.engine.config().credentials(), password)
+        {
+            self.tell(Input::Provide { credentials });
+        }
     }
 
     fn open(&mut self, opening: Opening, endpoint: Endpoint) {
@@ -527,9 +547,12 @@ impl Actor {
 
     fn deliver(&mut self, event: Event) {
         if let Event::IqDone { token, result } = event {
-            let Some(answer) = self.answers.remove(&token) else {
+            let Some(Asked { answer, password }) = self.answers.remove(&token) else {
                 return self.queue(Event::IqDone { token, result });
             };
+            if result.is_ok() && password.is_some() {
+                self.new_password = password;
+            }
             // Whoever asked may have stopped waiting: then the result is nobody's.
             return drop(answer.send(result));
         }

@@ -200,6 +200,7 @@ impl Builder {
         };
         let (command_sender, commands) = mpsc::channel(COMMANDS);
         let (event_sender, events) = mpsc::channel(EVENTS);
+        let account = self.config.account();
         let record = self.record.map(|log| Record::new(log, &self.config, &seed));
         let parts = Parts {
             engine: epode::Client::new(self.config, seed),
@@ -213,7 +214,7 @@ impl Builder {
         let mut actor = Actor::new(parts, commands, event_sender);
         let not_restored = actor.restore(stored);
         tokio::spawn(actor.run());
-        let mut client = Client::new(command_sender, events, not_restored);
+        let mut client = Client::new(account, command_sender, events, not_restored);
         // A new client takes its first `Start`.
         let _ = client.start_engine().await;
         Ok(client)

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use epode::error::{IqError, Misuse};
-use epode::{Config, Credentials, Element, Event, Input, Network, Offline, Refused, Slot, StanzaError, Token};
+use epode::{
+    BareJid, Config, Credentials, Element, Event, Input, Network, Offline, Refused, Secret, Slot, StanzaError, Token,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::actor::Command;
@@ -71,12 +73,13 @@ impl Client {
 
     /// Around a task that was started and takes these commands.
     pub(crate) fn new(
+        account: BareJid,
         commands: mpsc::Sender<Command>,
         events: mpsc::Receiver<Event>,
         not_restored: Vec<(Slot, Refused)>,
     ) -> Self {
         Self {
-            handle: Handle { commands },
+            handle: Handle { commands, account },
             events,
             set_aside: VecDeque::new(),
             set_aside_bytes: 0,
@@ -124,11 +127,21 @@ impl Client {
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn request_within(&mut self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
+        self.ask(iq, timeout, None).await
+    }
+
+    /// With `password`: the account's, once there is a result.
+    pub(crate) async fn ask(
+        &mut self,
+        iq: Element,
+        timeout: Option<Duration>,
+        password: Option<Secret>,
+    ) -> Result<Element, RequestError> {
         // No event would be taken below, and without that the answer may never be read.
         if self.set_aside_bytes >= SET_ASIDE {
             return Err(CallError::Refused(Refused::Full).into());
         }
-        let (token, mut answer) = self.handle.begin_request(iq, timeout).await?;
+        let (token, mut answer) = self.handle.begin_request(iq, timeout, password).await?;
         loop {
             tokio::select! {
                 answer = &mut answer => return answer.unwrap_or(Err(IqError::Disconnected)).map_err(RequestError::Iq),
@@ -144,6 +157,22 @@ impl Client {
                 },
             }
         }
+    }
+
+    /// After a request that had no answer: why the client is offline, if it is. The event is still the application's to take.
+    pub(crate) async fn end_ahead(&mut self) -> Option<Offline> {
+        let is_end = |event: &Event| matches!(event, Event::Offline { .. } | Event::Interrupted { .. });
+        while self.set_aside_bytes < SET_ASIDE && !self.set_aside.iter().any(is_end) {
+            let event = self.events.recv().await?;
+            self.set_aside_bytes = self.set_aside_bytes.saturating_add(weight(&event));
+            self.set_aside.push_back(event);
+        }
+        self.set_aside.iter().find_map(|event| {
+            let Event::Offline { reason } = event else {
+                return None;
+            };
+            Some(reason.clone())
+        })
     }
 
     /// Answers an [`Event::Request`].
@@ -269,6 +298,7 @@ pub(crate) fn weight(event: &Event) -> usize {
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+    pub(crate) account: BareJid,
 }
 
 impl Handle {
@@ -289,7 +319,17 @@ impl Handle {
     /// # Errors
     /// As [`Client::request`].
     pub async fn request(&self, iq: Element, timeout: Option<Duration>) -> Result<Element, RequestError> {
-        let (_, answer) = self.begin_request(iq, timeout).await?;
+        self.ask(iq, timeout, None).await
+    }
+
+    /// With `password`: the account's, once there is a result.
+    pub(crate) async fn ask(
+        &self,
+        iq: Element,
+        timeout: Option<Duration>,
+        password: Option<Secret>,
+    ) -> Result<Element, RequestError> {
+        let (_, answer) = self.begin_request(iq, timeout, password).await?;
         answer
             .await
             .unwrap_or(Err(IqError::Disconnected))
@@ -378,6 +418,7 @@ impl Handle {
         &self,
         iq: Element,
         timeout: Option<Duration>,
+        password: Option<Secret>,
     ) -> Result<(Token, oneshot::Receiver<Result<Element, IqError>>), CallError> {
         let (answer, receiver) = oneshot::channel();
         let iq = Box::new(iq);
@@ -385,6 +426,7 @@ impl Handle {
             .call(|reply| Command::Request {
                 iq,
                 timeout,
+                password,
                 answer,
                 reply,
             })

@@ -50,6 +50,7 @@
 //!
 //! ```text
 //! builder    with what to connect; client: what an application holds; error: what goes wrong between the two
+//! account    what is asked about the account itself: certificates, the password, its end
 //! actor      one task: it owns the engine and carries out its outputs in order; backlog, record, store and clock serve it
 //! link       what the actor holds of a connection, and what the connection's own task has on its desk
 //! tcp        bytes, and TLS at once or when it is asked for      \
@@ -66,6 +67,7 @@
 //! file needs [`Builder::nameserver`] to look up SRV records.
 #![forbid(unsafe_code)]
 
+mod account;
 mod actor;
 mod backlog;
 mod binding;
@@ -88,6 +90,7 @@ mod tcp;
 mod tls;
 mod websocket;
 
+pub use account::AccountError;
 pub use builder::{Builder, Trace};
 pub use client::{Client, Handle};
 pub use epode;

@@ -25,6 +25,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// A failure of the test bed, as a sentence.
 pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
+/// The label of a certificate that a test has made.
+const OWN: &str = "the test's own";
+
 /// The servers of `tests/servers`.
 #[derive(Debug)]
 pub struct Servers {
@@ -181,6 +184,8 @@ pub struct Login {
     through: Option<SocketAddr>,
     jid: String,
     certificate: Option<&'static str>,
+    /// A certificate that is not the fixture's.
+    identity: Option<ClientIdentity>,
     password: Option<&'static str>,
     /// Instead of what the certificate and the password make.
     credentials: Option<Credentials>,
@@ -240,6 +245,7 @@ impl Login {
             through: None,
             jid,
             certificate: None,
+            identity: None,
             password: None,
             credentials: None,
             mechanisms: MechanismPolicy::default(),
@@ -265,6 +271,13 @@ impl Login {
     pub fn certificate(mut self, name: &'static str) -> Self {
         self.certificate = Some(name);
         self
+    }
+
+    /// Presents that certificate, which the test has made, and logs in by it.
+    pub fn identity(mut self, identity: ClientIdentity) -> Self {
+        let leaf = identity.leaf().map(|leaf| leaf.to_vec());
+        self.identity = Some(identity);
+        self.credentials(Credentials::certificate(OWN, leaf))
     }
 
     /// Knows that password.
@@ -408,6 +421,9 @@ impl Login {
             });
         if let Some(folder) = &self.kept_in {
             builder = builder.store(FileStore::new(folder)?);
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(OWN, identity.clone());
         }
         if let Some(name) = self.certificate {
             builder = builder.identity(name, servers.identity(name)?);

@@ -78,7 +78,7 @@ VirtualHost "anon.localhost"
 -- In-band registration (XEP-0077). The servers listen on loopback only.
 VirtualHost "register.localhost"
 	authentication = "internal_plain"
-	modules_enabled = { "register_ibr" }
+	modules_enabled = { "register_ibr", "user_account_management" }
 	allow_registration = true
 	registration_throttle_max = 1000
 	registration_throttle_period = 1

@@ -7,6 +7,8 @@ use epode::jid::{BareJid, Jid};
 
 use crate::account::{AccountArgs, PlaceArgs};
 use crate::exit;
+use crate::manage::certs::CertsCommand;
+use crate::manage::own::OwnCommand;
 
 /// An XMPP client that logs in with a certificate instead of a password.
 #[derive(Debug, Parser)]
@@ -35,6 +37,18 @@ pub enum Command {
         /// Which.
         #[command(subcommand)]
         command: CertCommand,
+    },
+    /// Manage the certificates that log in to your account: how a new one is enrolled without an administrator (XEP-0257)
+    Certs {
+        /// Which.
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
+    /// Change your account's password, or remove the account (XEP-0077)
+    Account {
+        /// Which.
+        #[command(subcommand)]
+        command: OwnCommand,
     },
 }
 
@@ -340,7 +354,7 @@ pub fn parse_jid(text: &str) -> Result<Jid, String> {
 }
 
 /// The address of an account: with a part before the `@`, without a resource.
-fn parse_account(text: &str) -> Result<BareJid, String> {
+pub(crate) fn parse_account(text: &str) -> Result<BareJid, String> {
     let jid = parse_jid(text)?;
     if let Some(resource) = jid.resource() {
         return Err(format!(
@@ -442,6 +456,12 @@ mod tests {
             "login user01@example.org --forget-token",
             "login user01@example.org --keep d --forget-token --no-fast",
             "probe user01@example.org",
+            "certs",
+            "certs add",
+            "certs disable",
+            "certs add a.crt --password x",
+            "account remove --account user01@example.org",
+            "account password user01@example.org",
             "probe example.org --timeout 0",
             "probe example.org --cert a.p12",
             "replay",
@@ -460,6 +480,11 @@ mod tests {
             "login example.org --anonymous",
             "probe example.org --host h --json",
             "replay login.jsonl --json",
+            "certs list --account user01@example.org --json",
+            "certs add a.crt --name phone --login-only --cert b.p12",
+            "certs revoke phone --cert b.p12 --host h",
+            "account password --account user01@example.org",
+            "account remove --account user01@example.org --confirm user01@example.org",
         ] {
             let line = ["epode"].into_iter().chain(right.split(' '));
             assert!(Cli::try_parse_from(line).is_ok(), "{right}");

@@ -5,7 +5,7 @@
 //! its credentials; [`identity`] reads certificates and keys from files, [`prompt`] asks for secrets.
 //!
 //! [`demo`], [`login`], [`send`] and [`probe`] are the commands that go online; [`show`] prints what travels. `login --record` writes a
-//! log, and [`replay`] plays it again.
+//! log, and [`replay`] plays it again. [`manage`] goes online too, for what users do with their own accounts.
 //!
 //! It is a library so that tests and the demo can use the rooms without the command line. It promises no stable API.
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ pub mod demo;
 pub mod exit;
 pub mod identity;
 pub mod login;
+pub mod manage;
 mod mechanism;
 pub mod pki;
 pub mod probe;
@@ -56,6 +57,8 @@ pub fn run() -> ExitCode {
     };
     let done = match cli.command {
         cli::Command::Cert { command } => cert::run(&command),
+        cli::Command::Certs { command } => manage::certs::run(&command),
+        cli::Command::Account { command } => manage::own::run(&command),
         cli::Command::Demo(args) => demo::run(&args),
         cli::Command::Login(args) => login::run(&args),
         cli::Command::Send(args) => send::run(&args),
@@ -81,6 +84,7 @@ fn secret_argument(error: &clap::Error) -> Option<&'static str> {
     };
     match argument.split('=').next().unwrap_or_default() {
         "--password" => Some(prompt::PASSWORD_VARIABLE),
+        "--new-password" => Some(prompt::NEW_PASSWORD_VARIABLE),
         "--passphrase" | "--pass-phrase" => Some(prompt::PASSPHRASE_VARIABLE),
         "--token" | "--access-token" => Some("that --token-env names"),
         _ => None,

@@ -398,6 +398,15 @@ impl Printer {
         }
     }
 
+    /// What was asked for: text for a person, or an object for a program.
+    pub(crate) fn result(&self, text: &str, object: &serde_json::Value) {
+        if self.json {
+            self.object(object);
+        } else {
+            self.terminal.line(text);
+        }
+    }
+
     /// For a person only.
     pub(crate) fn note(&self, text: &str) {
         if !self.json {

@@ -12,6 +12,9 @@ pub const PASSPHRASE_VARIABLE: &str = "EPODE_CERT_PASSPHRASE";
 /// The environment variable with the password of an account.
 pub const PASSWORD_VARIABLE: &str = "EPODE_PASSWORD";
 
+/// The environment variable with the password that an account is to have instead.
+pub const NEW_PASSWORD_VARIABLE: &str = "EPODE_NEW_PASSWORD";
+
 /// The pass phrase that opens `file`, from [`PASSPHRASE_VARIABLE`] or a prompt. It may be empty: some files were made so.
 ///
 /// # Errors
@@ -68,14 +71,32 @@ pub fn password_of(account: &str) -> Result<SecretText, Failure> {
 /// # Errors
 /// As [`password_of`]; or the two answers differ.
 pub fn new_password_of(account: &str) -> Result<SecretText, Failure> {
-    if let Some(secret) = password_from_environment()? {
-        return Ok(secret);
+    match password_from_environment()? {
+        Some(secret) => Ok(secret),
+        None => ask_twice(account, PASSWORD_VARIABLE),
     }
-    let first = ask(&format!("New password of {account}: "), PASSWORD_VARIABLE)?;
+}
+
+/// The password that an account is to have instead of its present one, from [`NEW_PASSWORD_VARIABLE`] or a prompt that asks twice.
+///
+/// # Errors
+/// As [`new_password_of`].
+pub fn changed_password_of(account: &str) -> Result<SecretText, Failure> {
+    match from_environment(NEW_PASSWORD_VARIABLE)? {
+        Some(secret) if secret.is_empty() => Err(Failure::usage(format!(
+            "{NEW_PASSWORD_VARIABLE} is empty: unset it, or give the new password"
+        ))),
+        Some(secret) => Ok(secret),
+        None => ask_twice(account, NEW_PASSWORD_VARIABLE),
+    }
+}
+
+fn ask_twice(account: &str, variable: &str) -> Result<SecretText, Failure> {
+    let first = ask(&format!("New password of {account}: "), variable)?;
     if first.is_empty() {
         return Err(Failure::usage(format!("the password of {account} may not be empty")));
     }
-    if ask("The same again: ", PASSWORD_VARIABLE)? != first {
+    if ask("The same again: ", variable)? != first {
         return Err(Failure::usage("the two passwords differ; nothing was sent"));
     }
     Ok(first)

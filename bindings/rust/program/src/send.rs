@@ -83,7 +83,8 @@ async fn session(
     fate.judge(printer, args.to.as_str())
 }
 
-async fn log_in(client: &mut Client, place: &str) -> Result<(), Failure> {
+/// Takes events until the login is there.
+pub(crate) async fn log_in(client: &mut Client, place: &str) -> Result<(), Failure> {
     loop {
         let event = tokio::select! {
             event = client.next() => event,

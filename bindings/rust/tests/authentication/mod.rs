@@ -1,5 +1,6 @@
 //! What a login is proved with: certificates that cannot work, and what each connection offers to be bound to.
 
+mod account;
 mod modern;
 
 use std::sync::{Arc, Mutex};

@@ -32,7 +32,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// A moment as people read it: `2026-11-22 08:30 UTC`.
-fn date(moment: OffsetDateTime) -> String {
+pub(crate) fn date(moment: OffsetDateTime) -> String {
     format!(
         "{:04}-{:02}-{:02} {:02}:{:02} UTC",
         moment.year(),
@@ -44,7 +44,7 @@ fn date(moment: OffsetDateTime) -> String {
 }
 
 /// A moment as programs read it (RFC 3339).
-fn timestamp(moment: OffsetDateTime) -> String {
+pub(crate) fn timestamp(moment: OffsetDateTime) -> String {
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
         moment.year(),

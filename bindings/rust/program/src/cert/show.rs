@@ -559,7 +559,8 @@ fn rsa_bits(parsed: &X509Certificate<'_>) -> Option<usize> {
     Some(octets * 8)
 }
 
-fn fingerprint(der: &[u8]) -> String {
+/// The SHA-256 of a certificate, as other programs write it.
+pub(crate) fn fingerprint(der: &[u8]) -> String {
     let hexadecimal: Vec<String> = Sha256::digest(der).iter().map(|octet| format!("{octet:02X}")).collect();
     hexadecimal.join(":")
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod authentication;
 #[cfg(test)]
+mod enrol;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod record;
