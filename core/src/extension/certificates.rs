@@ -19,7 +19,7 @@
 //! #     "LNMahDYLXaTVmBf6zvY0hzB9Ih0kNTh23Fb5j+yKQChPXQUo0EGCaODWhfhKRNdseUozfNWOz9iTgMGw8eYNLllQRL//iAOfOr/8",
 //! # );
 //! # use base64::Engine;
-//! # let der = base64::engine::general_purpose::STANDARD.decode(EXAMPLE)?;
+//! # let der = base64::engine::general_purpose::STANDARD.decode(EXAMPLE).map_err(|error| error.to_string())?;
 //! let request = certificates::append("Mobile Client", &der, Management::Allowed)?;
 //! assert!(request.to_xml().contains("<name>Mobile Client</name><x509cert>MII"));
 //! // ...which the server refuses if it is taken.
