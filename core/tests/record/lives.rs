@@ -219,7 +219,7 @@ fn login_tokens() {
             return;
         }
         for (info, binding) in [(unbound(), &b""[..]), (bindable(), &EXPORTER[..])] {
-            let offer = Offer::of(&[SCRAM]).fast(&FAST);
+            let offer = Offer::of(&[SCRAM, PLUS]).bindings(&["tls-exporter"]).fast(&FAST);
             let mac = |who: &str| hmac(TOKEN.as_bytes(), &[who.as_bytes(), binding].concat());
             let mut login = Login::over(Two, lasting(account(with_plain())), info.clone(), &offer);
             let proof = login.scram();
