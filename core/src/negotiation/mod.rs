@@ -342,10 +342,10 @@ impl Negotiation {
         {
             return Ok(false);
         }
-        self.early = match &event {
-            Event::StreamError(_) | Event::Timeout | Event::Opened | Event::Features(_) => self.early,
-            _ => false,
-        };
+        self.early &= matches!(
+            event,
+            Event::StreamError(_) | Event::Timeout | Event::Opened | Event::Features(_)
+        );
         let is_up = matches!(event, Event::Up);
         let result = core::mem::replace(&mut self.phase, Ok(Phase::Online));
         self.phase = result.and_then(|phase| transition(phase, event, facts));
