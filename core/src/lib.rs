@@ -102,8 +102,9 @@
 //!
 //! # The negotiation
 //!
-//! What leads from one phase to the next; everything else is a named error. (`Features(plain)`: before TLS on TCP;
-//! `Features(past)`: after the login, with an earlier session to resume.)
+//! What leads from one phase to the next; everything else is a named error. (`Features(plain)`: before TLS on TCP; `early`: the
+//! login did not wait for the features; `Sasl2`: XEP-0388, where `key` waits for the host, `asked` for the application and `task`
+//! for the server; `LoggedIn(past)`: with an earlier session to resume.)
 //!
 #![doc = include_str!("negotiation/diagram.md")]
 //!

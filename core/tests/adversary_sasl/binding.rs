@@ -180,7 +180,7 @@ fn nobody_cries_wolf_where_channel_binding_was_offered() {
         assert_eq!(Scram::to(&login).flag, "n");
         // One that nobody knows, with types that are known: it may have had another name when it left the server.
         let odd = Offer::of(&[SCRAM, "SCRAM-SHA3-512-PLUS"]);
-        let login = Login::over(profile, password(), bindable(), &odd.clone().bindings(EXPORTER_ONLY));
+        let login = Login::over(profile, password(), bindable(), &odd.bindings(EXPORTER_ONLY));
         assert_eq!(problem(&login, "an unknown name"), ChannelBindingProblem::NoMechanism);
         let login = Login::over(profile, password(), bindable(), &odd);
         assert_eq!(

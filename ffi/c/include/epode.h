@@ -93,6 +93,9 @@
 // The tag for the resource is empty, longer than 64 bytes, or has control characters.
 #define EPODE_CONFIG_TAG 31
 
+// The least count of SCRAM iterations is above the largest.
+#define EPODE_CONFIG_ITERATIONS 32
+
 // The configuration cannot work, for another reason.
 #define EPODE_CONFIG_OTHER 39
 

@@ -49,6 +49,8 @@ pub const EPODE_CONFIG_UNKNOWN_MECHANISM: u32 = 29;
 pub const EPODE_CONFIG_ANONYMOUS_ACCOUNT: u32 = 30;
 /// The tag for the resource is empty, longer than 64 bytes, or has control characters.
 pub const EPODE_CONFIG_TAG: u32 = 31;
+/// The least count of SCRAM iterations is above the largest.
+pub const EPODE_CONFIG_ITERATIONS: u32 = 32;
 /// The configuration cannot work, for another reason.
 pub const EPODE_CONFIG_OTHER: u32 = 39;
 /// `epode_start` between `epode_start` and offline.

@@ -71,6 +71,7 @@ impl From<ConfigError> for Failed {
             ConfigError::UnknownMechanism => code::EPODE_CONFIG_UNKNOWN_MECHANISM,
             ConfigError::AnonymousAccount => code::EPODE_CONFIG_ANONYMOUS_ACCOUNT,
             ConfigError::Tag => code::EPODE_CONFIG_TAG,
+            ConfigError::Iterations => code::EPODE_CONFIG_ITERATIONS,
             _ => code::EPODE_CONFIG_OTHER,
         };
         Self::new(code, error.to_string())
