@@ -108,6 +108,24 @@
 //!
 #![doc = include_str!("negotiation/diagram.md")]
 //!
+//! # Round trips
+//!
+//! How often a login waits for the server, from [`Input::Connected`] to [`Event::Online`], which says it. TCP takes one more before
+//! that, and TLS 1.3 another; discovery is not in it.
+//!
+//! | login | STARTTLS | direct TLS, WebSocket |
+//! |---|---|---|
+//! | SASL2 and Bind 2, by token or certificate, the second time | 3 | 1 |
+//! | SASL2 and Bind 2, by certificate, PLAIN or an access token | 4 | 2 |
+//! | SASL2 and Bind 2, by SCRAM | 5 | 3 |
+//! | SASL, by certificate, PLAIN or an access token | 6 | 4 |
+//! | SASL, by SCRAM | 7 | 5 |
+//!
+//! BOSH takes what direct TLS takes, but never less than two: nothing can leave before there is a session. Where the server
+//! answers another request first, it takes one more.
+//! A resource of one's own choice costs one more with SASL2: it has to be asked for by itself (RFC 6120 §7). A refused token
+//! costs one more too.
+//!
 //! # Promises
 //!
 //! - The crate does no I/O, has no clock and draws no randomness: it is `no_std`, and forbids unsafe code.

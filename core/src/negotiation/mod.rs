@@ -7,6 +7,7 @@
 //! - `mod.rs`: the table.
 //! - `features.rs`: what a server offers.
 //! - `login.rs`: what the table does to log in; `sasl1.rs` and `sasl2.rs` have the elements of the two profiles.
+//! - `select.rs`: which mechanism.
 //! - `tasks.rs`: what the server wants after the credentials.
 //! - `memory.rs`: what is known from earlier logins.
 //! - `register.rs`: an account that does not exist yet.
@@ -20,6 +21,7 @@ pub(crate) mod memory;
 mod register;
 mod sasl1;
 mod sasl2;
+mod select;
 mod tasks;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,6 @@ mod oauth;
 mod plain;
 pub(crate) mod prep;
 mod scram;
-pub(crate) mod select;
 #[cfg(feature = "record")]
 pub(crate) mod server;
 
@@ -34,10 +33,36 @@ pub(crate) use ht::Ht;
 pub(crate) use oauth::{OauthBearer, TokenFailure, XOauth2};
 pub(crate) use plain::Plain;
 pub(crate) use scram::{ChannelBinding, Scram, ScramLimits};
-pub(crate) use select::preference;
 
 use crate::Secret;
 pub use prep::PrepError;
+
+/// The client's own order (RFC 6120 §6.3.3), best first.
+pub(crate) const ORDER: [&str; 18] = [
+    "EXTERNAL",
+    "HT-SHA-256-EXPR",
+    "HT-SHA-256-UNIQ",
+    "HT-SHA-256-ENDP",
+    "HT-SHA-256-NONE",
+    "SCRAM-SHA-512-PLUS",
+    "SCRAM-SHA-384-PLUS",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-512",
+    "SCRAM-SHA-384",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-1",
+    "OAUTHBEARER",
+    "X-OAUTH2",
+    "DIGEST-MD5",
+    "PLAIN",
+    "ANONYMOUS",
+];
+
+/// The mechanism's place in the order of preference: lower is better. `None` for one that the client does not have.
+pub(crate) fn preference(mechanism: &str) -> Option<usize> {
+    ORDER.iter().position(|known| *known == mechanism)
+}
 
 /// One exchange with one mechanism. It is used once.
 #[derive(Debug)]

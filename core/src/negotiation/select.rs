@@ -3,48 +3,21 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{
-    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, OauthBearer, Offer, Plain,
-    SaslError, Scram, ScramHash, ScramLimits, XOauth2,
-};
+use super::features::is_mechanism_name;
+use super::memory::{LinkPins, Memory};
 use crate::certificate::{self, AuthzidWarning, ClientCertificate};
 use crate::config::{Config, Credentials, Fast, KeyDerivation};
 use crate::error::{ChannelBindingProblem, LoginError, Pinned, Warning};
 use crate::input::ChannelBindings;
-use crate::negotiation::memory::Memory;
-use crate::negotiation::{features::is_mechanism_name, memory::LinkPins};
 use crate::output::{SaslProfile, TransportKind};
 use crate::random::Random;
+use crate::sasl::{
+    Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, ORDER, OauthBearer, Offer,
+    Plain, SaslError, Scram, ScramHash, ScramLimits, XOauth2, preference,
+};
 
 /// So many offered mechanisms are named in an error: more than there are, and too few to fill a log.
 const SHOWN: usize = 32;
-
-/// The client's own order (RFC 6120 §6.3.3), best first.
-const ORDER: [&str; 18] = [
-    "EXTERNAL",
-    "HT-SHA-256-EXPR",
-    "HT-SHA-256-UNIQ",
-    "HT-SHA-256-ENDP",
-    "HT-SHA-256-NONE",
-    "SCRAM-SHA-512-PLUS",
-    "SCRAM-SHA-384-PLUS",
-    "SCRAM-SHA-256-PLUS",
-    "SCRAM-SHA-1-PLUS",
-    "SCRAM-SHA-512",
-    "SCRAM-SHA-384",
-    "SCRAM-SHA-256",
-    "SCRAM-SHA-1",
-    "OAUTHBEARER",
-    "X-OAUTH2",
-    "DIGEST-MD5",
-    "PLAIN",
-    "ANONYMOUS",
-];
-
-/// The mechanism's place in the order of preference: lower is better. `None` for one that the client does not have.
-pub(crate) fn preference(mechanism: &str) -> Option<usize> {
-    ORDER.iter().position(|known| *known == mechanism)
-}
 
 /// The chosen mechanism, and what a person should know about the choice.
 pub(crate) struct Choice {
