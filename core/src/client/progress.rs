@@ -112,6 +112,11 @@ impl Client {
                     connection.negotiation = None;
                     connection.channel_bindings = None;
                 }
+                let awaits_key = connection
+                    .negotiation
+                    .as_ref()
+                    .is_some_and(|negotiation| negotiation.awaits_key());
+                connection.link.about_to_speak(awaits_key);
                 // The host, and the person before it, take the time that they need.
                 let awaits_host = connection
                     .negotiation

@@ -191,6 +191,14 @@ impl Link {
         }
     }
 
+    /// The next word is ours, and on its way: nobody else is waited for.
+    pub(crate) fn about_to_speak(&mut self, about_to_speak: bool) {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => {}
+            Self::Bosh(bosh) => bosh.about_to_speak = about_to_speak,
+        }
+    }
+
     pub(crate) fn tick(&mut self, cx: &mut Context<'_>) {
         match self {
             Self::Tcp(_) | Self::WebSocket(_) => {}

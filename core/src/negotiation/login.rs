@@ -67,6 +67,10 @@ impl Exchange {
         self.deriving == Some(job)
     }
 
+    pub(super) fn awaits_any_key(&self) -> bool {
+        self.deriving.is_some()
+    }
+
     pub(super) fn awaits_task(&self) -> bool {
         self.task.as_ref().is_some_and(|task| task.waits_for_host)
     }

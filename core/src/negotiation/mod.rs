@@ -330,6 +330,11 @@ impl Negotiation {
         self.early
     }
 
+    /// The host makes the next message, which takes no longer than a computation does.
+    pub(crate) fn awaits_key(&self) -> bool {
+        matches!(&self.phase, Ok(Phase::Sasl(exchange)) if exchange.awaits_any_key())
+    }
+
     /// The application has to say something in a task.
     pub(crate) fn awaits_task(&self) -> bool {
         matches!(&self.phase, Ok(Phase::Sasl(exchange)) if exchange.awaits_task())

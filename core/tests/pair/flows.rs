@@ -27,7 +27,7 @@ fn ended(condition: &str) -> Offline {
 fn a_login_takes_five_requests_and_then_one_is_held() {
     let desk = online();
     let said = [
-        "to='example.org' xml:lang='en' wait='60' hold='1' content='text/xml; charset=utf-8' ver='1.6' ack='1' \
+        "to='example.org' from='juliet@example.org' xml:lang='en' wait='60' hold='1' content='text/xml; charset=utf-8' ver='1.6' ack='1' \
          xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'/>",
         "sid='s1'><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>anVsaWV0QGV4YW1wbGUub3Jn</auth></body>",
         "sid='s1' to='example.org' from='juliet@example.org' xml:lang='en' xmpp:restart='true' xmlns:xmpp='urn:xmpp:xbosh'/>",

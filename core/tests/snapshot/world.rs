@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) peer: Peer,
     link: Option<LinkId>,
     pub(crate) disk: Vec<u8>,
+    /// What logins taught.
+    pub(crate) taught: BTreeMap<Slot, Vec<u8>>,
     /// After how many outputs of a process it ends; one for each process.
     pub(crate) kills: Vec<usize>,
     carried: usize,
@@ -92,6 +94,7 @@ impl World {
             peer,
             link: None,
             disk: Vec::new(),
+            taught: BTreeMap::new(),
             kills: Vec::new(),
             carried: 0,
             outputs: 0,
@@ -138,7 +141,11 @@ impl World {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Store { slot, append, bytes } => {
-                assert_eq!(slot, Slot::Session);
+                if slot != Slot::Session {
+                    assert!(!append, "{slot:?}");
+                    self.taught.insert(slot, bytes.expose().to_vec());
+                    return;
+                }
                 self.stores.push((append, bytes.expose().len()));
                 if !append {
                     self.disk.clear();
@@ -222,6 +229,10 @@ impl World {
         self.client = Client::new(self.config.clone(), [self.processes; 32]);
         let (slot, bytes) = (Slot::Session, Secret::new(self.disk.clone()));
         self.handle(Input::Restore { slot, bytes }).unwrap();
+        for (slot, bytes) in self.taught.clone() {
+            let bytes = Secret::new(bytes);
+            self.handle(Input::Restore { slot, bytes }).unwrap();
+        }
         self.handle(Input::Start).unwrap();
     }
 

@@ -40,12 +40,21 @@ pub fn config(account: &BareJid, mechanism: &str, credentials: Credentials) -> C
 pub fn policy(mechanism: &str) -> MechanismPolicy {
     MechanismPolicy {
         // With its bound form: a client that may not bind says so, and is no test of RFC 5802 §6, `y`.
-        only: Some(vec![mechanism.to_owned(), format!("{mechanism}-PLUS")]),
+        only: Some(allowed(mechanism)),
         allow_plain: true,
         digest_md5: (mechanism == "DIGEST-MD5").then(Default::default),
         pin: false,
         ..MechanismPolicy::default()
     }
+}
+
+/// The mechanism, and its bound form where it has one.
+fn allowed(mechanism: &str) -> Vec<String> {
+    let mut names = vec![mechanism.to_owned()];
+    if mechanism.starts_with("SCRAM-") && !mechanism.ends_with("-PLUS") {
+        names.push(format!("{mechanism}-PLUS"));
+    }
+    names
 }
 
 /// Judges one login. `told` says which it was: where it is reproduced from, without a secret.

@@ -89,6 +89,8 @@ pub(crate) struct Bosh {
     /// What has changed since it was last asked for, if anybody will ask; and how many of those that waited were taken.
     changes: Option<Vec<(Change, u32)>>,
     not_reading_since: Option<Instant>,
+    /// What is said next is being made: an empty request would only be in its way.
+    pub(crate) about_to_speak: bool,
     round_trips: u32,
     /// `Closed` was reported: nothing may follow it.
     ended: bool,
@@ -199,6 +201,7 @@ impl Bosh {
             restored: false,
             changes: None,
             not_reading_since: None,
+            about_to_speak: false,
             round_trips: 0,
             ended: false,
         }
@@ -312,6 +315,13 @@ impl Bosh {
                 self.goodbye = last;
                 self.restart = None;
                 self.pause = None;
+                // Whoever leaves does not wait to say again what may not have been heard.
+                let waiting = self.flights.iter();
+                let waiting = waiting.filter(|(_, flight)| matches!(flight.state, State::Resend { .. }));
+                let waiting: Vec<u64> = waiting.map(|(rid, _)| *rid).collect();
+                for rid in waiting {
+                    self.resend(cx, rid);
+                }
             }
             // There is no session to end yet; the server forgets one that nobody asks for.
             Phase::Connecting | Phase::Creating => {

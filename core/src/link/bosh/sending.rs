@@ -43,7 +43,7 @@ impl Bosh {
             self.post(cx, body, Kind::Payload, tokens, stored);
         }
         if self.phase == Phase::Leaving {
-            if self.outgoing.is_empty() && self.may_exceed() {
+            if self.outgoing.is_empty() && self.may_exceed() && !self.is_repeating() {
                 self.post_goodbye(cx);
             }
             return;
@@ -67,6 +67,16 @@ impl Bosh {
         self.has_room(self.session.window().saturating_add(1))
     }
 
+    /// A request was sent again, and its answer cannot be held (XEP-0124 §8): after the goodbye nobody would repeat it, and what
+    /// it carried would not be known to have arrived.
+    fn is_repeating(&self) -> bool {
+        let newest = self.flights.keys().next_back();
+        let repeated = |flight: &Flight| flight.attempts > 1 && !matches!(flight.state, State::Answered(_));
+        self.flights
+            .iter()
+            .any(|(rid, flight)| Some(rid) != newest && repeated(flight) && !flight.is_lost_pause())
+    }
+
     fn has_room(&self, window: usize) -> bool {
         // XEP-0124 §11 for the number; §14.2 for the distance, so that the answer to the oldest one is still buffered.
         let oldest = self.flights.keys().next().copied().unwrap_or(self.next_rid);
@@ -84,7 +94,7 @@ impl Bosh {
 
     /// When the next empty request is due, if one is.
     pub(super) fn poll_due(&self) -> Option<Instant> {
-        let nothing_else = self.outgoing.is_empty() && self.restart.is_none();
+        let nothing_else = self.outgoing.is_empty() && self.restart.is_none() && !self.about_to_speak;
         let room = self.unanswered() < self.session.wanted() && (self.may_post() || self.is_only_paused());
         if self.phase != Phase::Open || self.ended || !nothing_else || !room || self.has_ended() {
             return None;
