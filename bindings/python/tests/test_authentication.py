@@ -222,7 +222,7 @@ def test_the_policy_chooses(server: Server) -> None:
         ({"password": "x", "fast": "never"}, "use, off, invalidate"),
         ({"password": "x", "tag": ""}, "the tag for the resource"),
         ({"password": "x", "user_agent": epode.UserAgent(id="1")}, "UUID of version 4"),
-        ({"password": "x", "policy": epode.Policy(least="SCRAM-MD4")}, "name one such as"),
+        ({"password": "x", "policy": epode.Policy(least="SCRAM-MD4")}, "name those such as"),
     ],
 )
 def test_what_cannot_be_a_login(arguments: dict[str, Any], sentence: str) -> None:
