@@ -241,12 +241,12 @@ impl Client {
         self.handle.provide(credentials).await
     }
 
-    /// Answers an [`Event::Task`]: the server wants something beside the credentials (XEP-0388 §2.6.4), which the configuration
+    /// Answers an [`Event::Task`]: the server wants something beside the credentials (XEP-0388 §2.6.3), which the configuration
     /// says the application can do. The first answer begins the task, each further one goes on with it; `payload` is the
     /// task's own element, where it has one.
     ///
     /// ```no_run
-    /// # async fn ask(_: &str) -> epode::Element { unimplemented!() }
+    /// # async fn ask(_: &str) -> epode::Element { epode::Element::builder("urn:example:otp", "code").text("123456").build().expect("XML") }
     /// # async fn run(mut client: epode_tokio::Client) -> Result<(), Box<dyn std::error::Error>> {
     /// // The configuration says `.task("urn:example:one-time-code")`.
     /// while let Some(event) = client.next().await {

@@ -240,8 +240,7 @@ fn begin_sasl2(
         .map_err(|error| broken_off(mechanism.name(), error))?;
     let config = facts.config;
     let streams = facts.traits.stream_management && config.stream_management.enabled;
-    // A resource of one's own choice has to be asked for in the old way (XEP-0386 §3.2.1).
-    // And a resource that comes at once would be another session's, where the earlier one can only be asked for later.
+    // A resource of one's own choice has to be asked for in the old way (XEP-0386 §3.2.1), and a resource that comes at once would be another session's, where the earlier one can only be asked for later.
     let bind = inline
         .bind
         .filter(|_| config.jid.resource().is_none() && (!facts.can_resume || inline.resume));
@@ -391,7 +390,7 @@ pub(super) fn success2(
         facts.steps.push(Step::NotResumed(success.not_resumed));
         login.settled = true;
     }
-    // RFC 6120 §8.4, as it were: an answer to something that was not asked is nobody's.
+    // An answer to something that was not asked is nobody's.
     login.bound = success.bound.filter(|_| exchange.asked.bind).map(|bound| Bound {
         stream_management: bound.stream_management.filter(|_| exchange.asked.stream_management),
         ..bound

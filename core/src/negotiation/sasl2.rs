@@ -9,7 +9,7 @@ use crate::config::{Bind, UserAgent};
 use crate::error::{Offline, PeerMisbehaved};
 use crate::jid::Jid;
 use crate::link::shorten;
-use crate::sasl::{SaslError, encoding};
+use crate::sasl::{SaslError, ScramLimits, checked_iterations, checked_salt, encoding};
 use crate::secret::Secret;
 use crate::time::parse_date_time;
 use crate::xml::{Element, ElementBuilder, ElementRef, InvalidXml};
@@ -248,14 +248,11 @@ pub(crate) fn tasks(element: ElementRef<'_>) -> (Vec<String>, Option<String>) {
     (names, text)
 }
 
-/// What an upgrade needs (XEP-0480 §3): the salt and the count of iterations.
-pub(crate) fn upgrade_salt(task_data: ElementRef<'_>) -> Option<(Vec<u8>, u32)> {
-    let salt = task_data.child(NS_SCRAM_UPGRADE, "salt")?;
-    let iterations = salt.attribute("iterations")?;
-    let plain = iterations.bytes().all(|byte| byte.is_ascii_digit()) && !iterations.starts_with('0');
-    let iterations = iterations.parse().ok().filter(|_| plain)?;
-    let salt = encoding::decode(&salt.text()).ok()?;
-    (1..=1024).contains(&salt.len()).then_some((salt, iterations))
+/// What an upgrade needs (XEP-0480 §3): the salt and the count of iterations, within the bounds of a login.
+pub(crate) fn upgrade_salt(task_data: ElementRef<'_>, limits: ScramLimits) -> Result<(Vec<u8>, u32), SaslError> {
+    let salt = task_data.child(NS_SCRAM_UPGRADE, "salt").ok_or(SaslError::Salt)?;
+    let iterations = salt.attribute("iterations").ok_or(SaslError::Iterations)?;
+    Ok((checked_salt(&salt.text())?, checked_iterations(iterations, limits)?))
 }
 
 /// What an upgrade answers.

@@ -13,7 +13,7 @@ use crate::output::{SaslProfile, TransportKind};
 use crate::random::Random;
 use crate::sasl::{
     Anonymous, ChannelBinding, ChannelBindingType, DigestMd5, External, Ht, Mechanism, ORDER, OauthBearer, Offer,
-    Plain, SaslError, Scram, ScramHash, ScramLimits, XOauth2, preference,
+    Plain, SaslError, Scram, ScramHash, XOauth2, preference,
 };
 
 /// So many offered mechanisms are named in an error: more than there are, and too few to fill a log.
@@ -355,11 +355,7 @@ fn start(
                         },
                         None => plus.otherwise,
                     };
-                    let bounds = config.mechanisms().scram;
-                    let limits = ScramLimits {
-                        min_iterations: bounds.min,
-                        max_iterations: bounds.max,
-                    };
+                    let limits = config.mechanisms().scram.into();
                     let key = if let Credentials::ScramKey { key } = credentials {
                         Some(key)
                     } else {

@@ -153,17 +153,7 @@ pub(super) fn data(mut exchange: Box<Exchange>, element: &Element, facts: &mut F
 
 /// The salted password for another hash, within the bounds of a login (XEP-0480 §3).
 fn upgrade_answer(hash: ScramHash, task_data: ElementRef<'_>, config: &Config) -> Result<Secret, SaslError> {
-    let (salt, iterations) = sasl2::upgrade_salt(task_data).ok_or(SaslError::Salt)?;
-    let bounds = config.mechanisms().scram;
-    if iterations < bounds.min {
-        return Err(SaslError::IterationsTooLow {
-            asked: iterations,
-            least: bounds.min,
-        });
-    }
-    if iterations > bounds.max {
-        return Err(SaslError::IterationsTooHigh { most: bounds.max });
-    }
+    let (salt, iterations) = sasl2::upgrade_salt(task_data, config.mechanisms().scram.into())?;
     let password = config.credentials.password_secret().ok_or(SaslError::OutOfOrder)?;
     let password = sasl::prep::password(password).map_err(SaslError::Password)?;
     let derivation = Derivation {

@@ -32,7 +32,7 @@ pub(crate) use external::External;
 pub(crate) use ht::Ht;
 pub(crate) use oauth::{OauthBearer, TokenFailure, XOauth2};
 pub(crate) use plain::Plain;
-pub(crate) use scram::{ChannelBinding, Scram, ScramLimits};
+pub(crate) use scram::{ChannelBinding, Scram, ScramLimits, checked_iterations, checked_salt};
 
 use crate::Secret;
 pub use prep::PrepError;

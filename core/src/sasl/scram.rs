@@ -13,6 +13,7 @@ use super::{
     checked_authzid, encoding, prep, shown,
 };
 use crate::Secret;
+use crate::config::ScramIterations;
 
 /// A server's message has no reason to be longer: a salt of 1024 bytes takes 1368 characters.
 const MAX_MESSAGE: usize = 8 * 1024;
@@ -44,6 +45,15 @@ pub(crate) struct ScramLimits {
     pub(crate) min_iterations: u32,
     /// More would keep the device busy for as long as the server likes.
     pub(crate) max_iterations: u32,
+}
+
+impl From<ScramIterations> for ScramLimits {
+    fn from(ScramIterations { min, max }: ScramIterations) -> Self {
+        Self {
+            min_iterations: min,
+            max_iterations: max,
+        }
+    }
 }
 
 impl Default for ScramLimits {
@@ -355,10 +365,7 @@ impl ServerFirst {
             .ok_or(SaslError::Malformed {
                 expected: "a salt (s=)".into(),
             })?;
-        let salt = encoding::decode(salt).map_err(|_| SaslError::Salt)?;
-        if salt.is_empty() || salt.len() > MAX_SALT {
-            return Err(SaslError::Salt);
-        }
+        let salt = checked_salt(salt)?;
 
         let iterations = attributes
             .next()
@@ -386,8 +393,17 @@ impl ServerFirst {
     }
 }
 
+/// Canonical base64 of a salt that is there, and of a usual length.
+pub(crate) fn checked_salt(text: &str) -> Result<Vec<u8>, SaslError> {
+    let salt = encoding::decode(text).map_err(|_| SaslError::Salt)?;
+    if salt.is_empty() || salt.len() > MAX_SALT {
+        return Err(SaslError::Salt);
+    }
+    Ok(salt)
+}
+
 /// RFC 5802 §7: `posit-number`, which has no sign and no leading zero. Both bounds are judged before any proof is computed.
-fn checked_iterations(text: &str, limits: ScramLimits) -> Result<u32, SaslError> {
+pub(crate) fn checked_iterations(text: &str, limits: ScramLimits) -> Result<u32, SaslError> {
     if text.is_empty() || text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(SaslError::Iterations);
     }

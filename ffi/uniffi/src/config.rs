@@ -49,7 +49,7 @@ pub struct Config {
     /// When a received stanza counts as handled.
     #[uniffi(default = None)]
     pub acknowledge: Option<Acknowledge>,
-    /// What the client says about itself (XEP-0388 §2.4); by default that the software is `epode`.
+    /// What the client says about itself (XEP-0388 §2.3); by default that the software is `epode`.
     #[uniffi(default = None)]
     pub user_agent: Option<UserAgent>,
     /// Whether login tokens (XEP-0484) are used; by default they are.
@@ -61,7 +61,7 @@ pub struct Config {
     /// Who derives SCRAM's keys from the password; by default the client.
     #[uniffi(default = None)]
     pub key_derivation: Option<KeyDerivation>,
-    /// The tasks that the application can do where the server asks for them after the credentials (XEP-0388 §2.6.4).
+    /// The tasks that the application can do where the server asks for them after the credentials (XEP-0388 §2.6.3).
     #[uniffi(default = [])]
     pub tasks: Vec<String>,
     /// The default language of what is sent (RFC 6120 §4.7.4).

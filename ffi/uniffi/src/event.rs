@@ -50,7 +50,7 @@ pub enum Event {
         /// TLS protects it.
         encrypted: bool,
     },
-    /// The server wants something more before the login is complete (XEP-0388 §2.6.4), which the configuration says the application can do.
+    /// The server wants something more before the login is complete (XEP-0388 §2.6.3), which the configuration says the application can do.
     /// Answer with `Input::Task`, or `Stop`.
     Task {
         /// The task.

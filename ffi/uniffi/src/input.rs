@@ -131,7 +131,7 @@ pub enum Input {
         /// The credentials.
         credentials: Credentials,
     },
-    /// Answers an `Event::Task`: the first answer begins the task, each further one goes on with it (XEP-0388 §2.6.4).
+    /// Answers an `Event::Task`: the first answer begins the task, each further one goes on with it (XEP-0388 §2.6.3).
     Task {
         /// The task's own element as XML, all namespaces declared, if it has one to say.
         payload: Option<Vec<u8>>,

@@ -54,7 +54,7 @@ pub enum Credentials {
     Nothing,
 }
 
-/// What a client says about itself (XEP-0388 §2.4): a server lists it to the user, and ties tokens to it.
+/// What a client says about itself (XEP-0388 §2.3): a server lists it to the user, and ties tokens to it.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct UserAgent {
     /// A UUID of version 4, the same for all the life of an installation. `None`: the client draws one, and keeps it with the login token.
@@ -75,7 +75,7 @@ pub enum Fast {
     Use,
     /// Neither.
     Off,
-    /// Use the token a last time: the server forgets it (XEP-0484 §4.4), and so does the client.
+    /// Use the token a last time: the server forgets it (XEP-0484 §3.6), and so does the client.
     Invalidate,
 }
 

@@ -336,7 +336,7 @@ impl Login {
         self
     }
 
-    /// Uses the token a last time: the server forgets it (XEP-0484 §4.4).
+    /// Uses the token a last time: the server forgets it (XEP-0484 §3.6).
     pub fn forget_token(mut self) -> Self {
         self.fast = Fast::Invalidate;
         self

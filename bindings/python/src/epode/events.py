@@ -84,7 +84,7 @@ class Online:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the server wants besides the credentials (XEP-0388 §2.6.4). No event: it goes to the one who does it, ``connect(tasks=...)``."""
+    """What the server wants besides the credentials (XEP-0388 §2.6.3). No event: it goes to the one who does it, ``connect(tasks=...)``."""
 
     task: str
     payload: bytes | None = field(repr=False)

@@ -78,7 +78,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class UserAgent:
-    """What the client says about itself (XEP-0388 §2.4): a server lists it to the user, and ties login tokens to it."""
+    """What the client says about itself (XEP-0388 §2.3): a server lists it to the user, and ties login tokens to it."""
 
     id: str | None = None
     """A UUID of version 4, the same for all the life of an installation; ``None``: the engine draws one, and keeps it with the token."""

@@ -339,7 +339,7 @@ async fn a_token_that_is_garbage_or_of_another_account_does_not_stop_a_login() {
 
 const TASK: &str = "urn:epode:devserver:task";
 
-/// XEP-0388 §2.6.4: the application answers what the server asks, twice.
+/// XEP-0388 §2.6.3: the application answers what the server asks, twice.
 #[tokio::test]
 async fn a_task_is_the_applications_to_do() {
     let authority = Authority::new();
