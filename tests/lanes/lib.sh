@@ -81,7 +81,7 @@ swift_tests() {
                 if ($i == "skipped") f += $(i-2)
             }
         }
-        / Test "?[^ ].* (failed|skipped)( after|\.|:|$)/ && !/ Test (run|case)/ { f++ }
+        / Test "?[^ ].* (failed|skipped)( after|\.|:|$)/ && !/ Test run | recorded an issue / { f++ }
         / Test run with [0-9]+ tests?/ { for (i = 2; i <= NF; i++) if ($i ~ /^tests?$/ && $(i-2) == "with") ran += $(i-1) }
         END { f += 0; print (ran > f ? ran - f : 0), f }' "${@:2}"
 }

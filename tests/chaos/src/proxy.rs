@@ -176,10 +176,10 @@ impl Drop for Proxy {
     }
 }
 
-/// Two sockets of ours can have the port, so that it can be refused without being given up; nobody else can take it.
+/// Two sockets of ours can have the port, so that it can be refused without being given up. Without SO_REUSEADDR, which would let
+/// everybody listen who has it too.
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
     #[cfg(unix)]
     socket.set_reuseport(true)?;
     socket.bind(address)?;
