@@ -162,6 +162,8 @@ struct Conversation<'a> {
     header: Option<Vec<u8>>,
     /// The bytes of what is not complete.
     size: usize,
+    /// A login has restarted the stream, and nothing has come since.
+    restarted: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -173,6 +175,7 @@ impl<'a> Conversation<'a> {
             reader: Reader::new(),
             header: Some(Vec::new()),
             size: 0,
+            restarted: false,
         }
     }
 
@@ -262,16 +265,25 @@ impl<'a> Conversation<'a> {
                 Ok(None) => return Next::Continue,
                 Err(condition) => {
                     let mut hub = lock(&self.shared.hub);
+                    // A client may end its stream while the success that restarts it is on its way (RFC 6120 §6.4.6): for
+                    // the client it was the old one.
+                    if self.restarted && before.trim_ascii() == b"</stream:stream>" {
+                        return hub.closed(self.id);
+                    }
                     hub.violate(format!("a stream that is not XML as XMPP wants it: {condition}"));
                     return hub.broken(self.id, condition);
                 }
             };
             self.size = 0;
+            self.restarted = false;
             let is_end = matches!(piece, Piece::End);
             let next = self.take(piece);
             match next {
                 Next::Continue => {}
-                Next::Restart => self.begin(),
+                Next::Restart => {
+                    self.begin();
+                    self.restarted = true;
+                }
                 Next::StartTls if bytes.is_empty() => return next,
                 Next::StartTls => {
                     // RFC 6120 §5.4.2.1: they would be read as if TLS had protected them.

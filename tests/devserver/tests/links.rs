@@ -110,6 +110,26 @@ mod tests {
         assert_eq!(server.violations(), ["a frame without an element"]);
     }
 
+    /// It goes while the success is on its way to it, and cannot know that its stream is to begin anew.
+    #[tokio::test]
+    async fn a_stream_may_end_in_the_place_of_its_restart() {
+        let authority = Authority::new();
+        let server = start(&authority, |_| {}).await;
+        let mut link = first(&server, Transport::DirectTls, &authority).await;
+        link.open().await;
+        link.scram("user01").await;
+        link.send("</stream:stream>").await;
+        assert!(link.rest().await.contains("</stream:stream>"));
+        assert_eq!(server.violations(), Vec::<String>::new());
+        // Anything else there is what it was.
+        let mut link = first(&server, Transport::DirectTls, &authority).await;
+        link.open().await;
+        link.scram("user01").await;
+        link.send("</stream>").await;
+        link.rest().await;
+        assert_eq!(server.violations().len(), 1, "{:?}", server.violations());
+    }
+
     #[tokio::test]
     async fn a_stream_error_of_the_client_ends_its_stream_and_is_counted() {
         let authority = Authority::new();
