@@ -17,6 +17,10 @@ pub mod derivation;
 mod failure;
 mod guard;
 mod held;
+/// cbindgen:ignore
+#[cfg(epode_testing)]
+#[path = "../tests/hooks/mod.rs"]
+pub mod hooks;
 pub mod host;
 pub mod input;
 pub mod login;
