@@ -160,10 +160,10 @@ struct Conversation<'a> {
     reader: Reader,
     /// The bytes of a header that is not complete.
     header: Option<Vec<u8>>,
+    /// This stream follows another one (RFC 6120 §6.4.6).
+    restarted: bool,
     /// The bytes of what is not complete.
     size: usize,
-    /// A login has restarted the stream, and nothing has come since.
-    restarted: bool,
 }
 
 impl<'a> Conversation<'a> {
@@ -174,8 +174,8 @@ impl<'a> Conversation<'a> {
             shared,
             reader: Reader::new(),
             header: Some(Vec::new()),
-            size: 0,
             restarted: false,
+            size: 0,
         }
     }
 
@@ -265,9 +265,9 @@ impl<'a> Conversation<'a> {
                 Ok(None) => return Next::Continue,
                 Err(condition) => {
                     let mut hub = lock(&self.shared.hub);
-                    // A client may end its stream while the success that restarts it is on its way (RFC 6120 §6.4.6): for
-                    // the client it was the old one.
-                    if self.restarted && before.trim_ascii() == b"</stream:stream>" {
+                    // It left while <success/> was on its way, and does not know of a new stream (RFC 6120 §6.4.6).
+                    let said = [self.header.as_deref().unwrap_or_default(), bytes].concat();
+                    if self.restarted && said.trim_ascii() == b"</stream:stream>" {
                         return hub.closed(self.id);
                     }
                     hub.violate(format!("a stream that is not XML as XMPP wants it: {condition}"));
@@ -275,7 +275,6 @@ impl<'a> Conversation<'a> {
                 }
             };
             self.size = 0;
-            self.restarted = false;
             let is_end = matches!(piece, Piece::End);
             let next = self.take(piece);
             match next {
