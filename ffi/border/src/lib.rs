@@ -100,7 +100,7 @@ mod tests {
         for (path, shown) in [
             ("core/src/xml/mod.rs", "core/src/xml/mod.rs"),
             (
-                "/home/me/registry/src/index-1/rxml-0.14.0/src/parser.rs",
+                "/build/registry/src/index-1/rxml-0.14.0/src/parser.rs",
                 "rxml-0.14.0/src/parser.rs",
             ),
             ("/rustc/0123/library/core/src/str/mod.rs", "core/src/str/mod.rs"),
