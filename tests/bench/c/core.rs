@@ -1,0 +1,110 @@
+//! Plays the workload of the benches in the Rust core itself: what every binding's cost is compared with.
+//!
+//! `README.md` in the folder above says what a runner reads and answers.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::io::{BufRead, Write};
+use std::time::Instant as Clock;
+
+use epode::{Client, Config, Credentials, Event, Input, Instant, LinkId, LinkInfo, Output, TcpTls};
+use serde_json::Value;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: core_turns WORKLOAD")?;
+    let workload: Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    let mut client = logged_in(&workload)?;
+    let now = Instant::from_millis(workload["now"].as_u64().ok_or("no time")?);
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split(' ').collect();
+        let [case, size, count] = words[..] else {
+            return Err(format!("not a command: {line}").into());
+        };
+        let count: usize = count.parse()?;
+        let stanza = text(&workload["sizes"][size]["stanza"])?;
+        let at_once = match case {
+            "nop" => 0,
+            "single" => 1,
+            "batch" => 100,
+            _ => return Err(format!("no such case: {case}").into()),
+        };
+        let bytes = stanza.repeat(at_once).into_bytes();
+        let mut seen = 0;
+        let began = Clock::now();
+        if at_once == 0 {
+            for _ in 0..count {
+                std::hint::black_box(client.wants_read());
+            }
+        } else {
+            for _ in 0..count / at_once {
+                seen += turn(&mut client, now, &bytes)?;
+            }
+        }
+        let took = began.elapsed().as_secs_f64() * 1e9 / f64::from(u32::try_from(count)?);
+        println!("{took} {seen}");
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+/// One turn of a host; gives how many bytes the events had that an application looks at.
+fn turn(client: &mut Client, now: Instant, bytes: &[u8]) -> Result<usize, Box<dyn Error>> {
+    let link = LinkId(1);
+    let bytes = Cow::Borrowed(bytes);
+    client.handle(now, Input::Received { link, bytes }).map_err(|error| error.to_string())?;
+    let mut seen = 0;
+    while let Some(output) = client.next() {
+        if let Output::Event(Event::Stanza { stanza, .. }) = output {
+            let body = stanza.child("jabber:client", "body").map(|body| body.text());
+            seen += stanza.name().len();
+            seen += stanza.attribute("from").map_or(0, str::len) + body.map_or(0, |body| body.len());
+        }
+    }
+    std::hint::black_box((client.deadline(), client.wants_read()));
+    Ok(seen)
+}
+
+fn logged_in(workload: &Value) -> Result<Client, Box<dyn Error>> {
+    let settings = &workload["client"];
+    let port = u16::try_from(settings["port"].as_u64().ok_or("no port")?)?;
+    let config = Config::builder(text(&settings["jid"])?.parse().map_err(|_| "not a JID")?)
+        .credentials(Credentials::certificate(text(&settings["certificate"])?, None))
+        .tcp(text(&settings["host"])?, port, TcpTls::Direct)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut client = Client::new(config, seed(text(&settings["seed"])?)?);
+    let now = Instant::from_millis(workload["now"].as_u64().ok_or("no time")?);
+    let (link, info) = (LinkId(1), LinkInfo::verified(text(&workload["verified_name"])?));
+    let (mut online, mut written) = (false, String::new());
+    let said = workload["login"].as_array().into_iter().flatten().map(|said| {
+        let bytes = Cow::Borrowed(said.as_str().unwrap_or_default().as_bytes());
+        Input::Received { link, bytes }
+    });
+    for input in [Input::Start, Input::Connected { link, info }].into_iter().chain(said) {
+        client.handle(now, input).map_err(|error| error.to_string())?;
+        while let Some(output) = client.next() {
+            if let Output::Write { bytes, .. } = &output {
+                written.push_str(&String::from_utf8_lossy(bytes));
+            }
+            online |= matches!(output, Output::Event(Event::Online { .. }));
+        }
+    }
+    if !online {
+        return Err(format!("the login of the workload does not fit; the client wrote {written}").into());
+    }
+    Ok(client)
+}
+
+fn seed(hex: &str) -> Result<[u8; 32], Box<dyn Error>> {
+    let mut seed = [0; 32];
+    for (byte, digits) in seed.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits)?, 16)?;
+    }
+    Ok(seed)
+}
+
+fn text(value: &Value) -> Result<&str, Box<dyn Error>> {
+    Ok(value.as_str().ok_or("the workload lacks a text")?)
+}
