@@ -21,7 +21,7 @@
         }
 
         func services(of name: String) async throws -> [Service] {
-            try await services(named: name)
+            try await serviceRecords(of: name)
         }
 
         func document(at url: String, limit: Int) async throws -> Data {

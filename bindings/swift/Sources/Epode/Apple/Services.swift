@@ -4,7 +4,7 @@
     import dnssd
 
     /// The records of a name (RFC 2782).
-    func services(named name: String) async throws -> [Service] {
+    func serviceRecords(of name: String) async throws -> [Service] {
         let query = Query()
         defer { query.end() }
         return try await withTaskCancellationHandler {
@@ -31,7 +31,7 @@
                     &reference, flags, 0, name, UInt16(kDNSServiceType_SRV), UInt16(kDNSServiceClass_IN),
                     { _, flags, _, error, _, _, _, length, data, _, context in
                         guard let context else { return }
-                        // It lives: `services` holds it until `end`, behind which nothing is called.
+                        // It lives: `serviceRecords` holds it until `end`, behind which nothing is called.
                         let query = Unmanaged<Query>.fromOpaque(context).takeUnretainedValue()
                         query.answer(flags, error, data.map { Data(bytes: $0, count: Int(length)) } ?? Data())
                     }, context)
