@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: core_turns WORKLOAD")?;
     let workload: Value = serde_json::from_slice(&std::fs::read(path)?)?;
     let mut client = logged_in(&workload)?;
-    let now = Instant::from_millis(workload["now"].as_u64().ok_or("no time")?);
+    let now = Instant::from_millis(number(&workload, "/now")?);
     println!("ready");
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -23,17 +23,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err(format!("not a command: {line}").into());
         };
         let count: usize = count.parse()?;
-        let stanza = text(&workload["sizes"][size]["stanza"])?;
-        let at_once = match case {
-            "nop" => 0,
-            "single" => 1,
+        let stanza = text(&workload, &format!("/sizes/{size}/stanza"))?;
+        let at_once: usize = match case {
+            "nop" | "single" => 1,
             "batch" => 100,
             _ => return Err(format!("no such case: {case}").into()),
         };
         let bytes = stanza.repeat(at_once).into_bytes();
         let mut seen = 0;
         let began = Clock::now();
-        if at_once == 0 {
+        if case == "nop" {
             for _ in 0..count {
                 std::hint::black_box(client.wants_read());
             }
@@ -53,7 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn turn(client: &mut Client, now: Instant, bytes: &[u8]) -> Result<usize, Box<dyn Error>> {
     let link = LinkId(1);
     let bytes = Cow::Borrowed(bytes);
-    client.handle(now, Input::Received { link, bytes }).map_err(|error| error.to_string())?;
+    client
+        .handle(now, Input::Received { link, bytes })
+        .map_err(|error| error.to_string())?;
     let mut seen = 0;
     while let Some(output) = client.next() {
         if let Output::Event(Event::Stanza { stanza, .. }) = output {
@@ -67,21 +68,25 @@ fn turn(client: &mut Client, now: Instant, bytes: &[u8]) -> Result<usize, Box<dy
 }
 
 fn logged_in(workload: &Value) -> Result<Client, Box<dyn Error>> {
-    let settings = &workload["client"];
-    let port = u16::try_from(settings["port"].as_u64().ok_or("no port")?)?;
-    let config = Config::builder(text(&settings["jid"])?.parse().map_err(|_| "not a JID")?)
-        .credentials(Credentials::certificate(text(&settings["certificate"])?, None))
-        .tcp(text(&settings["host"])?, port, TcpTls::Direct)
+    let port = u16::try_from(number(workload, "/client/port")?)?;
+    let config = Config::builder(text(workload, "/client/jid")?.parse().map_err(|_| "not a JID")?)
+        .credentials(Credentials::certificate(text(workload, "/client/certificate")?, None))
+        .tcp(text(workload, "/client/host")?, port, TcpTls::Direct)
         .build()
         .map_err(|error| error.to_string())?;
-    let mut client = Client::new(config, seed(text(&settings["seed"])?)?);
-    let now = Instant::from_millis(workload["now"].as_u64().ok_or("no time")?);
-    let (link, info) = (LinkId(1), LinkInfo::verified(text(&workload["verified_name"])?));
+    let mut client = Client::new(config, seed(text(workload, "/client/seed")?)?);
+    let now = Instant::from_millis(number(workload, "/now")?);
+    let (link, info) = (LinkId(1), LinkInfo::verified(text(workload, "/verified_name")?));
     let (mut online, mut written) = (false, String::new());
-    let said = workload["login"].as_array().into_iter().flatten().map(|said| {
-        let bytes = Cow::Borrowed(said.as_str().unwrap_or_default().as_bytes());
-        Input::Received { link, bytes }
-    });
+    let said = workload
+        .get("login")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|said| {
+            let bytes = Cow::Borrowed(said.as_str().unwrap_or_default().as_bytes());
+            Input::Received { link, bytes }
+        });
     for input in [Input::Start, Input::Connected { link, info }].into_iter().chain(said) {
         client.handle(now, input).map_err(|error| error.to_string())?;
         while let Some(output) = client.next() {
@@ -105,6 +110,12 @@ fn seed(hex: &str) -> Result<[u8; 32], Box<dyn Error>> {
     Ok(seed)
 }
 
-fn text(value: &Value) -> Result<&str, Box<dyn Error>> {
-    Ok(value.as_str().ok_or("the workload lacks a text")?)
+fn text<'a>(workload: &'a Value, pointer: &str) -> Result<&'a str, Box<dyn Error>> {
+    let found = workload.pointer(pointer).and_then(Value::as_str);
+    Ok(found.ok_or_else(|| format!("the workload lacks the text {pointer}"))?)
+}
+
+fn number(workload: &Value, pointer: &str) -> Result<u64, Box<dyn Error>> {
+    let found = workload.pointer(pointer).and_then(Value::as_u64);
+    Ok(found.ok_or_else(|| format!("the workload lacks the number {pointer}"))?)
 }
