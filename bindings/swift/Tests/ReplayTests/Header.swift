@@ -52,12 +52,12 @@ private func config(_ json: JSON, password: String) throws -> Config {
     }
 }
 
-/// Credentials, of a header or of an input. A key cannot be put back: a log with one says so.
+/// Credentials, of a header or of an input. Where a log left the secret out, `password` is put back.
 func credentials(_ json: JSON, password: Data) throws -> Credentials {
     let (kind, value) = try json.variant()
     func secret(_ fields: inout Fields, _ name: String) throws -> Data {
-        guard try fields.string(name) == "secret" else { throw Unexpected("a secret is in the log: \(kind)") }
-        return password
+        let text = try fields.string(name)
+        return text == "secret" ? password : Data(text.utf8)
     }
     switch kind {
     case "certificate":
@@ -68,12 +68,25 @@ func credentials(_ json: JSON, password: Data) throws -> Credentials {
         return try value.reading {
             try .certificateAndPassword(identity: $0.string("identity"), password: secret(&$0, "password"))
         }
+    case "scram_key": return try value.reading { try .scramKey(key: derivedKey($0.take("key"))) }
     case "access_token": return try value.reading { try .accessToken(token: secret(&$0, "token")) }
     case "new_account": return try value.reading { try .newAccount(password: secret(&$0, "password")) }
     case "kept_token": return .keptToken
     case "anonymous": return .anonymous
     case "nothing": return .nothing
-    default: throw Unexpected("credentials of the kind \(kind) cannot be put back")
+    default: throw Unexpected("the credentials \(kind) are not known here")
+    }
+}
+
+/// A key of SCRAM: `bytes` is the whole of it, in the logs that leave nothing out.
+func derivedKey(_ json: JSON) throws -> DerivedKey {
+    try json.reading { fields in
+        guard let whole = try fields.ifThere("bytes", bytes) else { throw Unexpected("the key is not in the log") }
+        let key = try DerivedKey.fromBytes(bytes: whole)
+        guard try scramHashes(fields.take("hash")) == key.hash() else { throw Unexpected("the key is of \(key.hash()): \(json)") }
+        // The same again, with the two keys left out.
+        for name in ["salt", "iterations", "client_key", "server_key"] { _ = try fields.take(name) }
+        return key
     }
 }
 

@@ -38,6 +38,7 @@ func input(_ json: JSON, password: Data, restore: (Data) throws -> Data) throws 
         case "reading": try .reading(link: fields.number("link"), reading: fields.bool("reading"))
         case "pause": try .pause(seconds: fields.number("seconds"))
         case "handled": try .handled(token: fields.number("token"))
+        case "derived": try .derived(job: fields.number("job"), key: derivedKey(fields.take("key")))
         case "provide": try .provide(credentials: credentials(fields.take("credentials"), password: password))
         case "task": try .task(payload: fields.ifThere("payload", xml))
         case "send": try .send(xml: xml(fields.take("stanza")))

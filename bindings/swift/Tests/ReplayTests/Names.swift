@@ -39,6 +39,7 @@ let transportKinds = Names<TransportKind>(["tcp": .tcp, "websocket": .webSocket,
 let channelBindings = Names<ChannelBindingType>([
     "tls-exporter": .tlsExporter, "tls-unique": .tlsUnique, "tls-server-end-point": .tlsServerEndPoint,
 ])
+let scramHashes = Names<ScramHash>(["sha1": .sha1, "sha256": .sha256, "sha384": .sha384, "sha512": .sha512])
 let errorTypes = Names<StanzaErrorType>([
     "auth": .auth, "cancel": .cancel, "continue": .continue, "modify": .modify, "wait": .wait,
 ])

@@ -38,8 +38,18 @@ func asEntry(_ output: Output) throws -> JSON {
         .object(["abandon": .object(["link": .number(link), "request": .number(request)])])
     case .close(let link):
         .object(["close": .object(["link": .number(link)])])
-    case .deriveKey:
-        throw Unexpected("a key is asked for, which a log hides: it cannot be compared")
+    case .deriveKey(let job, let derivation):
+        try .object([
+            "derive_key": .object([
+                "job": .number(job),
+                "derivation": .object([
+                    "hash": scramHashes(derivation.hash()),
+                    "salt": asBytes(derivation.salt()),
+                    "iterations": .number(UInt64(derivation.iterations())),
+                    "password": text(derivation.password()),
+                ]),
+            ])
+        ])
     case .event(let event):
         try .object(["event": asEvent(event)])
     }
@@ -132,9 +142,9 @@ private func asResult(_ result: IqResult) throws -> JSON {
     }
 }
 
-/// Elements are UTF-8.
+/// Elements are UTF-8, and so are prepared passwords.
 private func text(_ xml: Data) throws -> JSON {
-    guard let text = String(data: xml, encoding: .utf8) else { throw Unexpected("an element is not UTF-8") }
+    guard let text = String(data: xml, encoding: .utf8) else { throw Unexpected("this is not UTF-8") }
     return .string(text)
 }
 

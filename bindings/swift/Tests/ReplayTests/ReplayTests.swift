@@ -33,7 +33,7 @@ struct Replay {
 func play(_ log: [JSON], _ way: Way) throws -> Replay {
     guard let header = log.first else { throw Unexpected("the log is empty") }
     let client = try client(of: header, password: password)
-    var replay = Replay(), proofs = Proofs(password: password), deadline: Deadline?
+    var replay = Replay(), proofs = Proofs(password: password), deadline: Deadline?, jobs: [UInt64: Derivation] = [:]
     var expected = log.dropFirst().compactMap { try? $0.fields()["out"] }[...]
     for entry in log.dropFirst() {
         let fields = try entry.fields()
@@ -50,6 +50,9 @@ func play(_ log: [JSON], _ way: Way) throws -> Replay {
             throw Unexpected("a tick at \(now), when the deadline was \(deadline.map { "\($0)" } ?? "none")")
         }
         let input = try input(recorded, password: Data(password.utf8)) { try proofs.received($0) }
+        if case .derived(let job, let key) = input, jobs[job]?.run().toBytes() != key.toBytes() {
+            throw Unexpected("the key that was asked for is not the key in the log: \(entry)")
+        }
         let step: Step
         do {
             switch (input, way) {
@@ -65,6 +68,7 @@ func play(_ log: [JSON], _ way: Way) throws -> Replay {
         deadline = step.deadline
         replay.turns.append("\(now): \(deadline.map { "\($0.name) at \($0.atMs)" } ?? "no deadline"), reads: \(step.wantsRead)")
         for output in step.outputs {
+            if case .deriveKey(let job, let derivation) = output { jobs[job] = derivation }
             let got = try asEntry(output)
             replay.entries.append(.object(["out": try proofs.sent(got, expected: expected.popFirst() ?? .null)]))
         }
@@ -109,11 +113,12 @@ final class ReplayTests: XCTestCase {
         }
     }
 
-    func testThereAreLogsOfEveryTransport() throws {
-        let names = try Self.logs().map(\.name)
-        for name in ["bosh-external.jsonl", "tcp-external.jsonl", "websocket-external.jsonl", "password/websocket-scram.jsonl"] {
-            XCTAssertTrue(names.contains(name), "\(names)")
-        }
+    /// The table of what each binding does says what is done here.
+    func testTheTableNamesWhatIsReplayed() throws {
+        let table = try JSON.read(Data(contentsOf: repository.appendingPathComponent("bindings/conformance/swift.json"))).fields()
+        XCTAssertEqual(table["binding"], .string("swift"))
+        XCTAssertEqual(table["transcripts"], .array(try Self.logs().map { .string($0.name) }))
+        XCTAssertEqual(try table["vectors", default: .null].fields().keys.sorted(), VectorTests.vectors.sorted())
     }
 
     func testTheDeadlineAndTheStanzaCross() throws {
