@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 struct epode_identity {
@@ -242,6 +243,31 @@ SSL *epode_tls_new(int socket, X509_STORE *trust, const epode_identity *identity
 
 // ---- steps
 
+static epode_step broken(int error) {
+    epode_step step = {.outcome = EPODE_RESET};
+    if (error && error != EPIPE && error != ECONNRESET && error != ECONNABORTED) {
+        step.outcome = EPODE_FAILED;
+        snprintf(step.why, sizeof step.why, "the connection failed: %s", strerror(error));
+    }
+    return step;
+}
+
+static epode_step plain(ssize_t result, epode_outcome waits) {
+    if (result >= 0) return (epode_step){.count = (size_t)result};
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return (epode_step){.outcome = waits};
+    return broken(errno);
+}
+
+epode_step epode_plain_read(int socket, uint8_t *bytes, size_t size) {
+    epode_step step = plain(recv(socket, bytes, size, 0), EPODE_WANTS_READ);
+    if (step.outcome == EPODE_DONE && step.count == 0) step.outcome = EPODE_CLOSED;
+    return step;
+}
+
+epode_step epode_plain_write(int socket, const uint8_t *bytes, size_t size) {
+    return plain(send(socket, bytes, size, MSG_NOSIGNAL), EPODE_WANTS_WRITE);
+}
+
 static epode_step outcome(SSL *tls, int result, size_t count) {
     epode_step step = {.count = count};
     if (result == 1) return step;
@@ -257,13 +283,8 @@ static epode_step outcome(SSL *tls, int result, size_t count) {
         step.outcome = EPODE_CLOSED;
         return step;
     case SSL_ERROR_SYSCALL:
-        step.outcome = EPODE_RESET;
-        if (system_error && system_error != EPIPE && system_error != ECONNRESET && system_error != ECONNABORTED) {
-            step.outcome = EPODE_FAILED;
-            snprintf(step.why, sizeof step.why, "the connection failed: %s", strerror(system_error));
-        }
         ERR_clear_error();
-        return step;
+        return broken(system_error);
     default:
         break;
     }

@@ -70,6 +70,9 @@ SSL *epode_tls_new(int socket, X509_STORE *trust, const epode_identity *identity
 epode_step epode_tls_handshake(SSL *tls);
 epode_step epode_tls_read(SSL *tls, uint8_t *bytes, size_t size);
 epode_step epode_tls_write(SSL *tls, const uint8_t *bytes, size_t size);
+// The same without TLS.
+epode_step epode_plain_read(int socket, uint8_t *bytes, size_t size);
+epode_step epode_plain_write(int socket, const uint8_t *bytes, size_t size);
 
 // Why X.509 says no, in the words of this project.
 const char *epode_rejection(long code);

@@ -85,34 +85,24 @@
         }
 
         func read() async throws -> Data? {
-            try await withUnsafeTemporaryBuffer { buffer in
-                while true {
-                    try Task.checkCancellation()
-                    guard socket >= 0 else { throw LinkFailure.reset }
-                    if let tls {
-                        let step = epode_tls_read(tls, buffer.baseAddress, buffer.count)
-                        if step.outcome == EPODE_CLOSED { return nil }
-                        if try await isDone(step) { return Data(buffer.prefix(step.count)) }
-                    } else {
-                        let count = recv(socket, buffer.baseAddress, buffer.count, 0)
-                        if count == 0 { return nil }
-                        if count > 0 { return Data(buffer.prefix(count)) }
-                        try await again(POLLIN)
-                    }
-                }
+            while true {
+                try Task.checkCancellation()
+                guard socket >= 0 else { throw LinkFailure.reset }
+                // Without a wait between: what was read goes to the caller.
+                let (step, bytes) = attempt()
+                if step.outcome == EPODE_CLOSED { return nil }
+                if try await isDone(step) { return bytes }
             }
         }
 
-        /// Held by the one reader while it waits.
-        private var buffer: UnsafeMutableBufferPointer<UInt8>?
-
-        private func withUnsafeTemporaryBuffer(_ body: (UnsafeMutableBufferPointer<UInt8>) async throws -> Data?) async throws -> Data? {
-            let buffer = self.buffer ?? .allocate(capacity: Self.readSize)
-            self.buffer = nil
-            defer {
-                if self.buffer == nil { self.buffer = buffer } else { buffer.deallocate() }
+        private func attempt() -> (epode_step, Data) {
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.readSize) { buffer in
+                let step =
+                    if let tls { epode_tls_read(tls, buffer.baseAddress, buffer.count) } else {
+                        epode_plain_read(socket, buffer.baseAddress, buffer.count)
+                    }
+                return (step, Data(buffer.prefix(step.count)))
             }
-            return try await body(buffer)
         }
 
         func write(_ pieces: [Data]) async throws {
@@ -122,25 +112,12 @@
             while sent < bytes.count {
                 try Task.checkCancellation()
                 guard socket >= 0 else { throw LinkFailure.reset }
-                if let tls {
-                    let step = bytes.withUnsafeBytes {
-                        epode_tls_write(tls, $0.baseAddress?.advanced(by: sent).assumingMemoryBound(to: UInt8.self), $0.count - sent)
-                    }
-                    if try await isDone(step) { sent += step.count }
-                } else {
-                    let count = bytes.withUnsafeBytes { send(socket, $0.baseAddress?.advanced(by: sent), $0.count - sent, Int32(MSG_NOSIGNAL)) }
-                    if count >= 0 { sent += count } else { try await again(POLLOUT) }
+                let step = bytes.withUnsafeBytes { bytes in
+                    let rest = bytes.baseAddress?.advanced(by: sent).assumingMemoryBound(to: UInt8.self)
+                    if let tls { return epode_tls_write(tls, rest, bytes.count - sent) }
+                    return epode_plain_write(socket, rest, bytes.count - sent)
                 }
-            }
-        }
-
-        private func again(_ events: Int32) async throws {
-            switch errno {
-            case EINTR: return
-            case EAGAIN, EWOULDBLOCK: try await reactor.wait(for: events, on: socket)
-            case ECONNRESET, EPIPE, ECONNABORTED: throw LinkFailure.reset
-            case ETIMEDOUT: throw LinkFailure.timeout
-            case let code: throw LinkFailure.other("the connection failed: \(String(cString: strerror(code)))")
+                if try await isDone(step) { sent += step.count }
             }
         }
 
@@ -164,8 +141,6 @@
                 epode_transfer_free(dial)
             }
             dial = nil
-            buffer?.deallocate()
-            buffer = nil
             reactor.finish()
         }
     }

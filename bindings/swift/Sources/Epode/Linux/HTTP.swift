@@ -96,22 +96,33 @@
 
         private func run(_ transfer: UnsafeMutablePointer<epode_transfer>?) async throws -> RequestAnswer {
             guard let transfer, let easy = transfer.pointee.easy else { throw LinkFailure.other("there is no memory") }
-            defer { epode_transfer_free(transfer) }
             session.pointee.has_alert = false
             session.pointee.rejection = 0
-            let code = try await reactor.perform(easy, keeps: false)
-            guard code == CURLE_OK else { throw LinkFailure(code, transfer, session.pointee) }
-            var answer = RequestAnswer(
-                status: UInt16(clamping: epode_transfer_status(transfer)),
-                body: transfer.pointee.body.map { Data(bytes: $0, count: transfer.pointee.body_size) } ?? Data())
-            answer.tlsVersion = transfer.pointee.facts.versionName
-            answer.serverCertificateSHA256 = transfer.pointee.facts.certificateSHA256
-            answer.clientCertificateRequested = answer.tlsVersion == nil ? nil : transfer.pointee.facts.certificate_requested
+            do {
+                let code = try await reactor.perform(easy, keeps: false)
+                guard code == CURLE_OK else { throw LinkFailure(code, transfer, session.pointee) }
+            } catch {
+                epode_transfer_free(transfer)
+                throw error
+            }
+            let answer = RequestAnswer(transfer)
+            epode_transfer_free(transfer)
             return answer
         }
 
         func close() async {
             reactor.finish()
+        }
+    }
+
+    extension RequestAnswer {
+        fileprivate init(_ transfer: UnsafeMutablePointer<epode_transfer>) {
+            let body = transfer.pointee.body.map { Data(bytes: $0, count: transfer.pointee.body_size) }
+            self.init(status: UInt16(clamping: epode_transfer_status(transfer)), body: body ?? Data())
+            let facts = transfer.pointee.facts
+            tlsVersion = facts.versionName
+            serverCertificateSHA256 = facts.certificateSHA256
+            clientCertificateRequested = tlsVersion == nil ? nil : facts.certificate_requested
         }
     }
 #endif

@@ -101,17 +101,18 @@
         func perform(_ easy: UnsafeMutableRawPointer, keeps: Bool, isolation: isolated (any Actor)? = #isolation) async throws -> CURLcode {
             guard let multi, curl_multi_add_handle(multi, easy) == CURLM_OK else { throw LinkFailure.other("libcurl cannot be used") }
             kept.insert(easy)
-            defer { if !keeps { release(easy) } }
             last += 1
             let id = last
             do {
-                return try await withTaskCancellationHandler {
+                let code = try await withTaskCancellationHandler {
                     try await withCheckedThrowingContinuation { continuation in
                         transfers[easy] = Transfer(id: id, continuation: continuation)
                     }
                 } onCancel: {
                     cancel(id)
                 }
+                if !keeps { release(easy) }
+                return code
             } catch {
                 release(easy)
                 throw error
