@@ -45,8 +45,8 @@ func play(_ log: [JSON], _ way: Way) throws -> Replay {
         replay.entries.append(entry)
         let (kind, value) = try recorded.variant()
         if kind == "connected" { try proofs.connected(value.fields()["info", default: .null]) }
-        // The recorded host woke at the deadlines, so that they are in the log too.
-        if kind == "tick", deadline?.atMs != now {
+        // The recorded hosts woke at a deadline or later, so a deadline behind a tick is one that this binding got wrong.
+        if kind == "tick", deadline.map({ $0.atMs > now }) ?? true {
             throw Unexpected("a tick at \(now), when the deadline was \(deadline.map { "\($0)" } ?? "none")")
         }
         let input = try input(recorded, password: Data(password.utf8)) { try proofs.received($0) }
@@ -96,7 +96,7 @@ final class ReplayTests: XCTestCase {
                     continue
                 }
                 let expected = try recorded(log)
-                XCTAssertGreaterThan(expected.count, 20, name)
+                XCTAssertGreaterThan(expected.count, 10, name)
                 for (index, pair) in zip(replay.entries, expected).enumerated() where pair.0 != pair.1 {
                     XCTFail("\(name), \(way), line \(index + 2):\n  got      \(pair.0)\n  expected \(pair.1)")
                     break
