@@ -28,6 +28,7 @@ let package = Package(
         .target(name: "EpodeEngine", dependencies: ["EpodeEngineFFI"], path: "Engine/Swift", swiftSettings: [.swiftLanguageMode(.v6)], linkerSettings: engine),
         .target(name: "Epode", dependencies: dependencies, swiftSettings: strict),
         .testTarget(name: "EpodeTests", dependencies: ["Epode"], swiftSettings: strict),
+        .testTarget(name: "AppleTests", dependencies: ["Epode"], swiftSettings: strict),
         .testTarget(name: "ReplayTests", dependencies: ["EpodeEngine"], swiftSettings: strict),
     ]
 )
