@@ -28,7 +28,7 @@ public struct Options: Sendable {
     /// What the client says about itself to servers with SASL2.
     public var userAgent = UserAgent()
     /// A part of the resource's name, for servers with Bind 2 (XEP-0386).
-    public var bindTag = ""
+    public var bindTag = "epode"
     /// Messages of the account's other devices are copied here (XEP-0280), on servers with Bind 2.
     public var carbons = false
     /// Does what a server wants besides the credentials, a second factor for example, by the name of the task (XEP-0388 §2.6.3): gives the

@@ -50,7 +50,7 @@
         private func connect(_ host: String, _ port: UInt16) async throws {
             guard let dial = epode_transfer_dial(host, port), let easy = dial.pointee.easy else { throw LinkFailure.unknownHost }
             self.dial = dial
-            let code = try await reactor.perform(easy, keeps: true)
+            let code = try await reactor.perform(Easy(handle: easy), keeps: true)
             guard code == CURLE_OK else { throw LinkFailure(code, dial, nil) }
             socket = epode_transfer_socket(dial)
             guard socket >= 0 else { throw LinkFailure.reset }

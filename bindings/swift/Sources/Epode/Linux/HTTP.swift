@@ -99,7 +99,7 @@
             session.pointee.has_alert = false
             session.pointee.rejection = 0
             do {
-                let code = try await reactor.perform(easy, keeps: false)
+                let code = try await reactor.perform(Easy(handle: easy), keeps: false)
                 guard code == CURLE_OK else { throw LinkFailure(code, transfer, session.pointee) }
             } catch {
                 epode_transfer_free(transfer)

@@ -9,6 +9,11 @@
         import Musl
     #endif
 
+    /// A handle of libcurl's, which whoever has it leaves alone while the reactor has it.
+    struct Easy: @unchecked Sendable {
+        let handle: UnsafeMutableRawPointer
+    }
+
     /// The executor of one link's actors.
     ///
     /// Its thread is there while something is waited for, and a moment longer; it keeps the reactor alive that long. What is not under the
@@ -26,19 +31,27 @@
         }
 
         private struct Transfer {
-            let id: UInt64
+            let easy: UnsafeMutableRawPointer
+            let keeps: Bool
             let continuation: CheckedContinuation<CURLcode, any Error>
         }
 
+        /// What other threads want of this one.
+        private enum Wish {
+            case run(UnownedJob)
+            case wait(UInt64, Wait)
+            case transfer(UInt64, Transfer)
+            case giveUp(UInt64)
+        }
+
         private let lock = NSLock()
-        private var jobs: [UnownedJob] = []
-        private var cancelled: [UInt64] = []
+        private var wishes: [Wish] = []
+        private var last: UInt64 = 0
         private var hasThread = false
 
         private let multi: UnsafeMutableRawPointer?
-        private var last: UInt64 = 0
         private var waits: [UInt64: Wait] = [:]
-        private var transfers: [UnsafeMutableRawPointer: Transfer] = [:]
+        private var transfers: [UInt64: Transfer] = [:]
         /// Connections that belong to a transfer that is done.
         private var kept: Set<UnsafeMutableRawPointer> = []
         private var isFinished = false
@@ -57,17 +70,46 @@
         // MARK: From any thread
 
         func enqueue(_ job: consuming ExecutorJob) {
-            let job = UnownedJob(job)
-            wake { jobs.append(job) }
+            wish(.run(UnownedJob(job)))
         }
 
-        private func cancel(_ id: UInt64) {
-            wake { cancelled.append(id) }
+        /// Returns when the socket is ready, or broken: then the next call on it says how.
+        func wait(for events: Int32, on socket: Int32) async throws {
+            let id = newID()
+            try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    wish(.wait(id, Wait(socket: socket, events: Int16(truncatingIfNeeded: events), continuation: continuation)))
+                    // Whoever gave up before had nothing to give up.
+                    if Task.isCancelled { wish(.giveUp(id)) }
+                }
+            } onCancel: {
+                wish(.giveUp(id))
+            }
         }
 
-        private func wake(_ change: () -> Void) {
+        /// Runs a transfer to its end. It is taken from libcurl then, unless it `keeps` its connection: ``release(_:)`` does it for those.
+        func perform(_ easy: Easy, keeps: Bool) async throws -> CURLcode {
+            let id = newID()
+            return try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    wish(.transfer(id, Transfer(easy: easy.handle, keeps: keeps, continuation: continuation)))
+                    if Task.isCancelled { wish(.giveUp(id)) }
+                }
+            } onCancel: {
+                wish(.giveUp(id))
+            }
+        }
+
+        private func newID() -> UInt64 {
+            lock.withLock {
+                last += 1
+                return last
+            }
+        }
+
+        private func wish(_ wish: Wish) {
             let starts = lock.withLock {
-                change()
+                wishes.append(wish)
                 if hasThread {
                     if let multi { curl_multi_wakeup(multi) }
                     return false
@@ -83,41 +125,6 @@
         }
 
         // MARK: For the actors of this executor
-
-        /// Returns when the socket is ready, or broken: then the next call on it says how.
-        func wait(for events: Int32, on socket: Int32, isolation: isolated (any Actor)? = #isolation) async throws {
-            last += 1
-            let id = last
-            try await withTaskCancellationHandler {
-                try await withCheckedThrowingContinuation { continuation in
-                    waits[id] = Wait(socket: socket, events: Int16(truncatingIfNeeded: events), continuation: continuation)
-                }
-            } onCancel: {
-                cancel(id)
-            }
-        }
-
-        /// Runs a transfer to its end. It is taken from libcurl then, unless it `keeps` its connection: ``release(_:)`` does it for those.
-        func perform(_ easy: UnsafeMutableRawPointer, keeps: Bool, isolation: isolated (any Actor)? = #isolation) async throws -> CURLcode {
-            guard let multi, curl_multi_add_handle(multi, easy) == CURLM_OK else { throw LinkFailure.other("libcurl cannot be used") }
-            kept.insert(easy)
-            last += 1
-            let id = last
-            do {
-                let code = try await withTaskCancellationHandler {
-                    try await withCheckedThrowingContinuation { continuation in
-                        transfers[easy] = Transfer(id: id, continuation: continuation)
-                    }
-                } onCancel: {
-                    cancel(id)
-                }
-                if !keeps { release(easy) }
-                return code
-            } catch {
-                release(easy)
-                throw error
-            }
-        }
 
         /// Ends what a transfer holds.
         func release(_ easy: UnsafeMutableRawPointer) {
@@ -139,21 +146,17 @@
             pthread_sigmask(SIG_BLOCK, &signals, nil)
             var lingers = true
             while true {
-                let (jobs, cancelled) = lock.withLock {
-                    defer {
-                        self.jobs = []
-                        self.cancelled = []
-                    }
-                    return (self.jobs, self.cancelled)
+                let wishes = lock.withLock {
+                    defer { self.wishes = [] }
+                    return self.wishes
                 }
-                for job in jobs { job.runSynchronously(on: asUnownedSerialExecutor()) }
-                for id in cancelled { giveUp(id) }
+                for wish in wishes { grant(wish) }
                 perform()
                 let isIdle = waits.isEmpty && transfers.isEmpty
-                if !jobs.isEmpty || !cancelled.isEmpty || !isIdle { lingers = true }
+                if !wishes.isEmpty || !isIdle { lingers = true }
                 if isIdle && (isFinished || !lingers) {
                     let ends = lock.withLock {
-                        guard self.jobs.isEmpty && self.cancelled.isEmpty else { return false }
+                        guard self.wishes.isEmpty else { return false }
                         hasThread = false
                         return true
                     }
@@ -165,12 +168,26 @@
             }
         }
 
-        private func giveUp(_ id: UInt64) {
-            if let wait = waits.removeValue(forKey: id) {
-                wait.continuation.resume(throwing: CancellationError())
-            } else if let (easy, transfer) = transfers.first(where: { $0.value.id == id }) {
-                transfers[easy] = nil
-                transfer.continuation.resume(throwing: CancellationError())
+        private func grant(_ wish: Wish) {
+            switch wish {
+            case .run(let job):
+                job.runSynchronously(on: asUnownedSerialExecutor())
+            case .wait(let id, let wait):
+                waits[id] = wait
+            case .transfer(let id, let transfer):
+                guard let multi, curl_multi_add_handle(multi, transfer.easy) == CURLM_OK else {
+                    transfer.continuation.resume(throwing: LinkFailure.other("libcurl cannot be used"))
+                    return
+                }
+                kept.insert(transfer.easy)
+                transfers[id] = transfer
+            case .giveUp(let id):
+                if let wait = waits.removeValue(forKey: id) {
+                    wait.continuation.resume(throwing: CancellationError())
+                } else if let transfer = transfers.removeValue(forKey: id) {
+                    release(transfer.easy)
+                    transfer.continuation.resume(throwing: CancellationError())
+                }
             }
         }
 
@@ -180,7 +197,10 @@
             curl_multi_perform(multi, &running)
             var code = CURLE_OK
             while let easy = epode_multi_done(multi, &code) {
-                transfers.removeValue(forKey: easy)?.continuation.resume(returning: code)
+                guard let (id, transfer) = transfers.first(where: { $0.value.easy == easy }) else { continue }
+                transfers[id] = nil
+                if !transfer.keeps || code != CURLE_OK { release(easy) }
+                transfer.continuation.resume(returning: code)
             }
         }
 
