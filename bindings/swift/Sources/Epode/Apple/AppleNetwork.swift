@@ -4,7 +4,7 @@
 
     /// Network.framework for TCP, URLSession for WebSocket and BOSH, dns_sd for SRV records.
     ///
-    /// TCP is with direct TLS only: Network.framework cannot begin TLS on a connection that is there.
+    /// TCP is with direct TLS only so far: see APPLE.md.
     struct PlatformNetwork: Epode.Network {
         func connect(host: String, port: UInt16, security: TCPSecurity, request: LinkRequest) async throws -> any StreamLink {
             // No connection is made: the engine would speak on it before it learned that it cannot be protected.

@@ -163,9 +163,10 @@
         }
     }
 
-    /// Network.framework cannot begin TLS on a connection that is there (Apple, TN3151 "Choosing the right networking API").
+    /// It would take a protocol framer of our own that puts TLS above itself (Apple, `NWProtocolFramer.Instance.prependApplicationProtocol(options:)`):
+    /// nothing to be written without a system that runs it.
     let noStartTLS = LinkFailure.other(
-        "on Apple's systems TCP is with direct TLS only, not with STARTTLS: give the server's port for direct TLS (often 5223), a WebSocket or BOSH")
+        "on Apple's systems TCP is with direct TLS only so far, not with STARTTLS: give the server's port for direct TLS (often 5223), a WebSocket or BOSH")
 
     private func failure(_ error: NWError) -> LinkFailure {
         switch error {
