@@ -1,88 +1,9 @@
-//! What becomes of a panic, which is a bug of ours: its place is kept for a sentence, its message is shown to nobody.
-//!
-//! A message can quote what was being worked on, a password among it, and standard error is the host's: so nothing is printed either.
+//! What becomes of a client that hit a bug of ours, as C sees it: tests only.
 
-use std::cell::{Cell, RefCell};
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
-
-use crate::code::{EPODE_PANIC, sentence};
-
-thread_local! {
-    /// Whether this thread is in a call of ours. A program in Rust that links this crate keeps its own hook for all else.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// A panic that was caught.
-#[derive(Debug)]
-pub(crate) struct Bug {
-    /// The file and the line, where they are known.
-    place: Option<String>,
-}
-
-impl Bug {
-    /// What a person should know, and report.
-    pub(crate) fn sentence(&self) -> String {
-        let what = sentence(EPODE_PANIC);
-        match &self.place {
-            Some(place) => format!("{what} ({place})"),
-            None => what.to_owned(),
-        }
-    }
-}
-
-/// Runs `body`, and stops a panic.
-pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Result<T, Bug> {
-    let outer = INSIDE.replace(true);
-    // Unwind safety: the caller lets nobody see what state things were left in.
-    let result = catch_unwind(AssertUnwindSafe(body));
-    INSIDE.set(outer);
-    result.map_err(|payload| {
-        // What `panic!` makes can be dropped; what `panic_any` got may panic when it is.
-        if payload.is::<String>() || payload.is::<&str>() {
-            drop(payload);
-        } else {
-            mem::forget(payload);
-        }
-        Bug { place: PLACE.take() }
-    })
-}
-
-/// Sees to it that panics in our calls print nothing. Done when the first handle is made.
-pub(crate) fn watch() {
-    static WATCHING: Once = Once::new();
-    WATCHING.call_once(|| {
-        let others = take_hook();
-        set_hook(Box::new(move |info| {
-            if INSIDE.get() {
-                let place = info
-                    .location()
-                    .map(|place| format!("{}:{}", brief(place.file()), place.line()));
-                PLACE.set(place);
-            } else {
-                others(info);
-            }
-        }));
-    });
-}
-
-/// The path from its crate's folder on: where the library was built is nobody's business.
-fn brief(path: &str) -> &str {
-    let Some(source) = path.rfind("/src/") else {
-        return path;
-    };
-    let folder = path.get(..source).and_then(|before| before.rfind('/'));
-    folder.and_then(|slash| path.get(slash + 1..)).unwrap_or(path)
-}
-
-#[cfg(test)]
 mod tests {
     use std::mem::zeroed;
     use std::ptr::{null, null_mut};
 
-    use super::*;
     use crate::client::*;
     use crate::code::*;
     use crate::config::*;
@@ -218,21 +139,6 @@ mod tests {
             ];
             epode_config_free(config);
             codes
-        }
-    }
-
-    #[test]
-    fn a_place_says_nothing_of_the_machine_that_built_it() {
-        for (path, shown) in [
-            ("core/src/xml/mod.rs", "core/src/xml/mod.rs"),
-            (
-                "/home/me/registry/src/index-1/rxml-0.14.0/src/parser.rs",
-                "rxml-0.14.0/src/parser.rs",
-            ),
-            ("/rustc/0123/library/core/src/str/mod.rs", "core/src/str/mod.rs"),
-            ("main.rs", "main.rs"),
-        ] {
-            assert_eq!(brief(path), shown);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::bug::{caught, watch};
-use crate::code::{EPODE_NULL, EPODE_OK, EPODE_PANIC};
+use epode_border::{caught, watch};
+
+use crate::code::{EPODE_NULL, EPODE_OK, EPODE_PANIC, sentence};
 use crate::failure::Failed;
 
 /// What every handle remembers of its calls.
@@ -56,7 +57,7 @@ pub(crate) unsafe fn guarded_or<H: Handle>(
         Err(bug) => {
             let record = handle.record();
             record.dead = true;
-            record.sentence = bug.sentence().into();
+            record.sentence = bug.behind(sentence(EPODE_PANIC)).into();
             EPODE_PANIC
         }
     }
