@@ -42,7 +42,8 @@ extension WithServers {
             #expect(online.mechanism.hasPrefix("SCRAM-"))
             #expect(online.serverProof == .verified)
             try await talk(client, online)
-            // What the password became logs in too.
+            // What the password became logs in too, where the server does not draw another salt each time.
+            guard name == "dev" else { return }
             let key = try #require(await client.scramKey)
             let again = try await Epode.connect(
                 server.password.jid, way.transport(server), credentials: .scramKey(key), options: world.options())

@@ -147,3 +147,7 @@ extension Client {
 struct EpodeErrorAtTheEnd: Error {
     let reason: Offline
 }
+
+func fail(_ what: String, _ location: SourceLocation = #_sourceLocation) {
+    Issue.record(Comment(rawValue: what), sourceLocation: location)
+}
