@@ -1,0 +1,221 @@
+// HTTP by libcurl: one request or connection at a time each, of sessions that share who is trusted and what was seen.
+#include "CEpodeLinux.h"
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+// ---- TLS of a session
+
+static int session_index;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_index(void) { session_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL); }
+
+static void happened(const SSL *tls, int where, int value) {
+    epode_session *session = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls), session_index);
+    if (!session) return;
+    if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL) {
+        session->has_alert = true;
+        session->alert = (uint8_t)value;
+    }
+    // The facts are read from a connection that is not const elsewhere either.
+    if (where & SSL_CB_HANDSHAKE_DONE) epode_tls_facts((SSL *)tls, &session->seen);
+}
+
+// XEP-0124 §17.1: one session, one certificate. Checked here, since whoever shows another one must not read the session's id.
+static int verify(X509_STORE_CTX *chain, void *pointer) {
+    epode_session *session = pointer;
+    if (X509_verify_cert(chain) != 1) {
+        session->rejection = X509_STORE_CTX_get_error(chain);
+        return 0;
+    }
+    uint8_t sha256[32];
+    X509 *leaf = X509_STORE_CTX_get0_cert(chain);
+    if (!session->is_pinned) return 1;
+    if (leaf && X509_digest(leaf, EVP_sha256(), sha256, NULL) == 1 && memcmp(sha256, session->pinned_sha256, sizeof sha256) == 0) return 1;
+    session->has_changed = true;
+    X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+static CURLcode prepare(CURL *easy, void *context, void *pointer) {
+    epode_session *session = pointer;
+    (void)easy;
+    epode_tls_prepare(context, session->trust, session->identity);
+    SSL_CTX_set_ex_data(context, session_index, session);
+    SSL_CTX_set_info_callback(context, happened);
+    SSL_CTX_set_cert_verify_callback(context, verify, session);
+    return CURLE_OK;
+}
+
+// ---- bodies
+
+static size_t give(char *bytes, size_t size, size_t count, void *pointer) {
+    epode_transfer *transfer = pointer;
+    size_t room = size * count, rest = transfer->upload_size - transfer->upload_sent;
+    if (room > rest) room = rest;
+    memcpy(bytes, transfer->upload + transfer->upload_sent, room);
+    transfer->upload_sent += room;
+    return room;
+}
+
+static size_t take(char *bytes, size_t size, size_t count, void *pointer) {
+    epode_transfer *transfer = pointer;
+    size_t more = size * count;
+    if (more > transfer->limit - transfer->body_size) {
+        transfer->is_too_large = true;
+        return CURL_WRITEFUNC_ERROR;
+    }
+    if (more > transfer->body_room - transfer->body_size) {
+        size_t room = transfer->body_room * 2 > transfer->body_size + more ? transfer->body_room * 2 : transfer->body_size + more;
+        uint8_t *body = realloc(transfer->body, room);
+        if (!body) return CURL_WRITEFUNC_ERROR;
+        transfer->body = body;
+        transfer->body_room = room;
+    }
+    memcpy(transfer->body + transfer->body_size, bytes, more);
+    transfer->body_size += more;
+    return more;
+}
+
+// The facts are those of the connection that carries the answer, which only shows them while it does.
+static size_t header(char *bytes, size_t size, size_t count, void *pointer) {
+    static const char coding[] = "content-encoding:";
+    epode_transfer *transfer = pointer;
+    struct curl_tlssessioninfo *tls = NULL;
+    size_t length = size * count;
+    if (!transfer->facts.version && curl_easy_getinfo(transfer->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls && tls->internals)
+        epode_tls_facts(tls->internals, &transfer->facts);
+    if (length >= sizeof coding - 1 && strncasecmp(bytes, coding, sizeof coding - 1) == 0) {
+        const char *value = bytes + sizeof coding - 1;
+        while (value < bytes + length && (*value == ' ' || *value == '\t')) value++;
+        if ((size_t)(bytes + length - value) < 8 || strncasecmp(value, "identity", 8) != 0) {
+            transfer->is_compressed = true;
+            return CURL_WRITEFUNC_ERROR;
+        }
+    }
+    return length;
+}
+
+// ---- transfers
+
+static epode_transfer *new_transfer(const char *url, const char *scheme, size_t limit) {
+    epode_transfer *transfer = calloc(1, sizeof *transfer);
+    CURL *easy = transfer ? curl_easy_init() : NULL;
+    if (!easy) {
+        free(transfer);
+        return NULL;
+    }
+    transfer->easy = easy;
+    transfer->limit = limit;
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    return transfer;
+}
+
+static epode_transfer *new_request(const char *url, size_t limit, epode_session *session) {
+    epode_transfer *transfer = new_transfer(url, "https", limit);
+    if (!transfer) return NULL;
+    pthread_once(&once, make_index);
+    CURL *easy = transfer->easy;
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    // The store of the session takes their place.
+    curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, prepare);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, session);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    return transfer;
+}
+
+epode_transfer *epode_transfer_post(const char *url, const uint8_t *body, size_t size, size_t limit, epode_session *session) {
+    epode_transfer *transfer = new_request(url, limit, session);
+    uint8_t *upload = transfer ? malloc(size + 1) : NULL;
+    if (!upload) {
+        epode_transfer_free(transfer);
+        return NULL;
+    }
+    memcpy(upload, body, size);
+    transfer->upload = upload;
+    transfer->upload_size = size;
+    // Without a function that goes back, what was begun is never sent a second time: resends are the engine's.
+    curl_easy_setopt(transfer->easy, CURLOPT_READFUNCTION, give);
+    curl_easy_setopt(transfer->easy, CURLOPT_READDATA, transfer);
+    curl_easy_setopt(transfer->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+    transfer->headers = curl_slist_append(NULL, "Content-Type: text/xml; charset=utf-8");
+    // Nobody waits for a permission to send.
+    transfer->headers = curl_slist_append(transfer->headers, "Expect:");
+    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+    return transfer;
+}
+
+epode_transfer *epode_transfer_get(const char *url, size_t limit, epode_session *session) { return new_request(url, limit, session); }
+
+epode_transfer *epode_transfer_look(const char *url, epode_session *session) {
+    epode_transfer *transfer = new_request(url, 0, session);
+    if (transfer) curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_ONLY, 1L);
+    return transfer;
+}
+
+epode_transfer *epode_transfer_dial(const char *host, uint16_t port) {
+    char url[300];
+    // An address of IPv6 has brackets in a URL.
+    const char *form = strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u";
+    if (snprintf(url, sizeof url, form, host, (unsigned)port) >= (int)sizeof url) return NULL;
+    epode_transfer *transfer = new_transfer(url, "http", 0);
+    if (transfer) curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_ONLY, 1L);
+    return transfer;
+}
+
+int epode_transfer_socket(epode_transfer *transfer) {
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &socket);
+    return socket;
+}
+
+long epode_transfer_status(epode_transfer *transfer) {
+    long status = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+void epode_transfer_free(epode_transfer *transfer) {
+    if (!transfer) return;
+    curl_easy_cleanup(transfer->easy);
+    curl_slist_free_all(transfer->headers);
+    if (transfer->upload) OPENSSL_cleanse(transfer->upload, transfer->upload_size);
+    free(transfer->upload);
+    if (transfer->body) OPENSSL_cleanse(transfer->body, transfer->body_size);
+    free(transfer->body);
+    free(transfer);
+}
+
+CURL *epode_multi_done(CURLM *multi, CURLcode *code) {
+    int left = 0;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(multi, &left))) {
+        if (message->msg != CURLMSG_DONE) continue;
+        *code = message->data.result;
+        return message->easy_handle;
+    }
+    return NULL;
+}
