@@ -9,6 +9,8 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod bosh;
+#[cfg(test)]
+mod bug;
 pub mod client;
 pub mod code;
 pub mod config;
@@ -16,6 +18,10 @@ pub mod derivation;
 mod failure;
 mod guard;
 mod held;
+/// cbindgen:ignore
+#[cfg(epode_testing)]
+#[path = "../tests/hooks/mod.rs"]
+pub mod hooks;
 pub mod host;
 pub mod input;
 pub mod login;

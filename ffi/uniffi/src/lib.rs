@@ -77,6 +77,7 @@ impl Client {
     /// A client that is offline. The seed is 32 bytes from the system's generator of randomness, for this client alone.
     #[uniffi::constructor]
     pub fn new(config: Config, seed: &[u8]) -> Result<Self, Refused> {
+        epode_border::watch();
         let seed = <[u8; 32]>::try_from(seed).map_err(|_| Refused::Configuration {
             why: format!("the seed has {} bytes; 32 are needed", seed.len()),
         })?;
@@ -196,6 +197,7 @@ mod tests {
         };
         assert_eq!(closed, link);
         assert_eq!((reason.blame, reason.code.as_str()), (Blame::Internal, "panic"));
+        assert!(reason.sentence.contains("a bug in epode"), "{reason:?}");
         assert_eq!((step.deadline, step.wants_read), (None, false));
         assert_eq!(client.handle(0, Input::Start).unwrap_err(), Refused::Closed);
         assert_eq!(client.received(0, *link, b"x").unwrap_err(), Refused::Closed);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use epode::Token;
+use epode_border::{Bug, caught};
 
 use crate::event::{Blame, Event, OfflineReason};
 use crate::output::{Output, Step};
@@ -38,11 +38,10 @@ pub(crate) fn turn(
     let Some(alive) = engine else {
         return Err(Refused::Closed);
     };
-    // Unwind safety: after a panic the engine is dropped, so nobody sees what state it was left in.
-    let turned = catch_unwind(AssertUnwindSafe(|| {
+    let turned = caught(|| {
         let token = input(&mut alive.client)?;
         Ok(Step::drain(&mut alive.client, token))
-    }));
+    });
     match turned {
         Ok(step) => {
             for output in step.iter().flat_map(|step| &step.outputs) {
@@ -54,22 +53,21 @@ pub(crate) fn turn(
             }
             step
         }
-        Err(payload) => {
-            // A payload may panic when it is dropped, and so may the half of an engine.
-            mem::forget(payload);
+        Err(bug) => {
             let links = mem::take(&mut alive.links);
+            // What state it was left in nobody sees, and dropping it could panic again.
             mem::forget(engine.take());
-            Ok(gone(links))
+            Ok(gone(&bug, links))
         }
     }
 }
 
-fn gone(links: BTreeSet<u64>) -> Step {
+fn gone(bug: &Bug, links: BTreeSet<u64>) -> Step {
     let reason = OfflineReason {
         blame: Blame::Internal,
         code: "panic".to_owned(),
         detail: None,
-        sentence: "epode has a bug and cannot go on; make a new client, and please report what led to this".to_owned(),
+        sentence: bug.behind("a bug in epode was hit, please report it: this client is dead, another one may be made"),
         condition: None,
         text: None,
         token: None,

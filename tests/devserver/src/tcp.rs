@@ -160,6 +160,8 @@ struct Conversation<'a> {
     reader: Reader,
     /// The bytes of a header that is not complete.
     header: Option<Vec<u8>>,
+    /// This stream follows another one (RFC 6120 §6.4.6).
+    restarted: bool,
     /// The bytes of what is not complete.
     size: usize,
 }
@@ -172,6 +174,7 @@ impl<'a> Conversation<'a> {
             shared,
             reader: Reader::new(),
             header: Some(Vec::new()),
+            restarted: false,
             size: 0,
         }
     }
@@ -262,6 +265,11 @@ impl<'a> Conversation<'a> {
                 Ok(None) => return Next::Continue,
                 Err(condition) => {
                     let mut hub = lock(&self.shared.hub);
+                    // It left while <success/> was on its way, and does not know of a new stream (RFC 6120 §6.4.6).
+                    let said = [self.header.as_deref().unwrap_or_default(), bytes].concat();
+                    if self.restarted && said.trim_ascii() == b"</stream:stream>" {
+                        return hub.closed(self.id);
+                    }
                     hub.violate(format!("a stream that is not XML as XMPP wants it: {condition}"));
                     return hub.broken(self.id, condition);
                 }
@@ -271,7 +279,10 @@ impl<'a> Conversation<'a> {
             let next = self.take(piece);
             match next {
                 Next::Continue => {}
-                Next::Restart => self.begin(),
+                Next::Restart => {
+                    self.begin();
+                    self.restarted = true;
+                }
                 Next::StartTls if bytes.is_empty() => return next,
                 Next::StartTls => {
                     // RFC 6120 §5.4.2.1: they would be read as if TLS had protected them.

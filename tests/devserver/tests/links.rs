@@ -198,6 +198,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn leaving_while_the_success_is_on_its_way_is_no_violation() {
+        let authority = Authority::new();
+        let identity = authority.client(&["user01@localhost"], Validity::Now);
+        let server = start(&authority, |_| {}).await;
+        let mut link = Link::connect(&server, Transport::DirectTls, &authority, Some(&identity)).await;
+        link.open().await;
+        // Both in one, so that the end is read after the login was.
+        link.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth></stream:stream>")
+            .await;
+        let rest = link.rest().await;
+        assert!(
+            rest.contains("<success") && rest.ends_with("</stream:stream>"),
+            "{rest}"
+        );
+        assert_eq!(server.violations(), NONE);
+        server.shutdown().await;
+    }
+
+    #[tokio::test]
     async fn white_space_within_sasl_is_a_violation() {
         let authority = Authority::new();
         let server = start(&authority, |_| {}).await;

@@ -7,6 +7,10 @@ import Foundation
 public struct ClientIdentity: Sendable {
     let platform: PlatformIdentity
 
+    init(platform: PlatformIdentity) {
+        self.platform = platform
+    }
+
     /// A certificate in PEM, with what vouches for it behind it, and its private key in PEM. Without `key`, the key is among the
     /// certificates. `password` opens a key that is encrypted.
     ///
