@@ -45,6 +45,8 @@ modules_enabled = {
 allow_registration = false
 modules_disabled = { "s2s" }
 archive_expires_after = "never"
+-- Nobody's messages are kept unless the user asks for it: an archive of ten thousand is written anew with each further one.
+default_archive_policy = false
 http_host = "localhost"
 consider_bosh_secure = false
 consider_websocket_secure = false
