@@ -22,7 +22,7 @@ var dependencies: [Target.Dependency] = ["EpodeEngine"]
 var targets: [Target] = []
 
 #if os(Linux)
-    // Of the system: libcurl (8.11 or later, for its WebSocket) and OpenSSL 3.
+    // Of the system: libcurl (7.85 or later) for BOSH and for finding hosts, OpenSSL 3 for TLS, the C library for DNS.
     targets.append(.target(name: "CEpodeLinux", linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("ssl"), .linkedLibrary("crypto"), .linkedLibrary("resolv")]))
     dependencies.append("CEpodeLinux")
 #endif
@@ -35,7 +35,8 @@ let package = Package(
         ffi,
         .target(name: "EpodeEngine", dependencies: ["EpodeEngineFFI"], path: "Engine/Swift", swiftSettings: [.swiftLanguageMode(.v6)], linkerSettings: engine),
         .target(name: "Epode", dependencies: dependencies, swiftSettings: strict),
-        .testTarget(name: "EpodeTests", dependencies: ["Epode"], swiftSettings: strict),
+        .executableTarget(name: "echo", dependencies: ["Epode"], swiftSettings: strict),
+        .testTarget(name: "EpodeTests", dependencies: ["Epode", "echo"], swiftSettings: strict),
         .testTarget(name: "AppleTests", dependencies: ["Epode"], swiftSettings: strict),
         .testTarget(name: "ReplayTests", dependencies: ["EpodeEngine"], swiftSettings: strict),
     ]

@@ -119,6 +119,8 @@ static epode_transfer *new_transfer(const char *url, const char *scheme, size_t 
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    // Who gives up does not wait for a name server: the resolver's thread ends by itself, at its own time-out.
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
     return transfer;
 }
@@ -178,6 +180,8 @@ epode_transfer *epode_transfer_look(const char *url, epode_session *session) {
 
 epode_transfer *epode_transfer_dial(const char *host, uint16_t port) {
     char url[300];
+    // What would be something else in a URL is in no name of a host.
+    if (!*host || strpbrk(host, "/?#@\\[]% \t\r\n")) return NULL;
     // An address of IPv6 has brackets in a URL.
     const char *form = strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u";
     if (snprintf(url, sizeof url, form, host, (unsigned)port) >= (int)sizeof url) return NULL;

@@ -131,7 +131,9 @@ X509_STORE *epode_trust(const uint8_t *pem, size_t size, char *why, size_t why_s
     X509_STORE *store = X509_STORE_new();
     if (!store) return NULL;
     if (!pem) {
-        X509_STORE_set_default_paths(store);
+        // Those that OpenSSL was built with, and not what the environment says.
+        X509_STORE_load_file(store, X509_get_default_cert_file());
+        X509_STORE_load_path(store, X509_get_default_cert_dir());
         ERR_clear_error();
         return store;
     }

@@ -21,7 +21,7 @@ func configuration(jid: String, transports: [Transport], credentials: Credential
         upgrade: policy.upgrades)
     return Config(
         jid: jid,
-        credentials: try credentials.native(allowInvalid: options.allowsInvalidCertificate),
+        credentials: try credentials.native(label: firstIdentity, allowInvalid: options.allowsInvalidCertificate),
         transports: waysIn.map(\.native),
         mechanisms: mechanisms,
         reconnect: Reconnect(when: options.reconnects ? .afterOnline : .never),
@@ -38,12 +38,12 @@ func configuration(jid: String, transports: [Transport], credentials: Credential
 }
 
 extension Credentials {
-    func native(allowInvalid: Bool) throws -> EpodeEngine.Credentials {
+    func native(label: String, allowInvalid: Bool) throws -> EpodeEngine.Credentials {
         if !allowInvalid { try identity?.check() }
         switch kind {
-        case .certificate(let identity): return .certificate(identity: identityLabel, der: identity.certificate)
+        case .certificate(let identity): return .certificate(identity: label, der: identity.certificate)
         case .password(let password): return .password(password: password)
-        case .certificateAndPassword(_, let password): return .certificateAndPassword(identity: identityLabel, password: password)
+        case .certificateAndPassword(_, let password): return .certificateAndPassword(identity: label, password: password)
         case .accessToken(let token): return .accessToken(token: token)
         case .scramKey(let key):
             do {

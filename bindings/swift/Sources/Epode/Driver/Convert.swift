@@ -2,8 +2,8 @@
 import Foundation
 internal import EpodeEngine
 
-/// The one client certificate of a client, as the engine knows it.
-let identityLabel = "certificate"
+/// The client certificate that a client begins with, as the engine knows it.
+let firstIdentity = "certificate"
 
 extension Event {
     /// `nil` for those that the driver itself deals with.

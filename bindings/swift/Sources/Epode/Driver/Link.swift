@@ -60,6 +60,11 @@ final class Link {
     }
 
     func duty() -> Duty {
+        // What was written goes, whatever ends the loop below.
+        defer {
+            orders.removeSubrange(..<next)
+            next = 0
+        }
         var pieces: [Data] = []
         var count = 0
         while next < orders.count {
@@ -85,8 +90,6 @@ final class Link {
                 return .close
             }
         }
-        orders.removeAll(keepingCapacity: orders.capacity < 256)
-        next = 0
         if count > 0 { return .write(pieces, count: count) }
         work.close()
         return .wait

@@ -9,13 +9,13 @@ private let flush = Duration.seconds(2)
 private let lastWords = Duration.seconds(2)
 
 extension Client {
-    func open(_ id: UInt64, _ endpoint: Endpoint, _ serverName: String, presents: Bool, maximum: Int) {
+    func open(_ id: UInt64, _ endpoint: Endpoint, _ serverName: String, presents label: String?, maximum: Int) {
         let link = Link(id)
         links[id] = link
         let network = options.network
         let bare = serverName.hasPrefix("[") ? String(serverName.dropFirst().dropLast()) : serverName
         let request = LinkRequest(
-            serverName: bare, identity: presents ? identity : nil, trust: options.trust, maximumMessage: maximum)
+            serverName: bare, identity: label.flatMap { identities[$0] }, trust: options.trust, maximumMessage: maximum)
         link.opener = tasks.start { [weak self] in
             do {
                 switch endpoint {

@@ -139,6 +139,15 @@ public struct ChannelBindings: Sendable {
     public init() {}
 }
 
+extension ChannelBindings: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    private var names: [String] {
+        [("tls-exporter", exporter), ("tls-unique", unique), ("tls-server-end-point", serverEndPoint)].compactMap { $1 == nil ? nil : $0 }
+    }
+    public var description: String { "ChannelBindings(\(names.joined(separator: ", ")))" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: ["names": names]) }
+}
+
 /// One HTTP answer, whole.
 public struct RequestAnswer: Sendable {
     /// The HTTP status.

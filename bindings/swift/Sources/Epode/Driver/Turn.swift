@@ -99,7 +99,7 @@ extension Client {
         case .resolve(let query, let question, let deadline): resolve(query, question, deadline)
         case .store(let slot, let append, let bytes): store(slot, append, bytes)
         case .connect(let link, let endpoint, let serverName, let identity, let maximum):
-            open(link, endpoint, serverName, presents: identity != nil, maximum: Int(clamping: maximum))
+            open(link, endpoint, serverName, presents: identity, maximum: Int(clamping: maximum))
         case .write(let link, let bytes): order(link, .write(bytes))
         case .frame(let link, let text): order(link, .write(Data(text.utf8)))
         case .startTls(let link, let serverName): order(link, .startTLS(serverName: serverName))
@@ -176,14 +176,20 @@ extension Client {
 
     private func run(_ task: LoginTask) {
         guard let handler = options.tasks[task.name] else { return }
-        tasks.start { [weak self] in
+        // Of the application's: it is cancelled with the client, and not waited for.
+        handlers.start { [weak self] in
             do {
                 let payload = try await handler(task)
-                await self?.tell(.task(payload: payload.map { Data($0.utf8) }))
+                await self?.answer(payload)
             } catch {
-                await self?.gaveUp(error)
+                if !Task.isCancelled { await self?.gaveUp(error) }
             }
         }
+    }
+
+    private func answer(_ payload: String?) {
+        // The login that asked may be over meanwhile, and then nobody wants to know.
+        _ = try? feed(.task(payload: payload.map { Data($0.utf8) }))
     }
 
     private func gaveUp(_ error: any Error) {

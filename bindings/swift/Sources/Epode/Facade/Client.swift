@@ -18,6 +18,8 @@ public actor Client {
     let state: StateFolder?
     /// Cancelled when the client goes.
     let tasks = TaskBag()
+    /// The application's own handlers: cancelled too, but not waited for.
+    let handlers = TaskBag()
 
     // The turn: see Turn.swift.
     var outputs: [Output] = []
@@ -34,7 +36,8 @@ public actor Client {
     var links: [UInt64: Link] = [:]
     /// Closed, and not flushed yet.
     var closing: [UInt64: Link] = [:]
-    var identity: ClientIdentity?
+    /// By the label that the engine knows each by. A login that is under way goes on with the one it began with.
+    var identities: [String: ClientIdentity] = [:]
     /// Closed while the application is slow.
     let mayRead = Gate(open: true)
     var reads = true
@@ -57,6 +60,7 @@ public actor Client {
     var wasOnline = false
     var failed: (any Error)?
     var derived: Data?
+    private var provided = 0
 
     /// The full JID, while online: after an interruption it may be another one.
     public internal(set) var jid: String?
@@ -67,7 +71,7 @@ public actor Client {
 
     init(jid: String, transports: [Transport], credentials: Credentials, options: Options) throws {
         self.options = options
-        identity = credentials.identity
+        identities[firstIdentity] = credentials.identity
         state = try options.stateFolder.map { try StateFolder($0) }
         do {
             let config = try configuration(jid: jid, transports: transports, credentials: credentials, options: options)
@@ -118,6 +122,7 @@ public actor Client {
         for link in Array(links.keys) { close(link: link) }
         let writers = closing.values.flatMap { [$0.opener, $0.writer].compactMap { $0 } }
         for writer in writers { await writer.value }
+        handlers.cancelAll()
         tasks.cancelAll()
         await tasks.drain()
     }
@@ -232,8 +237,10 @@ public actor Client {
 
     /// From the next login on these are the credentials: after an interruption for example. They must be for the same account.
     public func provide(_ credentials: Credentials) throws {
-        try feed(.provide(credentials: credentials.native(allowInvalid: options.allowsInvalidCertificate)))
-        identity = credentials.identity
+        provided += 1
+        let label = "certificate \(provided)"
+        identities[label] = credentials.identity
+        try feed(.provide(credentials: credentials.native(label: label, allowInvalid: options.allowsInvalidCertificate)))
     }
 
     /// Whether somebody looks at the application: a server holds back what can wait while nobody does (XEP-0352).

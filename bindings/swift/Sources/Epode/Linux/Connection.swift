@@ -133,6 +133,7 @@
         }
 
         func drop() {
+            reactor.forget(socket)
             socket = -1
             SSL_free(tls)
             tls = nil

@@ -88,12 +88,14 @@
                 start += head + length
                 switch opcode {
                 case 0x0:
-                    guard let begun = message else { throw LinkFailure.other("the server went on with a WebSocket message that never began") }
-                    if isLast {
+                    guard message != nil else { throw LinkFailure.other("the server went on with a WebSocket message that never began") }
+                    // A server that has nothing to add could say so for ever.
+                    guard isLast || !payload.isEmpty else { throw LinkFailure.other("the server went on with a WebSocket message and said nothing") }
+                    message?.append(payload)
+                    if isLast, let whole = message {
                         message = nil
-                        return .text(begun + payload)
+                        return .text(whole)
                     }
-                    message = begun + payload
                 case 0x1:
                     guard message == nil else { throw LinkFailure.other("the server began a WebSocket message within another one") }
                     if isLast { return .text(payload) }

@@ -126,6 +126,14 @@
 
         // MARK: For the actors of this executor
 
+        /// Whoever waits for the socket looks again, and finds that it is gone.
+        func forget(_ socket: Int32) {
+            for (id, wait) in waits where wait.socket == socket {
+                waits[id] = nil
+                wait.continuation.resume()
+            }
+        }
+
         /// Ends what a transfer holds.
         func release(_ easy: UnsafeMutableRawPointer) {
             if let multi, kept.remove(easy) != nil { curl_multi_remove_handle(multi, easy) }

@@ -20,6 +20,8 @@
         private let mayWrite = Gate(open: true)
         private var pong: Data?
         private var saidGoodbye = false
+        /// A frame is only half written: nothing may follow it.
+        private var isCut = false
 
         static func open(_ url: String, _ request: LinkRequest) async throws -> WebSocket {
             guard let parts = URLComponents(string: url), parts.scheme?.lowercased() == "wss", let host = parts.host, !host.isEmpty else {
@@ -117,16 +119,22 @@
                 isWriting = false
                 mayWrite.open()
             }
-            try await write()
-            while let payload = pong {
-                pong = nil
-                try await connection.write([encodeFrame(.pong, payload)])
+            guard !isCut else { throw LinkFailure.reset }
+            do {
+                try await write()
+                while let payload = pong {
+                    pong = nil
+                    try await connection.write([encodeFrame(.pong, payload)])
+                }
+            } catch {
+                isCut = true
+                throw error
             }
         }
 
         func close() async {
             // RFC 6455 §5.5.1. A frame that was cut off lets nothing follow it.
-            if !saidGoodbye && !isWriting {
+            if !saidGoodbye && !isWriting && !isCut {
                 saidGoodbye = true
                 try? await within(Self.goodbye) {
                     try await self.connection.write([encodeFrame(.close, Data([0x03, 0xe8]))])
