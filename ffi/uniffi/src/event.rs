@@ -162,6 +162,8 @@ pub enum Blame {
     Misbehaved,
     /// The server ended the session and said why.
     Ended,
+    /// epode itself: a panic in the library, which ends this client and nothing else.
+    Internal,
 }
 
 /// A stanza, flat.

@@ -8,8 +8,9 @@
 //! - Outputs come back in a batch: over UniFFI a call costs more than what it does.
 //! - A stanza is a flat record with its XML as bytes: a recursive record would be copied field by field, wanted or not.
 //! - Errors and warnings that a person reads come with their sentence, since `Display` does not cross.
-//! - A client may be called from any thread, one at a time: it is behind a lock. After a panic, which would be a fault of epode's, it is
-//!   [`Refused::Closed`] for ever.
+//! - A client may be called from any thread, one at a time: it is behind a lock.
+//! - A panic, which would be a fault of epode's, goes no further: that turn's step closes the links and says `Offline` with the code `panic`, and
+//!   the client is [`Refused::Closed`] for ever.
 //!
 //! How the files fit: `config`, `input` and `output` mirror the modules of those names in the core; `login` is what a configuration says of
 //! credentials and mechanisms, `key` is SCRAM's slow step, which has methods and so is an object; `event` is what an output may have
@@ -23,6 +24,7 @@ mod key;
 mod login;
 mod output;
 mod refused;
+mod turn;
 
 use std::borrow::Cow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,6 +46,7 @@ pub use key::{Derivation, DerivedKey, ScramHash};
 pub use login::{Bind, Credentials, DigestMd5, Fast, KeyDerivation, Mechanisms, UserAgent};
 pub use output::{Deadline, Endpoint, Output, Question, Step, TcpTls};
 pub use refused::{Refused, SnapshotError};
+use turn::Engine;
 
 uniffi::setup_scaffolding!("epode");
 
@@ -65,7 +68,8 @@ pub fn chat(to: &str, text: &str) -> Result<Vec<u8>, Refused> {
 /// One account, and one session at a time with its server. It does no I/O.
 #[derive(Debug, uniffi::Object)]
 pub struct Client {
-    engine: Mutex<epode::Client>,
+    /// Nothing after a panic.
+    engine: Mutex<Option<Engine>>,
 }
 
 #[uniffi::export]
@@ -77,26 +81,22 @@ impl Client {
             why: format!("the seed has {} bytes; 32 are needed", seed.len()),
         })?;
         Ok(Self {
-            engine: Mutex::new(epode::Client::new(config.build()?, seed)),
+            engine: Mutex::new(Some(Engine::new(epode::Client::new(config.build()?, seed)))),
         })
     }
 
     /// Takes any input. `now` is in milliseconds, on a clock that never runs backwards and counts the time that a device sleeps.
     pub fn handle(&self, now: u64, input: Input) -> Result<Step, Refused> {
-        let mut engine = self.lock()?;
-        let token = engine.handle(Instant::from_millis(now), input.into_core()?)?;
-        Ok(Step::drain(&mut engine, token))
+        self.turn(|client| Ok(client.handle(Instant::from_millis(now), input.into_core()?)?))
     }
 
     /// Takes bytes from TCP, or one WebSocket message, as [`Input::Received`] would, without a copy.
     pub fn received(&self, now: u64, link: u64, bytes: &[u8]) -> Result<Step, Refused> {
-        let mut engine = self.lock()?;
         let input = epode::Input::Received {
             link: epode::LinkId(link),
             bytes: Cow::Borrowed(bytes),
         };
-        let token = engine.handle(Instant::from_millis(now), input)?;
-        Ok(Step::drain(&mut engine, token))
+        self.turn(|client| Ok(client.handle(Instant::from_millis(now), input)?))
     }
 
     /// Takes one HTTP answer, as [`Input::Responded`] would, without a copy of its body.
@@ -110,7 +110,6 @@ impl Client {
         tls: Option<TlsFacts>,
     ) -> Result<Step, Refused> {
         let tls = tls.map(TlsFacts::into_core).transpose()?;
-        let mut engine = self.lock()?;
         let input = epode::Input::Responded {
             link: epode::LinkId(link),
             request: epode::RequestId(request),
@@ -118,20 +117,28 @@ impl Client {
             body: Cow::Borrowed(body),
             tls,
         };
-        let token = engine.handle(Instant::from_millis(now), input)?;
-        Ok(Step::drain(&mut engine, token))
+        self.turn(|client| Ok(client.handle(Instant::from_millis(now), input)?))
     }
 
     /// The full JID, while online.
     pub fn jid(&self) -> Result<Option<String>, Refused> {
-        Ok(self.lock()?.jid().map(ToString::to_string))
+        let engine = self.lock();
+        let engine = engine.as_ref().ok_or(Refused::Closed)?;
+        Ok(engine.client().jid().map(ToString::to_string))
     }
 }
 
 impl Client {
-    /// A poisoned lock means that the engine panicked half-way through a turn: nothing that it says can be relied on.
-    fn lock(&self) -> Result<MutexGuard<'_, epode::Client>, Refused> {
-        self.engine.lock().map_err(|_: PoisonError<_>| Refused::Closed)
+    fn turn(
+        &self,
+        input: impl FnOnce(&mut epode::Client) -> Result<Option<epode::Token>, Refused>,
+    ) -> Result<Step, Refused> {
+        turn::turn(&mut self.lock(), input)
+    }
+
+    /// A panic of the engine's is caught under the lock: there is nothing that could poison it.
+    fn lock(&self) -> MutexGuard<'_, Option<Engine>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,16 +178,28 @@ mod tests {
     }
 
     #[test]
-    fn after_a_panic_the_client_is_closed() {
+    fn after_a_panic_the_client_is_offline_and_closed() {
         let client = Client::new(config(), &[0; 32]).unwrap();
-        std::thread::scope(|scope| {
-            let panicked = scope.spawn(|| {
-                let _guard = client.engine.lock().unwrap();
-                panic!("on purpose");
-            });
-            assert!(panicked.join().is_err());
-        });
+        let outputs = client.handle(0, Input::Start).unwrap().outputs;
+        let [Output::Connect { link, .. }] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        let step = client.turn(|_| panic!("this test's own panic")).unwrap();
+        let [
+            Output::Close { link: closed },
+            Output::Event {
+                event: Event::Offline { reason },
+            },
+        ] = &step.outputs[..]
+        else {
+            panic!("{step:?}")
+        };
+        assert_eq!(closed, link);
+        assert_eq!((reason.blame, reason.code.as_str()), (Blame::Internal, "panic"));
+        assert_eq!((step.deadline, step.wants_read), (None, false));
         assert_eq!(client.handle(0, Input::Start).unwrap_err(), Refused::Closed);
+        assert_eq!(client.received(0, *link, b"x").unwrap_err(), Refused::Closed);
+        assert_eq!(client.jid().unwrap_err(), Refused::Closed);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum Refused {
         /// Why, for a person.
         why: String,
     },
-    /// An earlier call panicked: a fault of epode's. The client is dead; make a new one.
+    /// An earlier call panicked, and said `Offline` then: a fault of epode's. The client is dead; make a new one.
     Closed,
 }
 
