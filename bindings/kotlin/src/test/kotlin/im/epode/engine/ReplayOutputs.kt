@@ -1,7 +1,6 @@
 // Golden logs as they are written: outputs and events of the generated classes, as the record format has them.
-package im.epode
+package im.epode.engine
 
-import im.epode.engine.*
 import java.nio.ByteBuffer
 import java.nio.charset.CharacterCodingException
 import java.util.Base64

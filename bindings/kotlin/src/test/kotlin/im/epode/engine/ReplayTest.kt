@@ -1,13 +1,6 @@
 // The golden logs, through the generated classes, come out to the same bytes.
-package im.epode
+package im.epode.engine
 
-import im.epode.engine.Client
-import im.epode.engine.Deadline
-import im.epode.engine.DerivedKey
-import im.epode.engine.Event
-import im.epode.engine.Output
-import im.epode.engine.Refused
-import im.epode.engine.Step
 import java.nio.ByteBuffer
 import java.nio.file.Files
 import java.nio.file.Path
@@ -75,7 +68,8 @@ class ReplayTest {
         assertTrue(lines.size > 20, "$log is too short to show anything")
         val header = lines.first()
         assertEquals(1uL, header.number("epode"), "the version of the log's format")
-        val peer = ReplayPeer(PASSWORD)
+        // A log that leaves nothing out is taken as it is.
+        val peer = ReplayPeer(PASSWORD).takeIf { ReplayPeer.leavesOut(text) }
         val keys = mutableMapOf<ULong, DerivedKey>()
         val steps = mutableListOf<Step>()
         Client(config(header, PASSWORD), direct(seed(header))).use { client ->
@@ -91,7 +85,7 @@ class ReplayTest {
                     assertTrue(deadline.atMs <= now, "$log:$number: a tick at $now, and the deadline before it is $deadline")
                 }
                 val got = try {
-                    val step = feed(client, now, peer.input(input.at("in")), crossing, PASSWORD, keys)
+                    val step = feed(client, now, input.at("in").let { peer?.input(it) ?: it }, crossing, PASSWORD, keys)
                     steps += step
                     step.outputs
                 } catch (_: Refused) {
@@ -99,7 +93,7 @@ class ReplayTest {
                     emptyList()
                 }
                 got.filterIsInstance<Output.DeriveKey>().forEach { keys[it.job] = it.derivation.run() }
-                val written = got.map(::asEntry).onEach(peer::output)
+                val written = got.map(::asEntry).onEach { peer?.output(it) }
                 val hidden = written.mapIndexed { index, output -> expected.getOrNull(index)?.let { ReplayPeer.hideAs(it, output) } ?: output }
                 assertEquals(expected, hidden, "$log: what comes out after line $number")
             }
