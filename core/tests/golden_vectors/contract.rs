@@ -1,0 +1,1 @@
+//! What no login shows, and that nothing of the contract is missing.
