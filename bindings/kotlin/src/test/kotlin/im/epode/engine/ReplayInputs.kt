@@ -17,7 +17,7 @@ import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
 
 /** What stands in a log for a secret that is left out. */
-private const val LEFT_OUT = "secret"
+internal const val LEFT_OUT = "secret"
 
 /** How bytes go in. */
 internal enum class Crossing { IN_THE_ENUM, BORROWED }
@@ -136,6 +136,7 @@ private fun credentials(entry: JsonElement, password: String): Credentials {
         "certificate_and_password" -> Credentials.CertificateAndPassword(fields!!.text("identity"), secret("password"))
         "access_token" -> Credentials.AccessToken(secret("token"))
         "new_account" -> Credentials.NewAccount(secret("password"))
+        "scram_key" -> Credentials.ScramKey(DerivedKey.fromBytes(direct(fields!!.at("key").jsonObject.at("bytes").data())))
         else -> throw AssertionError("credentials of the kind $kind: this test cannot make them")
     }
 }
@@ -237,7 +238,12 @@ internal fun feed(client: Client, now: ULong, entry: JsonElement, crossing: Cros
         "foreground" -> Input.Foreground(value.jsonPrimitive.boolean)
         "pause" -> Input.Pause(fields.number("seconds").toUInt())
         "handled" -> Input.Handled(token())
-        "derived" -> Input.Derived(fields.number("job"), keys.getValue(fields.number("job")))
+        "derived" -> {
+            val key = keys.getValue(fields.number("job"))
+            // A log that leaves nothing out has the key as it is kept.
+            fields.at("key").jsonObject.maybe("bytes")?.let { check(it.data().contentEquals(key.toBytes())) { "another key than that of the log" } }
+            Input.Derived(fields.number("job"), key)
+        }
         "provide" -> Input.Provide(credentials(fields.at("credentials"), password))
         "task" -> Input.Task(fields.maybeText("payload")?.toByteArray())
         "send" -> Input.Send(fields.text("stanza").toByteArray())

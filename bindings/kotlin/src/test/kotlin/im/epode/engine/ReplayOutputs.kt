@@ -65,7 +65,8 @@ internal fun asEntry(output: Output): JsonObject = when (output) {
 }
 
 private fun asDerivation(derivation: Derivation): JsonObject = fields(
-    "hash" to word(derivation.hash()), "salt" to asData(derivation.salt()), "iterations" to derivation.iterations(), "password" to "secret",
+    "hash" to word(derivation.hash()), "salt" to asData(derivation.salt()), "iterations" to derivation.iterations(),
+    "password" to derivation.password().decodeToString(),
 )
 
 private fun asEndpoint(endpoint: Endpoint): JsonObject = when (endpoint) {

@@ -148,6 +148,7 @@ internal class ReplayPeer(private val password: String) {
 
         /** [got] with the placeholders of [expected], where these stand for base64 of the same length. */
         fun hideAs(expected: JsonElement, got: JsonElement): JsonElement = when {
+            expected is JsonPrimitive && got is JsonPrimitive && expected.isString && expected.content == LEFT_OUT -> expected
             expected is JsonObject && got is JsonObject && expected.keys == got.keys ->
                 JsonObject(expected.mapValues { (name, value) -> hideAs(value, got.getValue(name)) })
             expected is JsonPrimitive && got is JsonPrimitive && expected.isString && got.isString && expected.content.length == got.content.length ->

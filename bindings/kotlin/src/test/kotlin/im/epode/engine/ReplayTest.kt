@@ -5,8 +5,11 @@ import java.nio.ByteBuffer
 import java.nio.file.Files
 import java.nio.file.Path
 import kotlin.io.path.extension
+import kotlin.io.path.invariantSeparatorsPathString
 import kotlin.io.path.readLines
+import kotlin.io.path.readText
 import kotlin.io.path.relativeTo
+import kotlinx.serialization.json.Json
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.jsonObject
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -22,13 +25,22 @@ import org.junit.jupiter.api.TestFactory
 class ReplayTest {
     @TestFactory
     fun `golden logs`(): List<DynamicTest> {
-        val logs = Files.walk(TRANSCRIPTS).use { paths -> paths.filter { it.extension == "jsonl" }.sorted().toList() }
+        val logs = logs()
         assertTrue(logs.any { it.endsWith("bosh-external.jsonl") }, "no golden logs in $TRANSCRIPTS")
         return logs.flatMap { log ->
             Crossing.entries.map { crossing ->
                 dynamicTest("${log.relativeTo(TRANSCRIPTS)}, bytes ${crossing.name.lowercase().replace('_', ' ')}") { replay(log, crossing) }
             }
         }
+    }
+
+    /** The table of what each binding replays is made of such files. */
+    @Test
+    fun `what is said to be replayed is what is replayed`() {
+        val said = Json.parseToJsonElement(REPOSITORY.resolve("bindings/conformance/kotlin.json").readText()).jsonObject
+        val names = logs().map { it.relativeTo(TRANSCRIPTS).invariantSeparatorsPathString }.sorted()
+        assertEquals(names, said.at("transcripts").texts(), "name these in bindings/conformance/kotlin.json")
+        assertEquals(setOf("jid.json", "scram.json"), said.at("vectors").jsonObject.keys)
     }
 
     @Test
@@ -100,6 +112,8 @@ class ReplayTest {
         }
         return steps
     }
+
+    private fun logs(): List<Path> = Files.walk(TRANSCRIPTS).use { paths -> paths.filter { it.extension == "jsonl" }.sorted().toList() }
 
     private fun assertNotNullDeadline(deadline: Deadline?, message: String): Deadline {
         assertNotNull(deadline, message)
