@@ -1,5 +1,5 @@
 // The vectors that concern what crosses: addresses of the configuration, and SCRAM's slow step with its key.
-package im.epode
+package im.epode.replay
 
 import im.epode.engine.Client
 import im.epode.engine.Config

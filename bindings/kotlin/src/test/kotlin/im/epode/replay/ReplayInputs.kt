@@ -1,5 +1,5 @@
 // Golden logs as they are read: the configuration and the inputs, as the generated classes.
-package im.epode
+package im.epode.replay
 
 import im.epode.engine.*
 import java.nio.ByteBuffer

@@ -1,5 +1,5 @@
 // The golden logs, through the generated classes, come out to the same bytes.
-package im.epode
+package im.epode.replay
 
 import im.epode.engine.Client
 import im.epode.engine.Deadline

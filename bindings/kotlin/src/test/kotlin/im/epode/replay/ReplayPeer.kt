@@ -1,5 +1,5 @@
 // The other side of the logins in a golden log: makes the proofs that the log leaves out, and checks the client's.
-package im.epode
+package im.epode.replay
 
 import java.security.MessageDigest
 import java.util.Base64

@@ -1,5 +1,5 @@
 // Golden logs as they are written: outputs and events of the generated classes, as the record format has them.
-package im.epode
+package im.epode.replay
 
 import im.epode.engine.*
 import java.nio.ByteBuffer
