@@ -150,6 +150,9 @@ public class Client internal constructor(private val actor: Actor) {
     /** Names the account, and nothing else. */
     override fun toString(): String = "Client(${jid ?: "offline"})"
 
+    /** Stanzas that wait for the application. */
+    internal fun waitingStanzas(): Int = actor.events.waitingStanzas()
+
     internal suspend fun untilOnline() {
         var online = false
         try {

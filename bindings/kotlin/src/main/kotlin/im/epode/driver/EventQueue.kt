@@ -48,6 +48,8 @@ internal class EventQueue(private val roomAgain: () -> Unit) {
         }
     }
 
+    fun waitingStanzas(): Int = synchronized(this) { stanzas }
+
     /** Whether to read from the server: not any more at so many stanzas, and again at half of them. */
     fun mayRead(reading: Boolean): Boolean =
         synchronized(this) { if (reading) stanzas < STANZAS else stanzas <= STANZAS / 2 }
