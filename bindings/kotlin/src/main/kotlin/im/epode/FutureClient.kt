@@ -4,6 +4,12 @@ package im.epode
 import java.time.Duration
 import java.util.concurrent.CancellationException
 import java.util.concurrent.CompletableFuture
+import java.util.concurrent.ConcurrentLinkedQueue
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.DelicateCoroutinesApi
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.launch
 
 /**
  * A [Client] with futures. Every method may be called from any thread. A future fails with what the method of [Client] throws; cancelling it is
@@ -19,8 +25,11 @@ public class FutureClient internal constructor(private val client: Client) : Aut
     /** [Client.offline]. */
     public val offline: Offline? get() = client.offline
 
-    /** [Client.nextEvent]: completed with null after the last event. */
-    public fun nextEvent(): CompletableFuture<Event?> = client.future { client.nextEvent() }
+    /** Futures of events that somebody stopped waiting for: they are the first to get one, and nothing is lost. */
+    private val leftOver = ConcurrentLinkedQueue<CompletableFuture<Event?>>()
+
+    /** [Client.nextEvent]: completed with null after the last event. An event that comes while this is cancelled may be lost: use [events]. */
+    public fun nextEvent(): CompletableFuture<Event?> = leftOver.poll() ?: client.future { client.nextEvent() }
 
     /**
      * [Client.events], for a thread of its own: `for (Event event : client.events())` waits for each, and ends after [Offline]. A loop that is left may
@@ -102,11 +111,32 @@ public class FutureClient internal constructor(private val client: Client) : Aut
         null
     }
 
-    private fun <T> waitFor(future: CompletableFuture<T>): T = try {
+    private fun waitFor(future: CompletableFuture<Event?>): Event? = try {
         future.get()
     } catch (interrupt: InterruptedException) {
-        future.cancel(true)
+        // Cancelling it could lose an event that comes at this moment.
+        leftOver.add(future)
         Thread.currentThread().interrupt()
         throw CancellationException("the thread was interrupted while it waited for an event").initCause(interrupt)
     }
+}
+
+/**
+ * Completed when [client] is online. Whoever cancels it closes the client, whenever that comes: before the coroutine runs, and after the login,
+ * when the client has no other owner.
+ */
+@OptIn(DelicateCoroutinesApi::class)
+internal fun whenOnline(client: Client): CompletableFuture<FutureClient> {
+    val result = CompletableFuture<FutureClient>()
+    // What is cancelled before it has begun would close nothing.
+    val login = CoroutineScope(Dispatchers.Default).launch(start = CoroutineStart.ATOMIC) {
+        try {
+            client.untilOnline()
+            if (!result.complete(FutureClient(client))) client.close()
+        } catch (error: Exception) {
+            result.completeExceptionally(error)
+        }
+    }
+    result.whenComplete { _, _ -> if (result.isCancelled) login.cancel() }
+    return result
 }
