@@ -92,9 +92,13 @@ impl Life {
         }
     }
 
-    /// What was said since this was last called.
-    pub(crate) fn heard(&mut self) -> String {
-        std::mem::take(&mut self.said)
+    /// One turn that gives a token.
+    pub(crate) fn turn_token(&mut self, input: Input<'_>) -> epode::Token {
+        self.turn(input).unwrap().expect("no token")
+    }
+
+    pub(crate) fn deadline(&self) -> Option<(Instant, epode::Timer)> {
+        self.client.deadline()
     }
 
     pub(crate) fn events(&self) -> impl DoubleEndedIterator<Item = &Event> {

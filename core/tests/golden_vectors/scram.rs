@@ -145,6 +145,11 @@ pub(crate) fn scram2(life: &mut Life, mechanism: &str, data: &[u8]) -> String {
     server.last(&life.data_of("response "))
 }
 
+/// HT-SHA-256-NONE: the proof of one side.
+pub(crate) fn login_token(token: &[u8], who: &[u8]) -> String {
+    encoded(Hash::Sha256.hmac(token, who))
+}
+
 fn bound() -> ChannelBindings {
     ChannelBindings {
         tls_exporter: Some(EXPORTER.to_vec()),
@@ -335,10 +340,30 @@ fn refused_messages_of_scram() {
             life.answer("</stream:stream>");
         }
         assert!(life.is_over(), "{name}: {:?}", life.events().collect::<Vec<_>>());
-        assert!(life.reason().contains("login"), "{name}: {}", life.reason());
+        let (reason, error) = (life.reason(), row["error"].as_str().unwrap());
+        assert!(reason.contains(&as_logged(error)), "{name}: {reason}, not {error}");
         life.now += 1_000;
     }
     life.golden("scram-refused");
+}
+
+/// How a log says what the vectors call so.
+fn as_logged(error: &str) -> String {
+    let said = match error {
+        "nonce" | "salt" => error,
+        "mandatory-extension" => "mandatory_extension",
+        "malformed" => return "{\"malformed\":".to_owned(),
+        "iterations-malformed" => "iterations",
+        "iterations-low" => return "{\"iterations_too_low\":".to_owned(),
+        "iterations-high" => return "{\"iterations_too_high\":".to_owned(),
+        "proof" => "wrong_server_proof",
+        "offer" => return "{\"offer_changed\":".to_owned(),
+        other => {
+            let value = other.strip_prefix("server:").expect("a name that is known");
+            return format!("{{\"server\":{{\"value\":{}}}}}", Value::from(value));
+        }
+    };
+    format!("\"error\":\"{said}\"")
 }
 
 fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
@@ -354,6 +379,36 @@ fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Every challenge of DIGEST-MD5 that a client must not answer.
+#[test]
+fn refused_challenges_of_digest_md5() {
+    let all: Value = serde_json::from_str(include_str!("../../../tests/vectors/digest_md5.json")).unwrap();
+    let policy = MechanismPolicy {
+        digest_md5: Some(DigestMd5::default()),
+        ..MechanismPolicy::default()
+    };
+    let config = of("user@example.com", Credentials::password(PASSWORD)).mechanisms(policy);
+    let mut life = Life::new(config.build().unwrap());
+    for row in all["refused"].as_array().unwrap() {
+        let name = row["name"].as_str().unwrap();
+        life.outputs.clear();
+        life.said.clear();
+        life.input(Input::Start);
+        let features = mechanisms(&["DIGEST-MD5"]);
+        life.connect(info("example.com", ChannelBindings::default()), &features);
+        let challenge = row["challenge_base64"].as_str().unwrap();
+        life.answer(&format!("<challenge xmlns='{SASL1}'>{challenge}</challenge>"));
+        assert!(!life.said.contains("<response"), "{name}: {}", life.said);
+        life.answer(&format!("<failure xmlns='{SASL1}'><aborted/></failure>"));
+        if !life.is_over() {
+            life.answer("</stream:stream>");
+        }
+        assert!(life.reason().contains("DIGEST-MD5"), "{name}: {}", life.reason());
+        life.now += 1_000;
+    }
+    life.golden("digest-md5-refused");
 }
 
 /// RFC 2831, with the proof of each side.
