@@ -1,10 +1,12 @@
 // Makes the client that the first line of a log describes.
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "replay.h"
 
+char log_account[3072];
 // The configuration that is being made.
 static epode_config *config;
 
@@ -104,14 +106,23 @@ static void transports(json_t *list)
     }
 }
 
-// A secret of a log is the word `secret`: the made-up password stands for it.
-static void credentials(json_t *value)
+// Where a log is masked, a secret is the word `secret`: what is made up stands for it.
+static epode_slice secret_of(json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text && strcmp(text, "secret") == 0 ? epode_text(hidden_password) : text_of(value);
+}
+
+void set_credentials(epode_config *into, json_t *value)
 {
     static const char *const kinds[] = { "nothing", "certificate", "password", "certificate_and_password", "access_token",
-                                         "kept_token", "anonymous", "new_account", NULL };
-    epode_slice secret = epode_text(hidden_password), none = { NULL, 0 };
+                                         "kept_token", "anonymous", "new_account", "scram_key", NULL };
+    epode_slice none = { NULL, 0 };
+    epode_config *outer = config;
     json_t *fields;
 
+    config = into;
     switch (place(variant(value, &fields), kinds)) {
     case 0:
         must(epode_config_set_no_credentials(config));
@@ -120,14 +131,14 @@ static void credentials(json_t *value)
         must(epode_config_set_certificate(config, text_of(member(fields, "identity")), bytes_of(member(fields, "der"))));
         break;
     case 2:
-        must(epode_config_set_password(config, secret));
+        must(epode_config_set_password(config, secret_of(member(fields, "password"))));
         break;
     case 3:
         must(epode_config_set_certificate(config, text_of(member(fields, "identity")), none));
-        must(epode_config_set_password(config, secret));
+        must(epode_config_set_password(config, secret_of(member(fields, "password"))));
         break;
     case 4:
-        must(epode_config_set_access_token(config, secret));
+        must(epode_config_set_access_token(config, secret_of(member(fields, "token"))));
         break;
     case 5:
         must(epode_config_set_kept_token(config));
@@ -135,10 +146,14 @@ static void credentials(json_t *value)
     case 6:
         must(epode_config_set_anonymous(config));
         break;
+    case 7:
+        must(epode_config_set_new_account(config, secret_of(member(fields, "password"))));
+        break;
     default:
-        must(epode_config_set_new_account(config, secret));
+        must(epode_config_set_scram_key(config, bytes_of(member(member(fields, "key"), "bytes"))));
     }
     let_go();
+    config = outer;
 }
 
 static void mechanisms(json_t *policy)
@@ -234,9 +249,10 @@ epode_client *new_client(json_t *header)
     if (number_of(member(header, "epode")) != 1)
         die("the log is of another version");
     only(settings, names);
+    snprintf(log_account, sizeof log_account, "%s", json_string_value(member(settings, "jid")));
     must(epode_config_new(text_of(member(settings, "jid")), &config));
     transports(member(settings, "transports"));
-    credentials(member(settings, "credentials"));
+    set_credentials(config, member(settings, "credentials"));
     if ((value = json_object_get(settings, "mechanisms")))
         mechanisms(value);
     numbered(member(settings, "limits"), limits, epode_config_set_limit);

@@ -116,11 +116,68 @@ static uint32_t received(epode_client *client, uint64_t now, json_t *fields)
     return code;
 }
 
+// Derivations that wait for their `derived`.
+static struct { uint64_t job; epode_derivation *derivation; } jobs[16];
+
+void keep_derivation(epode_client *client, uint64_t job)
+{
+    size_t at;
+
+    for (at = 0; at < sizeof jobs / sizeof *jobs; at++)
+        if (!jobs[at].derivation) {
+            jobs[at].job = job;
+            if (epode_derivation_new(client, &jobs[at].derivation) != EPODE_OK)
+                die("no derivation");
+            return;
+        }
+    die("too many derivations");
+}
+
+void forget_derivations(void)
+{
+    size_t at;
+
+    for (at = 0; at < sizeof jobs / sizeof *jobs; at++) {
+        epode_derivation_free(jobs[at].derivation);
+        jobs[at].derivation = NULL;
+    }
+}
+
+static uint32_t derived(epode_client *client, uint64_t now, json_t *fields)
+{
+    uint64_t job = number_of(member(fields, "job"));
+    epode_slice expected = bytes_of(member(member(fields, "key"), "bytes")), key;
+    size_t at;
+
+    for (at = 0; at < sizeof jobs / sizeof *jobs; at++)
+        if (jobs[at].derivation && jobs[at].job == job) {
+            if (epode_derivation_run(jobs[at].derivation, &key) != EPODE_OK || key.len != expected.len ||
+                memcmp(key.data, expected.data, key.len) != 0)
+                die("another key is derived");
+            return epode_derived(client, now, job, key);
+        }
+    die("no such derivation");
+}
+
+static uint32_t provide(epode_client *client, uint64_t now, json_t *fields)
+{
+    epode_config *config;
+    uint32_t code;
+
+    if (epode_config_new(epode_text(log_account), &config) != EPODE_OK)
+        die("no configuration for the new credentials");
+    set_credentials(config, member(fields, "credentials"));
+    code = epode_provide(client, now, config);
+    epode_config_free(config);
+    return code;
+}
+
 uint32_t play(epode_client *client, uint64_t now, json_t *input)
 {
     static const char *const kinds[] = { "start", "stop", "tick", "restore", "clock", "resolved", "connected", "received", "written",
                                          "responded", "failed", "ended", "reading", "network", "foreground", "pause", "handled", "task",
-                                         "send", "request", "respond", "cancel", NULL };
+                                         "send", "request", "respond", "cancel",
+                                         "derived", "provide", NULL };
     static const char *const slots[] = { "", "session", "token", "pins", NULL }, *const networks[] = { "", "up", "down", "changed", NULL };
     json_t *fields, *timeout;
     failure failed;
@@ -174,7 +231,11 @@ uint32_t play(epode_client *client, uint64_t now, json_t *input)
         return epode_request(client, now, text_of(member(fields, "iq")), json_is_integer(timeout) ? number_of(timeout) : 0, &token);
     case 20:
         return respond(client, now, fields);
-    default:
+    case 21:
         return epode_cancel(client, now, number_of(member(fields, "token")));
+    case 22:
+        return derived(client, now, fields);
+    default:
+        return provide(client, now, fields);
     }
 }

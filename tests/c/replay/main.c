@@ -32,6 +32,8 @@ static void drain(epode_client *client, json_t *outputs)
                 hidden_written(text);
         }
         json_array_append_new(outputs, entry);
+        if (output.kind == EPODE_DERIVE_KEY)
+            keep_derivation(client, output.data.derive_key.job);
     }
     if (code != EPODE_OK)
         die("epode_next gives %" PRIu32, code);
@@ -98,6 +100,7 @@ static void replay(const char *path)
     if (inputs < 5 || outputs < 5)
         die("only %zu inputs and %zu outputs", inputs, outputs);
     printf("%s: %zu inputs, %zu outputs\n", path, inputs, outputs);
+    forget_derivations();
     epode_client_free(client);
     json_decref(waiting);
     free(line);

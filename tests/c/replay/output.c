@@ -86,6 +86,18 @@ static json_t *resolve_entry(const epode_output_resolve *resolve)
     return wrap("resolve", fields);
 }
 
+static json_t *derivation_entry(const epode_output_derive_key *job)
+{
+    static const char *const hashes[] = { "", "sha1", "sha256", "sha384", "sha512", NULL };
+    json_t *fields = json_object();
+
+    put(fields, "hash", json_string(name_of(job->hash, hashes, "a hash")));
+    put(fields, "salt", as_bytes(job->salt));
+    put(fields, "iterations", number(job->iterations));
+    put(fields, "password", text(job->password));
+    return fields;
+}
+
 // The stanza as the log writes it; what the library took out of it must stand in it.
 static json_t *stanza_entry(const epode_stanza *stanza)
 {
@@ -244,6 +256,10 @@ json_t *as_entry(const epode_output *output)
         put(fields, "append", json_boolean(data->store.append));
         put(fields, "bytes", wrap("secret", as_bytes(data->store.bytes)));
         return wrap("store", fields);
+    case EPODE_DERIVE_KEY:
+        put(fields, "job", number(data->derive_key.job));
+        put(fields, "derivation", derivation_entry(&data->derive_key));
+        return wrap("derive_key", fields);
     case EPODE_WRITE:
         put(fields, "link", number(data->write.link));
         put(fields, "bytes", as_bytes(data->write.bytes));

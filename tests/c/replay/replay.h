@@ -38,6 +38,13 @@ json_t *as_bytes(epode_slice bytes);
 
 // The client that the first line of a log describes.
 epode_client *new_client(json_t *header);
+// The account of that client, for later credentials.
+extern char log_account[3072];
+// Sets the credentials of a log.
+void set_credentials(epode_config *into, json_t *value);
+// Keeps the derivation that epode_next gave last, for its `derived`.
+void keep_derivation(epode_client *client, uint64_t job);
+void forget_derivations(void);
 // Hands one input in; what the library said.
 uint32_t play(epode_client *client, uint64_t now, json_t *input);
 // One output as the log writes it, but that reasons and warnings are reduced to their numbers.
