@@ -43,15 +43,14 @@ class ContinuityTest {
         byPassword(server, way).use { client ->
             client.online()
             val texts = List(40) { "number $it" }
-            val got = coroutineScope {
-                val reader = async { collect(client, texts.last()) }
-                texts.take(10).forEach { client.sendMessage(client.jid!!, it) }
-                val jid = client.jid!!
-                World.cut(server)
-                // While it is away, too.
-                texts.drop(10).forEach { client.sendMessage(jid, it) }
-                reader.await()
-            }
+            val jid = client.jid!!
+            texts.take(10).forEach { client.sendMessage(jid, it) }
+            // By then the session can be resumed.
+            val before = collect(client, texts[9])
+            World.cut(server)
+            // While it is away, too.
+            texts.drop(10).forEach { client.sendMessage(jid, it) }
+            val got = before + collect(client, texts.last())
             assertEquals(texts, got.filterIsInstance<Message>().mapNotNull { it.body })
             assertTrue(got.none { it is Delivery && it.stage == Stage.FAILED }, "$got")
             if (way.resumes) {
