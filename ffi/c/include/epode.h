@@ -13,6 +13,10 @@
 //
 // Threads. One call at a time on each handle, from whichever thread. Different handles are independent.
 //
+// Bugs. Should the library hit a bug of its own, the call gives EPODE_PANIC. On a client epode_next then gives one EPODE_OFFLINE, and
+// afterwards EPODE_NONE; every other call gives EPODE_PANIC again, there is no deadline, and epode_client_free works. The sentence
+// names the place in epode's sources, and never what was being worked on; nothing is printed.
+//
 // Texts are UTF-8, with a length and without a NUL. Time is in milliseconds on a clock of yours that never runs backwards and counts
 // while the device sleeps (CLOCK_BOOTTIME). Set struct_size where a struct has one, and zero the rest of what you do not know.
 //
@@ -153,7 +157,8 @@
 // Refused for another reason.
 #define EPODE_REFUSED 149
 
-// A bug in epode. The handle is dead: free it. Please report the message on standard error.
+// A bug in epode was hit, and the handle is dead: every call on it says so from now on, and it can only be freed. A client is offline by
+// that: `epode_next` says so once. Please report the sentence, which names the place in epode's sources; nothing is printed.
 #define EPODE_PANIC 199
 
 // Not known.
@@ -485,6 +490,9 @@
 
 // The server ended the session and said why.
 #define EPODE_OFFLINE_ENDED 7
+
+// epode has a bug: please report the sentence. The client can only be freed; another one may be made.
+#define EPODE_OFFLINE_INTERNAL 8
 
 // Another reason: see its sentence.
 #define EPODE_OFFLINE_OTHER 99
@@ -1099,7 +1107,7 @@ void epode_client_free(struct epode_client *client);
 uint32_t epode_last_error(struct epode_client *client, struct epode_slice *sentence);
 
 // When to call `epode_tick`: `*at_ms` is a time on the host's clock, or UINT64_MAX for never; `*timer`, which may be NULL, gets the
-// name of who asked, for logs. Ask again after every input. While outputs wait, it is the time of the last input.
+// name of who asked, for logs. Ask again after every input. While outputs wait, it is the time of the last input, or earlier.
 uint32_t epode_deadline(struct epode_client *client,
                         uint64_t *at_ms,
                         struct epode_slice *timer);
@@ -1481,7 +1489,8 @@ uint32_t epode_config_add_task(struct epode_config *config,
                                struct epode_slice task);
 
 // Writes what to do next into `*output`. Call it after every input, until `kind` is `EPODE_NONE`; an output that is not carried out
-// is lost.
+// is lost. After an `EPODE_PANIC` it says `EPODE_OFFLINE`, of the group `EPODE_OFFLINE_INTERNAL`, and then `EPODE_NONE` for ever: links that
+// are open are the host's to close.
 uint32_t epode_next(struct epode_client *client,
                     struct epode_output *output);
 

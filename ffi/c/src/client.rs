@@ -1,12 +1,15 @@
 //! The client's handle: made, asked when it wants to be woken, freed.
 
+use std::mem;
+
 use epode::{BareJid, Instant, Timer};
 
 use crate::code;
 use crate::config::Config;
 use crate::failure::Failed;
-use crate::guard::{Handle, Record, free, guarded};
-use crate::held::Held;
+use crate::guard::{Handle, Record, free, guarded, guarded_or};
+use crate::held::{self, Held};
+use crate::output::Output;
 use crate::slice::Slice;
 
 /// One account, and one session at a time with its server. It does no I/O.
@@ -16,9 +19,19 @@ pub struct Client {
     pub(crate) core: epode::Client,
     pub(crate) held: Held,
     account: BareJid,
+    /// After a panic: the host has been told that the client is offline.
+    told: bool,
 }
 
 impl Client {
+    /// What there is to say after a panic: once that it is over, then nothing.
+    pub(crate) fn last_words(&mut self) -> Output {
+        if mem::replace(&mut self.told, true) {
+            return held::nothing();
+        }
+        held::offline_by_bug(&self.record.sentence)
+    }
+
     /// Whose it is.
     pub(crate) fn account(&self) -> &BareJid {
         &self.account
@@ -59,6 +72,7 @@ pub unsafe extern "C" fn epode_client_new(config: *mut Config, seed: *const u8, 
                 account: config.account(),
                 core: epode::Client::new(config, seed),
                 held: Held::default(),
+                told: false,
             });
             // SAFETY: not NULL, so it can be written to.
             client.write(Box::into_raw(made));
@@ -96,7 +110,7 @@ pub unsafe extern "C" fn epode_last_error(client: *mut Client, sentence: *mut Sl
 }
 
 /// When to call `epode_tick`: `*at_ms` is a time on the host's clock, or UINT64_MAX for never; `*timer`, which may be NULL, gets the
-/// name of who asked, for logs. Ask again after every input. While outputs wait, it is the time of the last input.
+/// name of who asked, for logs. Ask again after every input. While outputs wait, it is the time of the last input, or earlier.
 ///
 /// # Safety
 ///
@@ -105,19 +119,30 @@ pub unsafe extern "C" fn epode_last_error(client: *mut Client, sentence: *mut Sl
 pub unsafe extern "C" fn epode_deadline(client: *mut Client, at_ms: *mut u64, timer: *mut Slice) -> u32 {
     // SAFETY: the host's promise for handles; the rest below.
     unsafe {
-        guarded(client, |client| {
+        let write = |at: Option<u64>, name: Option<&str>| {
             if at_ms.is_null() {
                 return Err(Failed::code(code::EPODE_NULL));
             }
-            let deadline = client.core.deadline();
             // SAFETY: not NULL, so it can be written to.
-            at_ms.write(deadline.map_or(u64::MAX, |(at, _): (Instant, Timer)| at.as_millis()));
+            at_ms.write(at.unwrap_or(u64::MAX));
             if !timer.is_null() {
                 // SAFETY: not NULL, so it can be written to.
-                timer.write(Slice::optional(deadline.map(|(_, timer)| timer.name())));
+                timer.write(Slice::optional(name));
             }
             Ok(())
-        })
+        };
+        guarded_or(
+            client,
+            |client| {
+                let deadline = client.core.deadline();
+                write(
+                    deadline.map(|(at, _): (Instant, Timer)| at.as_millis()),
+                    deadline.map(|(_, timer)| timer.name()),
+                )
+            },
+            // The last output waits, and when the last input was is not known.
+            |client| write((!client.told).then_some(0), None),
+        )
     }
 }
 

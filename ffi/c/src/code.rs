@@ -89,7 +89,8 @@ pub const EPODE_SNAPSHOT_NEWER: u32 = 122;
 pub const EPODE_SNAPSHOT_OTHER: u32 = 129;
 /// Refused for another reason.
 pub const EPODE_REFUSED: u32 = 149;
-/// A bug in epode. The handle is dead: free it. Please report the message on standard error.
+/// A bug in epode was hit, and the handle is dead: every call on it says so from now on, and it can only be freed. A client is offline by
+/// that: `epode_next` says so once. Please report the sentence, which names the place in epode's sources; nothing is printed.
 pub const EPODE_PANIC: u32 = 199;
 
 // ---- yes, no, or not known: 0 is what a zeroed struct says
@@ -383,6 +384,8 @@ pub const EPODE_OFFLINE_INCOMPATIBLE: u32 = 5;
 pub const EPODE_OFFLINE_MISBEHAVED: u32 = 6;
 /// The server ended the session and said why.
 pub const EPODE_OFFLINE_ENDED: u32 = 7;
+/// epode has a bug: please report the sentence. The client can only be freed; another one may be made.
+pub const EPODE_OFFLINE_INTERNAL: u32 = 8;
 /// Another reason: see its sentence.
 pub const EPODE_OFFLINE_OTHER: u32 = 99;
 
@@ -526,7 +529,7 @@ pub(crate) fn sentence(code: u32) -> &'static str {
         EPODE_NOT_STARTED => "there is no session to send on",
         EPODE_SNAPSHOT_CORRUPT..=EPODE_SNAPSHOT_OTHER => "what was stored cannot be restored: the client starts afresh",
         EPODE_REFUSED => "the input was refused",
-        EPODE_PANIC => "a bug in epode was hit: the handle is dead and can only be freed",
+        EPODE_PANIC => "a bug in epode was hit, please report it: the handle is dead and can only be freed",
         _ => "no such code",
     }
 }

@@ -1,10 +1,9 @@
 //! The border itself: no panic crosses it, and what panicked once is never entered again.
 
 use std::borrow::Cow;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::code::{EPODE_NULL, EPODE_OK, EPODE_PANIC, sentence};
+use crate::bug::{caught, watch};
+use crate::code::{EPODE_NULL, EPODE_OK, EPODE_PANIC};
 use crate::failure::Failed;
 
 /// What every handle remembers of its calls.
@@ -26,26 +25,38 @@ pub(crate) trait Handle {
 ///
 /// `handle` is NULL or a live handle of this library that no other call is using.
 pub(crate) unsafe fn guarded<H: Handle>(handle: *mut H, body: impl FnOnce(&mut H) -> Result<(), Failed>) -> u32 {
+    // SAFETY: this function's own contract.
+    unsafe { guarded_or(handle, body, |_| Err(Failed::code(EPODE_PANIC))) }
+}
+
+/// As [`guarded`]; on a handle that panicked before, `dead` runs instead of `body`. It must not look at what the panic left behind.
+///
+/// # Safety
+///
+/// As [`guarded`].
+pub(crate) unsafe fn guarded_or<H: Handle>(
+    handle: *mut H,
+    body: impl FnOnce(&mut H) -> Result<(), Failed>,
+    dead: impl FnOnce(&mut H) -> Result<(), Failed>,
+) -> u32 {
     // SAFETY: live and not used elsewhere, by this function's contract.
     let Some(handle) = (unsafe { handle.as_mut() }) else {
         return EPODE_NULL;
     };
-    if handle.record().dead {
-        return EPODE_PANIC;
-    }
-    // Unwind safety: after a panic the handle is dead, so nobody sees what state it was left in.
-    match catch_unwind(AssertUnwindSafe(|| body(handle))) {
+    let was_dead = handle.record().dead;
+    match caught(|| if was_dead { dead(handle) } else { body(handle) }) {
         Ok(Ok(())) => EPODE_OK,
         Ok(Err(failed)) => {
-            handle.record().sentence = failed.sentence;
+            // What killed the handle stays its sentence.
+            if !was_dead {
+                handle.record().sentence = failed.sentence;
+            }
             failed.code
         }
-        Err(payload) => {
-            // A payload may panic when it is dropped.
-            mem::forget(payload);
+        Err(bug) => {
             let record = handle.record();
             record.dead = true;
-            record.sentence = sentence(EPODE_PANIC).into();
+            record.sentence = bug.sentence().into();
             EPODE_PANIC
         }
     }
@@ -53,13 +64,11 @@ pub(crate) unsafe fn guarded<H: Handle>(handle: *mut H, body: impl FnOnce(&mut H
 
 /// Runs `body` where there is no handle yet.
 pub(crate) fn guarded_new(body: impl FnOnce() -> Result<(), Failed>) -> u32 {
-    match catch_unwind(AssertUnwindSafe(body)) {
+    watch();
+    match caught(body) {
         Ok(Ok(())) => EPODE_OK,
         Ok(Err(failed)) => failed.code,
-        Err(payload) => {
-            mem::forget(payload);
-            EPODE_PANIC
-        }
+        Err(_) => EPODE_PANIC,
     }
 }
 
@@ -72,12 +81,11 @@ pub(crate) unsafe fn free<H>(handle: *mut H) {
     if handle.is_null() {
         return;
     }
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
+    // Whoever frees a handle cannot do anything about a bug.
+    let _ = caught(|| {
         // SAFETY: not NULL, and the rest is this function's contract.
         drop(unsafe { Box::from_raw(handle) });
-    })) {
-        mem::forget(payload);
-    }
+    });
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl Held {
         let Some(output) = &self.output else {
             // An idle client holds no memory for a burst that is over.
             self.texts = Vec::new();
-            return made(code::EPODE_NONE, |_| {});
+            return nothing();
         };
         show(output, &mut self.texts)
     }
@@ -44,6 +44,20 @@ impl Held {
         }
         None
     }
+}
+
+/// Nothing more to do.
+pub(crate) fn nothing() -> Output {
+    made(code::EPODE_NONE, |_| {})
+}
+
+/// The end of a client that hit a bug; the sentence is the client's.
+pub(crate) fn offline_by_bug(sentence: &str) -> Output {
+    // SAFETY: numbers and slices may be zero.
+    let mut offline: Offline = unsafe { mem::zeroed() };
+    offline.group = code::EPODE_OFFLINE_INTERNAL;
+    offline.sentence = Slice::new(sentence.as_bytes());
+    made(code::EPODE_OFFLINE, |data| data.offline = offline)
 }
 
 fn made(kind: u32, fill: impl FnOnce(&mut OutputData)) -> Output {

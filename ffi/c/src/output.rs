@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use crate::client::Client;
-use crate::guard::guarded;
+use crate::guard::guarded_or;
 use crate::sized::{self, Sized_};
 use crate::slice::Slice;
 
@@ -377,7 +377,8 @@ pub struct Warning {
 }
 
 /// Writes what to do next into `*output`. Call it after every input, until `kind` is `EPODE_NONE`; an output that is not carried out
-/// is lost.
+/// is lost. After an `EPODE_PANIC` it says `EPODE_OFFLINE`, of the group `EPODE_OFFLINE_INTERNAL`, and then `EPODE_NONE` for ever: links that
+/// are open are the host's to close.
 ///
 /// # Safety
 ///
@@ -386,11 +387,18 @@ pub struct Warning {
 pub unsafe extern "C" fn epode_next(client: *mut Client, output: *mut Output) -> u32 {
     // SAFETY: the host's promise for handles and structs.
     unsafe {
-        guarded(client, |client| {
-            // Before an output leaves its queue, it must be sure that there is room for it.
-            sized::size(output)?;
-            let next = client.core.next();
-            sized::write(&client.held.show(next), output)
-        })
+        // Before an output leaves its queue, it must be sure that there is room for it.
+        guarded_or(
+            client,
+            |client| {
+                sized::size(output)?;
+                let next = client.core.next();
+                sized::write(&client.held.show(next), output)
+            },
+            |client| {
+                sized::size(output)?;
+                sized::write(&client.last_words(), output)
+            },
+        )
     }
 }

@@ -45,6 +45,9 @@ fun main(arguments: Array<String>) {
             exitProcess(2)
         }
     }
+    // Until the compiler of the JVM has seen what there is to see.
+    for (size in listOf("small", "large")) for (together in listOf(1, 100)) runner.play(workload.stanza(size), together, WARM_UP)
+    runner.nop(WARM_UP)
     println("ready")
     for (line in generateSequence(::readLine)) {
         val (case, size, count) = line.split(' ')
@@ -53,6 +56,8 @@ fun main(arguments: Array<String>) {
     // Smack has threads that nothing ends.
     exitProcess(0)
 }
+
+private const val WARM_UP = 20_000
 
 private fun answer(runner: Runner, case: String, stanza: ByteArray, count: Int): String {
     val start = System.nanoTime()

@@ -28,11 +28,5 @@ public object Epode {
 
     /** For Java: as [connect]. Cancelling the future closes everything that was opened. */
     @JvmStatic
-    public fun connect(builder: ClientBuilder): CompletableFuture<FutureClient> {
-        val client = builder.open()
-        return client.future {
-            client.untilOnline()
-            FutureClient(client)
-        }
-    }
+    public fun connect(builder: ClientBuilder): CompletableFuture<FutureClient> = whenOnline(builder.open())
 }

@@ -1,20 +1,6 @@
 // The vectors that concern what crosses: addresses of the configuration, and SCRAM's slow step with its key.
-package im.epode.replay
+package im.epode.engine
 
-import im.epode.engine.Client
-import im.epode.engine.Config
-import im.epode.engine.Credentials
-import im.epode.engine.Derivation
-import im.epode.engine.DerivedKey
-import im.epode.engine.Input
-import im.epode.engine.KeyDerivation
-import im.epode.engine.LinkInfo
-import im.epode.engine.Mechanisms
-import im.epode.engine.Output
-import im.epode.engine.Refused
-import im.epode.engine.Transport
-import im.epode.engine.TcpTls
-import im.epode.engine.Verified
 import java.util.Base64
 import kotlin.io.path.readText
 import kotlinx.serialization.json.JsonObject

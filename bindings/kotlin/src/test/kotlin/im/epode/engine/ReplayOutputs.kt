@@ -1,7 +1,6 @@
 // Golden logs as they are written: outputs and events of the generated classes, as the record format has them.
-package im.epode.replay
+package im.epode.engine
 
-import im.epode.engine.*
 import java.nio.ByteBuffer
 import java.nio.charset.CharacterCodingException
 import java.util.Base64
@@ -66,7 +65,8 @@ internal fun asEntry(output: Output): JsonObject = when (output) {
 }
 
 private fun asDerivation(derivation: Derivation): JsonObject = fields(
-    "hash" to word(derivation.hash()), "salt" to asData(derivation.salt()), "iterations" to derivation.iterations(), "password" to "secret",
+    "hash" to word(derivation.hash()), "salt" to asData(derivation.salt()), "iterations" to derivation.iterations(),
+    "password" to derivation.password().decodeToString(),
 )
 
 private fun asEndpoint(endpoint: Endpoint): JsonObject = when (endpoint) {

@@ -1,7 +1,6 @@
 // Golden logs as they are read: the configuration and the inputs, as the generated classes.
-package im.epode.replay
+package im.epode.engine
 
-import im.epode.engine.*
 import java.nio.ByteBuffer
 import java.util.Base64
 import kotlinx.serialization.json.Json
@@ -16,6 +15,9 @@ import kotlinx.serialization.json.jsonArray
 import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
+
+/** What stands in a log for a secret that is left out. */
+internal const val LEFT_OUT = "secret"
 
 /** How bytes go in. */
 internal enum class Crossing { IN_THE_ENUM, BORROWED }
@@ -74,7 +76,7 @@ internal fun tcpTls(name: String): TcpTls = if (name == "starttls") TcpTls.START
 /** The seed of the log's client. */
 internal fun seed(header: JsonObject): ByteArray = header.text("seed_is_secret").chunked(2).map { it.toInt(16).toByte() }.toByteArray()
 
-/** The configuration; [password] is put where the log leaves one out. */
+/** The configuration; [password] is put where the log leaves a secret out. */
 internal fun config(header: JsonObject, password: String): Config {
     val config = header.at("config").jsonObject
     config.holdsOnly(
@@ -124,15 +126,17 @@ internal fun config(header: JsonObject, password: String): Config {
 private fun credentials(entry: JsonElement, password: String): Credentials {
     val (kind, value) = entry.variant()
     val fields = value as? JsonObject
+    val secret = { name: String -> fields!!.text(name).let { if (it == LEFT_OUT) password else it }.toByteArray() }
     return when (kind) {
         "nothing" -> Credentials.Nothing
         "anonymous" -> Credentials.Anonymous
         "kept_token" -> Credentials.KeptToken
         "certificate" -> Credentials.Certificate(fields!!.text("identity"), fields.maybe("der")?.data())
-        "password" -> Credentials.Password(password.toByteArray())
-        "certificate_and_password" -> Credentials.CertificateAndPassword(fields!!.text("identity"), password.toByteArray())
-        "access_token" -> Credentials.AccessToken(password.toByteArray())
-        "new_account" -> Credentials.NewAccount(password.toByteArray())
+        "password" -> Credentials.Password(secret("password"))
+        "certificate_and_password" -> Credentials.CertificateAndPassword(fields!!.text("identity"), secret("password"))
+        "access_token" -> Credentials.AccessToken(secret("token"))
+        "new_account" -> Credentials.NewAccount(secret("password"))
+        "scram_key" -> Credentials.ScramKey(DerivedKey.fromBytes(direct(fields!!.at("key").jsonObject.at("bytes").data())))
         else -> throw AssertionError("credentials of the kind $kind: this test cannot make them")
     }
 }
@@ -234,7 +238,12 @@ internal fun feed(client: Client, now: ULong, entry: JsonElement, crossing: Cros
         "foreground" -> Input.Foreground(value.jsonPrimitive.boolean)
         "pause" -> Input.Pause(fields.number("seconds").toUInt())
         "handled" -> Input.Handled(token())
-        "derived" -> Input.Derived(fields.number("job"), keys.getValue(fields.number("job")))
+        "derived" -> {
+            val key = keys.getValue(fields.number("job"))
+            // A log that leaves nothing out has the key as it is kept.
+            fields.at("key").jsonObject.maybe("bytes")?.let { check(it.data().contentEquals(key.toBytes())) { "another key than that of the log" } }
+            Input.Derived(fields.number("job"), key)
+        }
         "provide" -> Input.Provide(credentials(fields.at("credentials"), password))
         "task" -> Input.Task(fields.maybeText("payload")?.toByteArray())
         "send" -> Input.Send(fields.text("stanza").toByteArray())
