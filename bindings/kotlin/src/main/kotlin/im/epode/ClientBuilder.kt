@@ -13,6 +13,7 @@ import im.epode.engine.Bosh
 import im.epode.engine.Config
 import im.epode.engine.Input
 import im.epode.engine.KeyDerivation
+import im.epode.engine.LinkInfo
 import im.epode.engine.Persist
 import im.epode.engine.Reconnect
 import im.epode.engine.ReconnectWhen
@@ -60,6 +61,12 @@ public class ClientBuilder internal constructor(private val jid: String) {
     private var connectTimeout: Duration? = null
     private var nameServer: String? = null
     private var parent: Job? = null
+
+    /** The versions of TLS that may be used, by their names in the JDK. For tests. */
+    internal var protocols: Array<String> = arrayOf("TLSv1.3", "TLSv1.2")
+
+    /** Is told what the engine is told of each connection. For tests. */
+    internal var seen: (LinkInfo) -> Unit = {}
 
     // ---- how to reach the server
 
@@ -202,6 +209,8 @@ public class ClientBuilder internal constructor(private val jid: String) {
             available = available && !credentials.lookOnly,
             tasks = tasks.toMap(),
             state = state,
+            protocols = protocols,
+            seen = seen,
         )
         val engine = try {
             Engine(config(), seed()).also { restore(it) }

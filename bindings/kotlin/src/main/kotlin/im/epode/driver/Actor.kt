@@ -62,6 +62,8 @@ internal class Environment(
     val available: Boolean,
     val tasks: Map<String, suspend (Task) -> ByteArray?>,
     val state: StateFolder?,
+    val protocols: Array<String>,
+    val seen: (LinkInfo) -> Unit,
 )
 
 /** Everything without a word on threads belongs to the one coroutine. */
@@ -294,7 +296,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         val identity = if (connect.identity == null) null else environment.identity
         val bosh = connect.endpoint is Endpoint.Bosh
         val link = try {
-            val tls = LinkTls(identity, environment.trust, pinned = bosh)
+            val tls = LinkTls(identity, environment.trust, environment.protocols, pinned = bosh)
             val opening = Opening(connect.serverName, identity, connect.maxMessage, tls)
             val wire = LinkWire(connect.link)
             when (val endpoint = connect.endpoint) {
@@ -354,7 +356,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
                     is Question.Document -> Resolution.Document(
                         // No client certificate: whoever serves the document has no need to know who asks.
                         document(
-                            LinkTls(null, environment.trust, pinned = false),
+                            LinkTls(null, environment.trust, environment.protocols, pinned = false),
                             question.url,
                             question.maxBytes,
                             Duration.ofMillis(maxOf(left, 1)),
@@ -529,7 +531,10 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
             giveBack()
         }
 
-        override suspend fun connected(info: LinkInfo) = arrive { news(Input.Connected(link, info)) }
+        override suspend fun connected(info: LinkInfo) = arrive {
+            environment.seen(info)
+            news(Input.Connected(link, info))
+        }
 
         override suspend fun ended() = arrive { over(Input.Ended(link)) }
 

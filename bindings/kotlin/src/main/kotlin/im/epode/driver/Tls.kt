@@ -52,7 +52,12 @@ internal class Seen(val session: SSLSession, val clientCertificateRequested: Boo
  *
  * With [pinned], all connections of the link have to show one certificate (XEP-0124 §17.1).
  */
-internal class LinkTls(identity: Identity?, trust: X509ExtendedTrustManager, pinned: Boolean) {
+internal class LinkTls(
+    identity: Identity?,
+    trust: X509ExtendedTrustManager,
+    private val versions: Array<String>,
+    pinned: Boolean,
+) {
     private val asked: MutableSet<Any> = Collections.synchronizedSet(Collections.newSetFromMap(WeakHashMap()))
     private val engines = mutableListOf<WeakReference<SSLEngine>>()
     private val plain: SSLContext = SSLContext.getInstance("TLS")
@@ -71,7 +76,7 @@ internal class LinkTls(identity: Identity?, trust: X509ExtendedTrustManager, pin
     }, plain)
 
     /** What every connection of java.net.http is held to; it adds the names by itself. */
-    val parameters: SSLParameters = SSLParameters().apply { protocols = PROTOCOLS }
+    val parameters: SSLParameters = SSLParameters().apply { protocols = versions }
 
     /** TLS over a connection that is there: to be shaken hands on by the caller. Closing [raw] ends it. */
     fun over(raw: Socket, serverName: String, alpn: String?): SSLSocket {
@@ -80,7 +85,7 @@ internal class LinkTls(identity: Identity?, trust: X509ExtendedTrustManager, pin
         val socket = plain.socketFactory.createSocket(raw, name, raw.port, true) as SSLSocket
         socket.useClientMode = true
         socket.sslParameters = socket.sslParameters.apply {
-            protocols = PROTOCOLS
+            protocols = versions
             endpointIdentificationAlgorithm = HTTPS
             // RFC 6066 §3: no addresses.
             if (!isAddress(name)) serverNames = listOf(SNIHostName(name))
@@ -110,7 +115,6 @@ internal fun sha256(certificate: X509Certificate): ByteArray =
     MessageDigest.getInstance("SHA-256").digest(certificate.encoded)
 
 private const val HTTPS = "HTTPS"
-private val PROTOCOLS = arrayOf("TLSv1.3", "TLSv1.2")
 private val IPV4 = Regex("[0-9.]+")
 
 private fun isAddress(name: String) = ':' in name || IPV4.matches(name)

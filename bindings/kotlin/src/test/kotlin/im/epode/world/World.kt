@@ -32,6 +32,7 @@ class Server(val name: String, private val json: JsonObject) {
     val other = Login(json.getValue("other").jsonObject)
     val certificate = Login(json.getValue("certificate").jsonObject)
     val expired = Login(json.getValue("expired").jsonObject)
+    val websocket: String = json.text("websocket")
 
     /** The way there, and whom to trust. */
     fun way(builder: ClientBuilder, way: Way): ClientBuilder {
@@ -39,7 +40,7 @@ class Server(val name: String, private val json: JsonObject) {
         return when (way) {
             Way.STARTTLS -> place("tcp").let { (host, port) -> builder.tcp(host, port, Tls.START_TLS) }
             Way.DIRECT_TLS -> place("direct_tls").let { (host, port) -> builder.tcp(host, port, Tls.DIRECT) }
-            Way.WEBSOCKET -> builder.websocket(json.text("websocket"))
+            Way.WEBSOCKET -> builder.websocket(websocket)
             Way.BOSH -> builder.bosh(json.text("bosh"))
         }
     }
