@@ -36,6 +36,7 @@ _BLAMES: Final[dict[_native.Blame, Blame]] = {
     _native.Blame.INCOMPATIBLE: "incompatible",
     _native.Blame.MISBEHAVED: "misbehaved",
     _native.Blame.ENDED: "ended",
+    _native.Blame.INTERNAL: "internal",
 }
 _STAGES: Final[dict[_native.Stage, Stage]] = {
     _native.Stage.QUEUED: "queued",
@@ -121,6 +122,19 @@ def _offline(reason: _native.OfflineReason) -> Offline:
         reason.detail,
         token and TokenRefusal(token.status, token.scope, token.openid_configuration),
     )
+
+
+def utf8(xml: str | bytes) -> bytes:
+    """XML as the engine takes it."""
+    try:
+        return xml.encode() if isinstance(xml, str) else xml
+    except UnicodeEncodeError as error:
+        raise no_unicode(error) from None
+
+
+def no_unicode(error: UnicodeEncodeError) -> InvalidStanza:
+    """Python's text may have half of a character in it, and XML may not."""
+    return InvalidStanza(f"the text has no form in UTF-8: at {error.start} stands half a character, a lone surrogate")
 
 
 def answer(iq: _native.Stanza) -> Answer:
