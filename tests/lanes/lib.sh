@@ -54,6 +54,103 @@ python_tests() {
     counted "$1" '/ in [0-9.]+s/ { p = f = 0; for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p = $(i-1); if ($i ~ /^(failed|error)/) f += $(i-1) } } END { print p + 0, f + 0 }' "${@:2}"
 }
 
+# maven_tests PHRASE COMMAND...: adds up the closing lines of Surefire, one for each module. A skipped test is one that did not pass.
+maven_tests() {
+    counted "$1" '
+        { gsub(/\033\[[0-9;]*m/, "") }
+        /Tests run: [0-9]+, Failures: [0-9]+, Errors: [0-9]+, Skipped: [0-9]+/ && !/Time elapsed/ {
+            sub(/.*Tests run: /, "")
+            split($0, n, /[^0-9]+/)
+            bad = n[2] + n[3] + n[4]
+            p += n[1] - bad
+            f += bad
+        }
+        END { print p + 0, f + 0 }' "${@:2}"
+}
+
+# swift_tests PHRASE COMMAND...: adds up what XCTest and Swift Testing say at the end; `swift test` runs both. As above, skipped is failed.
+swift_tests() {
+    counted "$1" '
+        { gsub(/\033\[[0-9;]*m/, "") }
+        /^Test Case .* failed \(/ { f++ }
+        /^Test Suite .(All|Selected) tests. (passed|failed) at/ { last = 1 }
+        last && /Executed [0-9]+ tests?, with/ {
+            last = 0
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^tests?,$/) ran += $(i-1)
+                if ($i == "skipped") f += $(i-2)
+            }
+        }
+        / Test "?[^ ].* (failed|skipped)( after|\.|:|$)/ && !/ Test run | recorded an issue / { f++ }
+        / Test run with [0-9]+ tests?/ { for (i = 2; i <= NF; i++) if ($i ~ /^tests?$/ && $(i-2) == "with") ran += $(i-1) }
+        END { f += 0; print (ran > f ? ran - f : 0), f }' "${@:2}"
+}
+
+# Commands for the end of the lane, whatever ends it: the last one given runs first.
+AT_EXIT=()
+at_exit() {
+    local before
+    if [ ${#AT_EXIT[@]} = 0 ]; then
+        # A lane may have a trap of its own already.
+        before=$(trap -p EXIT)
+        if [ -n "$before" ]; then
+            eval "set -- ${before% EXIT}" '"$@"'
+            AT_EXIT=("$3")
+            shift 3
+        fi
+        trap run_at_exit EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+    fi
+    AT_EXIT+=("$*")
+}
+run_at_exit() {
+    local i
+    for ((i = ${#AT_EXIT[@]} - 1; i >= 0; i--)); do eval "${AT_EXIT[i]}" || true; done
+}
+
+# with_world [OPTION...]: real and small servers behind proxies, for the tests of a driver (tests/world). They read the file that EPODE_WORLD
+# names. $WORLD is a folder of this lane's own. Options go to epode-world: `--pki-seen-as DIR` for tests that run in another root. All of it
+# ends with the lane; a lane that has more to end says so with `at_exit`. Without it nothing can be tested: a failure ends the lane.
+with_world() {
+    WORLD=$CACHE/world-$(basename "$0")
+    check "the test world" start_world "$@"
+    [ "$LANE_FAILED" = 0 ] || finish
+}
+start_world() {
+    local tries
+    need_root
+    tests/servers/setup debian13 || return
+    cargo build --locked -p epode-world || return
+    tests/servers/server down "$WORLD" || return
+    at_exit 'tests/servers/server down "$WORLD"'
+    tests/servers/server up "$WORLD" prosody-13 || return
+    export EPODE_WORLD=$WORLD/world.json
+    rm -f "$EPODE_WORLD"
+    "$TARGET/debug/epode-world" --pki "$PKI" --servers "$WORLD/servers.json" --out "$EPODE_WORLD" "$@" >/dev/null 2>"$WORLD/world.err" &
+    WORLD_PID=$!
+    at_exit 'kill -TERM $WORLD_PID 2>/dev/null; wait $WORLD_PID; cat "$WORLD/world.err"'
+    for tries in $(seq 600); do
+        if [ -e "$EPODE_WORLD" ]; then return; fi
+        if ! kill -0 "$WORLD_PID" 2>/dev/null; then break; fi
+        sleep 0.05
+    done
+    echo "epode-world is not there after $tries looks"
+    return 1
+}
+
+# world_says COMMAND ANSWER: what the control port must answer, such as `world_says "violations dev" "ok []"`
+world_says() {
+    local port answer
+    port=$(python3 -c 'import json, os; print(json.load(open(os.environ["EPODE_WORLD"]))["control"]["port"])') || return
+    exec {control}<>"/dev/tcp/127.0.0.1/$port" || return
+    echo "$1" >&"$control"
+    read -r answer <&"$control"
+    exec {control}>&-
+    echo "$1: $answer"
+    [ "$answer" = "$2" ]
+}
+
 # Last line of every lane.
 finish() { exit "$LANE_FAILED"; }
 

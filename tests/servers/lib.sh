@@ -6,6 +6,7 @@ REPO=$(cd "$FIXTURE/../.." && pwd)
 CACHE=${EPODE_CACHE:-$REPO/target}
 DEBIAN13=${EPODE_DEBIAN13:-$CACHE/debian13}
 DEBIAN12=${EPODE_DEBIAN12:-$CACHE/debian12}
+DEBIAN13_SWIFT=${EPODE_DEBIAN13_SWIFT:-$CACHE/debian13-swift}
 PKI=${EPODE_PKI:-$CACHE/pki}
 
 die() {
@@ -15,7 +16,7 @@ die() {
 
 need_root() {
     [ "$(id -u)" = 0 ] || die "must run as root: it builds Debian roots, mounts inside a private namespace and changes to the servers' users." \
-        "In a container, root with CAP_SYS_ADMIN is enough. To do without these servers: tests/run --skip interop"
+        "In a container, root with CAP_SYS_ADMIN is enough. To do without: tests/run --skip LANE"
 }
 
 # need_packages PACKAGE...: installs what is missing, and fetches the package lists first where there are none.

@@ -25,6 +25,15 @@ impl Profile {
         Self::both(Faults::none())
     }
 
+    /// No fault and no decisions: bytes go on as they were read, in as many writes, as fast as the machine allows.
+    pub fn plain() -> Self {
+        Self::both(Faults {
+            first: u64::MAX..=u64::MAX,
+            gap: u64::MAX..=u64::MAX,
+            ..Faults::none()
+        })
+    }
+
     /// The same in both directions, each with a plan of its own.
     pub fn both(faults: Faults) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! The proxy that a test holds: its address, its controls, its end.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::http::{HttpTarget, Service};
@@ -18,18 +19,35 @@ use crate::{http, tcp};
 /// Out of file descriptors, mostly: others close some meanwhile.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(20);
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 /// A running proxy on a loopback port of its own. Dropping it closes the port and every connection.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
+    layer: Layer,
+    /// Bound and never listening: while nobody accepts, the port is refused and stays ours.
+    _held: TcpSocket,
+    /// `None` while connections are refused.
+    accepting: Option<JoinHandle<()>>,
 }
 
 /// What is done with the bytes.
+#[derive(Clone)]
 enum Layer {
     Tcp(Arc<Profile>),
     Http(Arc<Service>),
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Http(_) => "Http",
+        })
+    }
 }
 
 impl Proxy {
@@ -56,13 +74,16 @@ impl Proxy {
     }
 
     async fn start(shared: Arc<Shared>, layer: Layer) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, shared.clone(), layer));
+        let held = bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = held.local_addr()?;
+        let listener = bind(address)?.listen(BACKLOG)?;
+        let accepting = tokio::spawn(accept(listener, shared.clone(), layer.clone()));
         Ok(Self {
             address,
             shared,
-            accepting,
+            layer,
+            _held: held,
+            accepting: Some(accepting),
         })
     }
 
@@ -79,6 +100,34 @@ impl Proxy {
     /// Resets every connection that is open, also while faults are paused.
     pub fn cut_all(&self) {
         self.shared.cut_all.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
+    /// Resets every connection, and refuses new ones as a port does on which nobody listens, until
+    /// [`accept_connections`](Self::accept_connections). The port stays this proxy's.
+    pub async fn refuse_connections(&mut self) {
+        self.stop_accepting().await;
+        self.cut_all();
+    }
+
+    /// Ends [`refuse_connections`](Self::refuse_connections).
+    ///
+    /// # Errors
+    /// Those of a listening socket.
+    pub async fn accept_connections(&mut self) -> io::Result<()> {
+        if self.accepting.is_none() {
+            let listener = bind(self.address)?.listen(BACKLOG)?;
+            let accepting = accept(listener, self.shared.clone(), self.layer.clone());
+            self.accepting = Some(tokio::spawn(accepting));
+        }
+        Ok(())
+    }
+
+    async fn stop_accepting(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            // The listener is closed once the task is gone.
+            let _ = accepting.await;
+        }
     }
 
     /// From now on nothing goes wrong, so that clients can finish. Faults that have begun still end in their time; those
@@ -110,8 +159,7 @@ impl Proxy {
 
     /// Closes the port and every connection, and waits until they are closed.
     pub async fn close(mut self) -> Statistics {
-        self.accepting.abort();
-        let _ = (&mut self.accepting).await;
+        self.stop_accepting().await;
         if let Some(mut tasks) = self.shared.take_tasks() {
             tasks.shutdown().await;
         }
@@ -121,21 +169,33 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.accepting.abort();
+        if let Some(accepting) = &self.accepting {
+            accepting.abort();
+        }
         drop(self.shared.take_tasks());
     }
 }
 
+/// Two sockets of ours can have the port, so that it can be refused without being given up. Without SO_REUSEADDR, which would let
+/// everybody listen who has it too.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    #[cfg(unix)]
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>, layer: Layer) {
-    let mut index = 0;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
             continue;
         };
         prepare(&stream);
+        // Counted as it is opened, by this task alone.
+        let index = shared.statistics().connections;
         let link = Link::open(shared.clone(), index);
-        index += 1;
         // Subscribed here, so that a cut that comes before the task runs is not missed.
         let cut = shared.cut_all.subscribe();
         // Without room the connection is closed.

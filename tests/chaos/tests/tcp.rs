@@ -123,6 +123,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_plain_profile_hands_on_as_much_as_it_has_read() {
+        let mut pair = Pair::new(Profile::plain()).await;
+        let text = text(8 << 20);
+        let mut all = Vec::new();
+        let send = async {
+            pair.client.write_all(&text).await.unwrap();
+            pair.client.shutdown().await.unwrap();
+        };
+        let receive = async { pair.server.read_to_end(&mut all).await.unwrap() };
+        soon(async { tokio::join!(send, receive) }).await;
+        assert!(all == text);
+        // The calm one ends a piece at each of its decisions, which is what takes it time.
+        let mut plan = Plan::new(SEED, 0, Direction::ToServer, &Profile::plain());
+        assert_eq!(plan.next().map(|decision| decision.at), Some(u64::MAX));
+        assert_eq!(pair.applied(), []);
+    }
+
+    #[tokio::test]
     async fn splits_deliver_the_same_bytes_in_many_pieces() {
         let faults = Faults {
             split: 1.0,
@@ -355,6 +373,31 @@ mod tests {
         let statistics = pair.proxy.statistics();
         assert_eq!((statistics.connections, statistics.cuts), (3, 2));
         assert_eq!(statistics.faults[&Fault::CutAll], 2);
+    }
+
+    #[tokio::test]
+    async fn refused_connections_are_refused_until_they_are_accepted_again() {
+        let mut pair = Pair::new(Profile::plain()).await;
+        let address = pair.proxy.address();
+        // Twice: the second changes nothing.
+        for _ in 0..2 {
+            soon(pair.proxy.refuse_connections()).await;
+            let refused = soon(TcpStream::connect(address)).await.unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+        let cut = soon(pair.client.read_u8()).await.unwrap_err();
+        assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset);
+        // Meanwhile nobody else gets the port.
+        let taken = TcpListener::bind(address).await.unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+        for _ in 0..2 {
+            pair.proxy.accept_connections().await.unwrap();
+            let mut client = soon(TcpStream::connect(address)).await.unwrap();
+            let (mut server, _) = soon(pair.listener.accept()).await.unwrap();
+            client.write_all(b"again").await.unwrap();
+            assert_eq!(exactly(&mut server, 5).await, b"again");
+        }
+        assert_eq!(soon(pair.proxy.close()).await.connections, 3);
     }
 
     #[tokio::test]
