@@ -50,7 +50,8 @@ def failure(error: BaseException) -> _native.Failure:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _native.Failure.CERTIFICATE_REJECTED(cause.verify_message or str(cause))
     for cause in causes:
-        if isinstance(cause, ssl.SSLError):
+        # That more has to be read first is no reason, but what a library was about when the connection broke.
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
             return _of_tls(cause)
     for cause in map(_first, causes):
         if isinstance(cause, socket.gaierror):
@@ -63,6 +64,8 @@ def failure(error: BaseException) -> _native.Failure:
             return _native.Failure.TIMEOUT()
         if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return _native.Failure.OTHER("there is no route to the server: is this machine on the network?")
+    if any(isinstance(cause, (ssl.SSLWantReadError, ssl.SSLWantWriteError)) for cause in causes):
+        return _native.Failure.RESET()
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
         return _native.Failure.RESET()
     if isinstance(error, httpx.NetworkError) and not isinstance(error, httpx.ConnectError):

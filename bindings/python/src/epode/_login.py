@@ -55,4 +55,9 @@ def credentials(
 
 
 def _secret(text: str | bytes | None) -> bytes | None:
-    return text.encode() if isinstance(text, str) else text
+    try:
+        return text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        # The error would show what it is about.
+        pass
+    raise ConfigurationError("a password or token has no form in UTF-8: there is half a character in it, a lone surrogate")
