@@ -121,6 +121,8 @@ pub struct Settings {
     pub require_client_certificate: bool,
     /// TLS, not SASL, refuses a certificate that is not trusted, expired or not yet valid. Off by default.
     pub refuse_in_tls: bool,
+    /// Nothing newer than TLS 1.2 is spoken. Off by default.
+    pub tls_1_2_only: bool,
     /// How clients may log in: mechanisms, SASL2, channel binding, tokens, registration, and the lies about them.
     pub authentication: Authentication,
     /// [`Authentication::mechanisms`], where that has none.
@@ -282,6 +284,7 @@ impl Settings {
             ask_client_certificate: true,
             require_client_certificate: false,
             refuse_in_tls: false,
+            tls_1_2_only: false,
             authentication: Authentication::default(),
             mechanisms: None,
             scram_iterations: None,

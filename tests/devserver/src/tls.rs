@@ -8,9 +8,10 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::version::TLS12;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme,
+    ALL_VERSIONS, CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    ServerConnection, SignatureScheme,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -94,8 +95,13 @@ pub(crate) fn configure(settings: &Settings) -> io::Result<(ServerConfig, Arc<Ju
         strict: settings.refuse_in_tls,
         end_point: settings.certificate.chain.first().and_then(end_point),
     });
+    let versions = if settings.tls_1_2_only {
+        &[&TLS12][..]
+    } else {
+        ALL_VERSIONS
+    };
     let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(io::Error::other)?
         .with_client_cert_verifier(judge.clone())
         .with_single_cert(settings.certificate.chain.clone(), settings.certificate.key.clone_key())

@@ -57,7 +57,7 @@ async fn obey(line: &str, world: &mut World) -> Result<String, String> {
         }
         _ => {
             let seen = place.violations();
-            let seen = seen.ok_or_else(|| format!("{name} does not watch its clients; dev and modern do"))?;
+            let seen = seen.ok_or_else(|| format!("{name} does not watch its clients; dev, modern and tls12 do"))?;
             return Ok(format!("ok {}", json!(seen)));
         }
     }

@@ -17,8 +17,8 @@ use crate::world::World;
 
 /// Servers for the tests of drivers, each behind proxies that can be cut. On loopback only, for tests only.
 ///
-/// It starts two small servers that notice what a client must not do (`dev`, and `modern` with SASL2, tokens and channel
-/// binding) and `silent`, which accepts connections and never says a word. With --servers, the real servers that run
+/// It starts small servers that notice what a client must not do (`dev`; `modern` with SASL2, tokens and channel binding; `tls12`,
+/// which is `modern` with nothing newer than TLS 1.2) and `silent`, which accepts connections and never says a word. With --servers, the real servers that run
 /// already are taken in too. Each address that it gives leads through a proxy of its own.
 ///
 /// When all is ready it prints one JSON object, and writes it to --out: whole, or not at all. The tests read from it where each
@@ -29,7 +29,7 @@ use crate::world::World;
 ///   down SERVER         the same, and refuses new ones
 ///   up SERVER           ends that
 ///   bytes SERVER        {"to_client": N, "to_server": N}: carried since the start
-///   violations SERVER   ["what a client did that it must not", ...]: dev and modern
+///   violations SERVER   ["what a client did that it must not", ...]: dev, modern, tls12
 ///   quit                ends the program, as SIGINT and SIGTERM do
 ///
 /// `tests/run` starts it for the lanes that need it. By hand:

@@ -49,9 +49,9 @@ impl World {
         Self::default()
     }
 
-    /// `dev` and `modern`.
+    /// `dev` and `modern`, and `tls12`: `modern` with TLS 1.2 and nothing newer.
     pub(crate) async fn start_dev_servers(&mut self, pki: &Pki) -> Result<(), String> {
-        for (name, authentication) in [("dev", Authentication::default()), ("modern", Authentication::modern())] {
+        for name in ["dev", "modern", "tls12"] {
             let accounts = ["alice", "bob", "carol"];
             let mut settings = Settings::new(description::CERTIFICATE_HOST, pki.server()?);
             settings.client_ca = pki.client_ca()?;
@@ -61,7 +61,11 @@ impl World {
                     password: Some(description::DEV_PASSWORD.into()),
                 })
                 .into();
-            settings.authentication = authentication;
+            let modern = name != "dev";
+            if modern {
+                settings.authentication = Authentication::modern();
+            }
+            settings.tls_1_2_only = name == "tls12";
             let paths = (settings.websocket_path.clone(), settings.path.clone());
             let server = Server::start(settings)
                 .await
@@ -72,7 +76,7 @@ impl World {
                 https: server.address(),
             };
             let mut place = Place::new(&addresses, paths, Account::dev()).await?;
-            place.modern = name == "modern";
+            place.modern = modern;
             place.server = Some(server);
             self.places.insert(name.into(), place);
         }

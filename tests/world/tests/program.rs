@@ -135,11 +135,11 @@ fn open_stream(running: &Running, server: &str) -> TcpStream {
 fn the_file_has_what_every_language_reads() {
     let running = Running::start("keys", &[]);
     let servers = running.at("/servers").as_object().unwrap();
-    assert_eq!(servers.keys().collect::<Vec<_>>(), ["dev", "modern", "silent"]);
+    assert_eq!(servers.keys().collect::<Vec<_>>(), ["dev", "modern", "silent", "tls12"]);
     assert!(running.at("/control/host").is_string() && running.at("/control/port").is_u64());
     for name in servers.keys() {
         let at = |pointer: &str| running.at(&format!("/servers/{name}{pointer}"));
-        assert_eq!(at("/modern"), &json!(name == "modern"));
+        assert_eq!(at("/modern"), &json!(["modern", "tls12"].contains(&name.as_str())));
         for way in ["tcp", "direct_tls"] {
             assert_eq!(at(&format!("/{way}/host")), "localhost");
             assert!(at(&format!("/{way}/port")).is_u64());
@@ -292,7 +292,11 @@ fn violations_are_told() {
 fn what_is_wrong_with_a_command_is_said() {
     let running = Running::start("wrong", &[]);
     let mut control = running.control();
-    assert!(control.say("cut nobody").contains("there are: dev, modern, silent"));
+    assert!(
+        control
+            .say("cut nobody")
+            .contains("there are: dev, modern, silent, tls12")
+    );
     assert!(control.say("cut").starts_with("error no server"));
     assert!(control.say("").starts_with("error "));
     assert!(control.say("sing dev").contains("cut, down, up"));

@@ -6,10 +6,11 @@ mod modern;
 use std::sync::{Arc, Mutex};
 
 use epode::certificate::NoSingleAccount;
-use epode::{ChannelBindings, Credentials, Input, TransportKind};
+use epode::{ChannelBindingType, Credentials, Input, LinkInfo};
 use epode_devserver::Server;
 use epode_tokio::{Builder, CallError, ClientIdentity, ConnectError, IdentityError, Trace};
 use rcgen::ExtendedKeyUsagePurpose;
+use serde_json::{Value, json};
 
 use crate::support::{Authority, Validity, online, within};
 use crate::transports::transports;
@@ -93,43 +94,54 @@ async fn a_new_certificate_is_judged_when_it_is_provided() {
     within(client.stop()).await;
 }
 
-/// RFC 9266 for a connection; RFC 5929 §4 alone where requests may go over several.
+/// RFC 9266 for a connection; RFC 5929 §4 alone where requests may go over several, and with TLS 1.2. The table of
+/// bindings/README.md is made of the same file.
 #[tokio::test]
 async fn each_transport_offers_what_a_login_on_it_can_be_bound_to() {
     let authority = Authority::new();
-    let server = authority.serve(|_| {}).await;
-    let mut exported = Vec::new();
-    for (transport, kind) in transports(&server) {
-        let seen: Arc<Mutex<Option<ChannelBindings>>> = Arc::default();
-        let shown = Arc::clone(&seen);
-        let builder = authority.by(transport, "user01", |config| config).trace(move |trace| {
-            if let Trace::Input {
-                input: Input::Connected { info, .. },
-                ..
-            } = trace
-            {
-                *shown.lock().unwrap() = Some(info.channel_bindings.clone());
+    let (mut exported, mut rows) = (Vec::new(), Vec::new());
+    for (version, old) in [("1.3", false), ("1.2", true)] {
+        let server = authority.serve(|settings| settings.tls_1_2_only = old).await;
+        for (transport, kind) in transports(&server) {
+            let seen: Arc<Mutex<Option<LinkInfo>>> = Arc::default();
+            let shown = Arc::clone(&seen);
+            let builder = authority.by(transport, "user01", |config| config).trace(move |trace| {
+                if let Trace::Input {
+                    input: Input::Connected { info, .. },
+                    ..
+                } = trace
+                {
+                    *shown.lock().unwrap() = Some(info.clone());
+                }
+            });
+            let mut client = builder.connect().await.unwrap();
+            online(&mut client).await;
+            within(client.stop()).await;
+            let info = seen.lock().unwrap().take().unwrap();
+            let bindings = info.channel_bindings;
+            // The server's certificate is signed with ECDSA and SHA-256.
+            assert_eq!(
+                bindings.tls_server_end_point.as_ref().map(Vec::len),
+                Some(32),
+                "{kind:?}"
+            );
+            let given = ChannelBindingType::ALL.iter().filter(|of| bindings.get(**of).is_some());
+            let row = json!({
+                "transport": kind.name().to_lowercase(),
+                "tls": version,
+                "bindings": given.map(|of| of.name()).collect::<Vec<_>>(),
+            });
+            // STARTTLS and direct TLS are one row.
+            if !rows.contains(&row) {
+                rows.push(row);
             }
-        });
-        let mut client = builder.connect().await.unwrap();
-        online(&mut client).await;
-        within(client.stop()).await;
-        let bindings = seen.lock().unwrap().take().unwrap();
-        // The server's certificate is signed with ECDSA and SHA-256.
-        assert_eq!(
-            bindings.tls_server_end_point.as_ref().map(Vec::len),
-            Some(32),
-            "{kind:?}"
-        );
-        assert_eq!(bindings.tls_unique, None, "{kind:?}");
-        match bindings.tls_exporter {
-            Some(value) => exported.push((kind, value)),
-            None => assert_eq!(kind, TransportKind::Bosh),
+            exported.extend(bindings.tls_exporter);
         }
     }
-    assert_eq!(exported.len(), 3, "{exported:?}");
-    let mut values: Vec<_> = exported.iter().map(|(_, value)| value).collect();
-    values.sort();
-    values.dedup();
-    assert_eq!(values.len(), 3, "each connection has its own: {exported:?}");
+    let table: Value = serde_json::from_str(include_str!("../../../channel-bindings/rust.json")).unwrap();
+    assert_eq!(Value::from(rows), table["drivers"][0]["rows"]);
+    let count = exported.len();
+    exported.sort();
+    exported.dedup();
+    assert_eq!((count, exported.len()), (3, 3), "each connection has its own");
 }
