@@ -58,6 +58,8 @@ def test_down_and_up_again(way: Place) -> None:
     async def live() -> None:
         async with way.client("password") as client:
             first = await until(client, epode.Online)
+            # From here on the server can resume it.
+            await note_to_myself(client, "before")
             way.world.control(f"down {way.server}")
             try:
                 interrupted = await until(client, epode.Interrupted)
@@ -65,7 +67,7 @@ def test_down_and_up_again(way: Place) -> None:
                 assert interrupted.retry_in is not None
                 assert client.jid is None
                 # What is sent meanwhile waits.
-                token = await client.send_message(first.jid, "meanwhile")
+                token = await client.send_message(way.jid("password"), "meanwhile")
             finally:
                 way.world.control(f"up {way.server}")
             seen = list[epode.Event]()

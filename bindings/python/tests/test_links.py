@@ -28,7 +28,7 @@ from epode._websocket import WebSocketLink
 from tests.conftest import REPOSITORY
 from tests.world import TRANSPORTS, Place, World, run, until
 
-ROWS = json.loads((REPOSITORY / "bindings/channel-bindings/python.json").read_text(encoding="utf-8"))["gives"]
+TABLE = json.loads((REPOSITORY / "bindings/channel-bindings/python.json").read_text(encoding="utf-8"))
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -155,12 +155,17 @@ def link(transport: str, port: int, for_whom: Opening) -> Link:
 
 
 def test_the_table_has_every_way() -> None:
-    assert [(row["transport"], row["tls"]) for row in ROWS] == [(way, tls) for way in TRANSPORTS for tls in VERSIONS]
+    (driver,) = TABLE["drivers"]
+    rows = [(row["transport"], row["tls"]) for row in driver["rows"]]
+    assert rows == [(transport, tls) for tls in ("1.3", "1.2") for transport in ("tcp", "websocket", "bosh")]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['transport']}-{row['tls']}")
-def test_the_channel_bindings_of_a_link(pki: Path, row: dict[str, Any]) -> None:
-    transport, version = row["transport"], row["tls"]
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_channel_bindings_of_a_link(pki: Path, transport: str, version: str) -> None:
+    (driver,) = TABLE["drivers"]
+    kind = "tcp" if transport == "direct_tls" else transport
+    (expected,) = [row["bindings"] for row in driver["rows"] if (row["transport"], row["tls"]) == (kind, version)]
 
     async def connect() -> _native.LinkInfo:
         notes = Notes()
@@ -186,9 +191,8 @@ def test_the_channel_bindings_of_a_link(pki: Path, row: dict[str, Any]) -> None:
         "tls-unique": values.tls_unique,
         "tls-server-end-point": values.tls_server_end_point,
     }
-    expected = list(row["channel_bindings"])
     if version == "1.3" and transport != "bosh" and "tls-exporter" in ssl.CHANNEL_BINDING_TYPES:
-        expected.insert(0, "tls-exporter")
+        expected = ["tls-exporter", *expected]
     assert [name for name, value in given.items() if value is not None] == expected
     if transport != "bosh":
         # Requests go over many connections, each of its own version.
@@ -207,6 +211,19 @@ def test_a_login_is_bound(world: World, modern: Place) -> None:
         assert online.channel_binding is None
     else:
         assert (online.mechanism[-5:], online.channel_binding) == ("-PLUS", "tls-server-end-point")
+
+
+def test_a_login_over_tls_1_2_is_bound(world: World) -> None:
+    """By the first of those that the server takes: tls-unique is the older one, and this server's."""
+
+    async def login(transport: str) -> epode.Online:
+        async with world.place("tls12", transport).client("password") as client:
+            return await until(client, epode.Online)
+
+    for transport in ("tcp", "direct_tls", "websocket"):
+        online = run(login(transport))
+        assert online.channel_binding in ("tls-unique", "tls-server-end-point")
+        assert online.mechanism.endswith("-PLUS")
 
 
 def test_alpn_on_a_connection_that_begins_with_tls(pki: Path) -> None:
@@ -310,7 +327,7 @@ def test_written_is_said_of_what_the_server_has_taken(pki: Path, transport: str)
             assert notes.left < pieces * len(piece)
             takes.set()
             await notes.until(lambda: notes.left == pieces * len(piece))
-            await opened.close(2)
+            await opened.close(30)
             while taken < pieces * len(piece):
                 await asyncio.sleep(0.01)
         assert taken == pieces * len(piece)

@@ -127,8 +127,8 @@ def others() -> set[asyncio.Task[Any]]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
-def run(test: Coroutine[Any, Any, T], seconds: float = 60) -> T:
-    """Runs a test, which may leave nothing behind: no task, no socket, no thread. It fails after a minute."""
+def run(test: Coroutine[Any, Any, T], seconds: float = 30) -> T:
+    """Runs a test, which may leave nothing behind: no task, no socket, no thread. It fails after half a minute."""
     before, threads = sockets(), set(threading.enumerate())
 
     async def bounded() -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
@@ -60,6 +61,7 @@ class Client:
         )
         self._available = available
         self._tasks = dict(tasks or {})
+        self._handler: asyncio.Task[None] | None = None
         self._failed: BaseException | None = None
         self._scram_key: bytes | None = None
         self._events: deque[Event] = deque()
@@ -289,6 +291,7 @@ class Client:
                 self._went_online(event)
             elif isinstance(event, Interrupted):
                 self._jid = None
+                self._drop_task()
 
     def _queue(self, event: Event) -> None:
         self._events.append(event)
@@ -326,13 +329,22 @@ class Client:
             try:
                 payload = await handler(task)
                 if self._offline is None:
-                    self._turns.feed(_native.Input.TASK(None if payload is None else _convert.utf8(payload)))
+                    # It may be too late: the server has dropped the login, or the client is leaving.
+                    with contextlib.suppress(_convert.Misused):
+                        self._turns.feed(_native.Input.TASK(None if payload is None else _convert.utf8(payload)))
             except Exception as error:
                 self._failed = error
                 if self._offline is None:
                     self._turns.feed(_native.Input.STOP())
 
-        self._turns.beside(run(), f"epode task {task.task}")
+        self._drop_task()
+        self._handler = self._turns.beside(run(), f"epode task {task.task}")
+
+    def _drop_task(self) -> None:
+        """Nobody waits for the task any more that a handler is about."""
+        if self._handler is not None:
+            self._handler.cancel()
+            self._handler = None
 
     def _judge_reading(self) -> None:
         most = _BACKLOG if self._reading else _BACKLOG // 2 + 1

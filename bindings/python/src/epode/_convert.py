@@ -124,6 +124,10 @@ def _offline(reason: _native.OfflineReason) -> Offline:
     )
 
 
+class Misused(EpodeError):
+    """What was said has no place now: it may be too late for it."""
+
+
 def utf8(xml: str | bytes) -> bytes:
     """XML as the engine takes it."""
     try:
@@ -156,6 +160,8 @@ def refused(error: _native.Refused) -> EpodeError:
         return ConfigurationError(f"this is no JID: {error.why}")
     if isinstance(error, _native.Refused.Configuration | _native.Refused.Key):
         return ConfigurationError(error.why)
-    if isinstance(error, _native.Refused.Misuse | _native.Refused.Snapshot):
+    if isinstance(error, _native.Refused.Misuse):
+        return Misused(error.why)
+    if isinstance(error, _native.Refused.Snapshot):
         return EpodeError(error.why)
     return EpodeError("the client is dead after a fault of epode's own: make a new one, and report the fault")

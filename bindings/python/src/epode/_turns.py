@@ -327,11 +327,12 @@ class Turns:
             answer = _native.Resolution.FAILED(_native.Failure.TIMEOUT())
         self._tell(_native.Input.RESOLVED(query, answer))
 
-    def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def beside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Goes on beside the turns, and ends with them."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)
+        return task
 
     # ---- the timer
 
