@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+from typing import Any
 
 import epode
 
 
-async def echo(jid: str, **arguments: str | None) -> None:
+async def echo(jid: str, **arguments: Any) -> None:
     async with epode.connect(jid, password=os.environ["EPODE_PASSWORD"], **arguments) as client:
         # Ctrl+C says goodbye, and the loop below comes to its end.
         leaving = asyncio.get_running_loop().create_task

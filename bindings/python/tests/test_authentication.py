@@ -31,18 +31,21 @@ async def online(jid: str, **arguments: Any) -> tuple[epode.Online, epode.Client
         return event, client
 
 
+PASSWORD = "pencil"
+
+
 # ---- keys
 
 
-def test_a_kept_key_logs_in_without_the_password(place: Place) -> None:
+def test_a_kept_key_logs_in_without_the_password(way: Place) -> None:
     async def twice() -> None:
-        by_password, client = await online(place.jid("password"), password=place.secret("password"), **place.where)
+        by_password, client = await online(way.jid("password"), password=way.secret("password"), **way.where)
         assert client.scram_key is not None
-        by_key, _ = await online(place.jid("password"), scram_key=client.scram_key, **place.where)
+        by_key, _ = await online(way.jid("password"), scram_key=client.scram_key, **way.where)
         assert (by_key.mechanism, by_key.server_proved) == (by_password.mechanism, True)
         # It is for that account, with that salt.
         with pytest.raises(epode.LoginFailed) as caught:
-            await online(place.jid("other"), scram_key=client.scram_key, **place.where)
+            await online(way.jid("other"), scram_key=client.scram_key, **way.where)
         assert caught.value.reason.detail in ("key_does_not_fit", None)
 
     run(twice())

@@ -340,7 +340,8 @@ def test_a_server_that_asks_and_never_reads_is_given_up(pki: Path) -> None:
         notes = Notes()
 
         async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.transport.pause_reading()
+            transport: Any = writer.transport
+            transport.pause_reading()
             await asyncio.Event().wait()
 
         async with listening(deaf, server_context(pki, "1.3")) as port:

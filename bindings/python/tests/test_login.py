@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import epode
+from epode._turns import Turns
 from tests.world import TRANSPORTS, Place, World, fails, left_behind, note_to_myself, others, run, sockets, until
 
 KIND = {"tcp": "tcp", "direct_tls": "tcp", "websocket": "websocket", "bosh": "bosh"}
@@ -91,7 +92,7 @@ def test_a_server_of_another_name(world: World, transport: str) -> None:
     if way.transport in ("tcp", "direct_tls"):
         client = epode.connect("alice@example.org", **way.where, password="x")
     else:
-        where = {way.transport: way.address.replace("localhost", "localhost.localdomain"), "ca": way.world.ca}
+        where: dict[str, Any] = {way.transport: way.address.replace("localhost", "localhost.localdomain"), "ca": way.world.ca}
         client = epode.connect(way.jid("password"), **where, password="x")
     error = fails(client)
     if way.transport == "tcp":
@@ -105,13 +106,14 @@ def test_nobody_listens(world: World) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    for where in (
+    places: list[dict[str, Any]] = [
         {"tcp": address},
         {"tcp": address.replace("127.0.0.1", "localhost")},
         {"direct_tls": address},
         {"websocket": f"wss://{address}/"},
         {"bosh": f"https://{address}/"},
-    ):
+    ]
+    for where in places:
         error = fails(epode.connect("user01@localhost", **where, password="x"))
         assert isinstance(error, epode.ConnectionFailed), where
         assert "nobody listens" in str(error), where
@@ -173,7 +175,7 @@ def test_cancelled_while_the_server_is_silent(silent: Place, after: float) -> No
 @pytest.mark.parametrize("turns", range(1, 16, 2))
 def test_cancelled_in_the_middle_of_a_login(modern: Place, turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many turns of the engine, wherever that is."""
-    carry_out: Callable[..., None] = epode._client.Turns._carry_out
+    carry_out: Callable[..., None] = Turns._carry_out
 
     async def login() -> None:
         before = sockets()
@@ -188,7 +190,7 @@ def test_cancelled_in_the_middle_of_a_login(modern: Place, turns: int, monkeypat
             if done == turns:
                 task.cancel()
 
-        monkeypatch.setattr(epode._client.Turns, "_carry_out", counting)
+        monkeypatch.setattr(Turns, "_carry_out", counting)
         # A transport that needs fewer turns is online before.
         try:
             await task
@@ -305,7 +307,7 @@ def test_a_key_of_another_certificate(world: World) -> None:
     [("not-yet-valid", "is valid only from"), ("no-usage", None), ("both-usages", None), ("server", "is not meant for logging in")],
 )
 def test_certificates_that_no_server_takes(world: World, name: str, sentence: str | None) -> None:
-    files = {"certificate": world.pki / f"{name}.crt", "key": world.pki / f"{name}.key"}
+    files: dict[str, Any] = {"certificate": world.pki / f"{name}.crt", "key": world.pki / f"{name}.key"}
     if sentence is None:
         epode.connect("alice@cert.localhost", **files)
         return

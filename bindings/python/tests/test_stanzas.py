@@ -77,11 +77,11 @@ def test_a_slow_application_stops_the_reading_and_loses_nothing(place: Place, mo
             assert limit <= slow._stanzas_waiting <= limit + at_once
             if place.transport != "bosh":
                 assert slow._stanzas_waiting < count
-            bodies = []
+            bodies = list[str | None]()
             for _ in range(count):
-                body = (await until(slow, epode.Message)).body
-                assert body is not None
-                bodies.append(body.partition(" ")[0])
+                arrived = (await until(slow, epode.Message)).body
+                assert arrived is not None
+                bodies.append(arrived.partition(" ")[0])
             assert slow._turns._reading
             await note_to_myself(slow, "and goes on")
             return bodies
