@@ -420,10 +420,12 @@ def test_jid_json_by_the_configuration(vector: dict[str, Any]) -> None:
             account(vector["in"])
         return
     domain = vector["out"].partition("/")[0].rpartition("@")[2]
+    found = account(vector["in"])
     if domain.isascii():
-        assert account(vector["in"]) == domain
+        # In a certificate, an address of IPv6 has no brackets.
+        assert found in (domain, domain.strip("[]"))
     else:
-        assert account(vector["in"]).startswith("xn--")
+        assert "xn--" in found
 
 
 @pytest.mark.parametrize("vector", JIDS["invalid"], ids=lambda vector: vector["in"])
@@ -459,9 +461,10 @@ class AnotherBuild:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._library = _native.epode._UniffiLib
 
     def __getattr__(self, name: str) -> Any:
-        return (lambda: 1) if name == self._name else getattr(_native.epode._UniffiLib, name)
+        return (lambda: 1) if name == self._name else getattr(self._library, name)
 
 
 def test_another_library_is_refused() -> None:
@@ -475,105 +478,3 @@ def test_another_build_of_the_library_is_refused(name: str, monkeypatch: pytest.
     monkeypatch.setattr(_native.epode, "_UniffiLib", AnotherBuild(name))
     with pytest.raises(ImportError, match=r"another build .* mismatch.*reinstall"):
         check_library(_native.epode_version(), _native.epode)
-
-
-# ---- what a binding shows of the vectors beside the logs
-
-
-EXCHANGES = json.loads((VECTORS / "scram.json").read_text(encoding="utf-8"))["exchanges"]
-JIDS = json.loads((VECTORS / "jid.json").read_text(encoding="utf-8"))
-
-
-def derivation(hash: str, password: str, salt: bytes, iterations: int) -> Any:
-    """What an engine asks its host for at a challenge with these."""
-    config = _native.Config(
-        jid="user@localhost",
-        credentials=_native.Credentials.PASSWORD(password.encode()),
-        transports=[_native.Transport.WEB_SOCKET("wss://localhost/ws")],
-        mechanisms=_native.Mechanisms(only=[hash], scram_min=1),
-        key_derivation=_native.KeyDerivation.HOST,
-    )
-    engine = _native.Client(config, bytes(32))
-    engine.handle(0, _native.Input.START())
-    info = _native.LinkInfo(encrypted=True, verified=_native.Verified.HOST("localhost"), subprotocol="xmpp")
-    engine.handle(0, _native.Input.CONNECTED(1, info))
-    engine.received(0, 1, b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' version='1.0' from='localhost' id='1'/>")
-    offer = f"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>{hash}</mechanism></mechanisms>"
-    (frame,) = engine.received(0, 1, f"<features xmlns='http://etherx.jabber.org/streams'>{offer}</features>".encode()).outputs
-    first = base64.b64decode(frame.text.partition(">")[2].partition("<")[0])
-    challenge = b"r=%sx,s=%s,i=%d" % (first.partition(b"r=")[2], base64.b64encode(salt), iterations)
-    says = b"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>%s</challenge>" % base64.b64encode(challenge)
-    (output,) = engine.received(0, 1, says).outputs
-    return output.derivation
-
-
-@pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange["name"] for exchange in EXCHANGES])
-def test_scram_json_by_the_derivation(exchange: dict[str, Any]) -> None:
-    _, salt, iterations = (part.partition("=")[2] for part in exchange["server_first"].split(",")[:3])
-    mechanism = exchange["mechanism"].removesuffix("-PLUS")
-    inputs = derivation(mechanism, exchange["password"], base64.b64decode(salt), int(iterations))
-    key = inputs.run().to_bytes()
-    salted = inputs.with_salted_password(bytes.fromhex(exchange["salted_password"]))
-    assert key == salted.to_bytes()
-    # The two keys are what stands last in it.
-    assert key.endswith(bytes.fromhex(exchange["client_key"] + exchange["server_key"]))
-
-
-def account(jid: str) -> str:
-    """The domain of an account's address, as the server's certificate has to name it."""
-    config = _native.Config(
-        jid=jid,
-        credentials=_native.Credentials.PASSWORD(b"x"),
-        transports=[_native.Transport.TCP("localhost", 5223, _native.TcpTls.DIRECT)],
-    )
-    engine = _native.Client(config, bytes(32))
-    (output,) = engine.handle(0, _native.Input.START()).outputs
-    return str(output.server_name)
-
-
-@pytest.mark.parametrize("vector", JIDS["valid"], ids=lambda vector: vector["in"])
-def test_jid_json_by_the_configuration(vector: dict[str, Any]) -> None:
-    if "@" not in vector["out"].partition("/")[0]:
-        # An account is needed, and this is none.
-        with pytest.raises(_native.Refused.Configuration):
-            account(vector["in"])
-        return
-    domain = vector["out"].partition("/")[0].rpartition("@")[2]
-    if domain.isascii():
-        assert account(vector["in"]) == domain
-    else:
-        assert account(vector["in"]).startswith("xn--")
-
-
-@pytest.mark.parametrize("vector", JIDS["invalid"], ids=lambda vector: vector["in"])
-def test_what_is_no_jid_is_told(vector: dict[str, Any]) -> None:
-    with pytest.raises(_native.Refused.Jid) as caught:
-        account(vector["in"])
-    assert caught.value.why == vector["error"]
-
-
-def test_the_table_of_conformance_is_true() -> None:
-    table = json.loads((REPOSITORY / "bindings" / "conformance" / "python.json").read_text(encoding="utf-8"))
-    assert table["transcripts"] == sorted(log.relative_to(TRANSCRIPTS).as_posix() for log in LOGS)
-    assert list(table["vectors"]) == ["scram.json", "jid.json"]
-
-
-def test_the_deadline_and_the_stanza_cross() -> None:
-    header, entries = read(REPOSITORY / "tests" / "transcripts" / "bosh-external.jsonl")
-    engine = client(header)
-    inputs = [entry for entry in entries if "in" in entry]
-    steps = [feed(engine, entry["now"], entry["in"], {}, borrowed=True) for entry in inputs]
-    assert (steps[0].deadline.name, steps[0].deadline.at_ms) == ("connect", 31_000)
-    assert steps[-1].deadline is None
-    (stanza,) = [o.event.stanza for step in steps for o in step.outputs if o.is_event() and o.event.is_stanza()]
-    assert (stanza._from, stanza.type, stanza.body) == ("user02@debian/x", "chat", "Hello & welcome")
-
-
-def as_transport(kind: Any) -> str:
-    return str(kind.name.lower().replace("_", ""))
-
-
-def test_another_version_of_the_library_is_refused() -> None:
-    check_library(_native.epode_version())
-    with pytest.raises(ImportError, match=r"library of version 0\.0\.9: reinstall"):
-        check_library("0.0.9")

@@ -15,7 +15,7 @@ See ``README.md`` of the package for threads, ownership and errors.
 from importlib.metadata import version as _version
 from typing import Any
 
-from epode import _native
+from epode import _native, _reader
 from epode.aio import Client, TaskHandler, connect
 from epode.errors import (
     ConfigurationError,
@@ -117,3 +117,4 @@ def check_library(version: str, generated: Any) -> None:
 
 
 check_library(_native.epode_version(), _native.epode)
+_reader.install()
