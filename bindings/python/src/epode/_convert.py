@@ -75,6 +75,12 @@ ERROR_TYPE_NAMES: Final = {kind: name for name, kind in ERROR_TYPES.items()}
 
 def event(native: _native.Event, now: int) -> Event | Task | None:
     """The façade's event; ``None`` for those that the driver itself deals with."""
+    # Nearly all of them are stanzas.
+    if isinstance(native, _native.Event.STANZA):
+        stanza = native.stanza
+        if stanza.kind == _native.StanzaKind.MESSAGE:
+            return Message(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml, stanza.body)
+        return Presence(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml)
     if isinstance(native, _native.Event.ONLINE):
         return Online(
             jid=native.jid,
@@ -96,11 +102,6 @@ def event(native: _native.Event, now: int) -> Event | Task | None:
         return Task(native.task, native.payload, native.text)
     if isinstance(native, _native.Event.OFFLINE):
         return _offline(native.reason)
-    if isinstance(native, _native.Event.STANZA):
-        stanza = native.stanza
-        if stanza.kind == _native.StanzaKind.MESSAGE:
-            return Message(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml, stanza.body)
-        return Presence(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml)
     if isinstance(native, _native.Event.REQUEST):
         iq = native.iq
         return Request(iq._from, iq.to, iq.type, iq.id, iq.xml, native.token)

@@ -7,6 +7,7 @@ copied once, whole, so that no read can go beyond it: bytes that are not there r
 from __future__ import annotations
 
 import ctypes
+import inspect
 import struct
 from collections.abc import Callable
 from typing import Any, Final, Self
@@ -98,27 +99,49 @@ def _past_the_end() -> Exception:
     return error
 
 
-def _optional_text(buffer: Reader) -> str | None:
-    """UniFFI's ``Optional[str]``, of which each stanza has five: a byte, then a length, then UTF-8."""
-    data, offset = buffer._data, buffer._offset
-    flag = buffer.read_u8()
-    if flag == 0:
-        return None
-    if flag != 1:
-        raise _native.InternalError("Unexpected flag byte for optional type")
-    (length,) = _unpack["i"](data, offset + 1) if offset + 5 <= buffer._len else (-1,)
-    begin = offset + 5
-    end = begin + length
-    if length < 0 or end > buffer._len:
+#: The fields of the generated ``Stanza`` in the order in which they cross: a number, five texts that may be missing, and bytes.
+_STANZA: Final = ["self", "kind", "id", "_from", "to", "type", "body", "xml"]
+
+
+def _stanza(buffer: Reader, integer: Callable[..., tuple[Any, ...]] = _unpack["i"]) -> Any:
+    """UniFFI's ``Stanza``, which most of what crosses is."""
+    data, at, size = buffer._data, buffer._offset, buffer._len
+    texts: list[str | None] = []
+    try:
+        kind = _KINDS[integer(data, at)[0]]
+        at += 4
+        for _ in range(5):
+            if data[at] == 0:
+                at += 1
+                texts.append(None)
+                continue
+            (length,) = integer(data, at + 1)
+            begin = at + 5
+            at = begin + length
+            if length < 0 or at > size:
+                raise _past_the_end()
+            texts.append(data[begin:at].decode())
+        (length,) = integer(data, at)
+    except (IndexError, KeyError, struct.error):
+        raise _past_the_end() from None
+    begin = at + 4
+    at = begin + length
+    if length < 0 or at > size:
         raise _past_the_end()
-    buffer._offset = end
-    return data[begin:end].decode("utf-8")
+    buffer._offset = at
+    id, sender, to, type, body = texts
+    return _native.Stanza(kind=kind, id=id, _from=sender, to=to, type=type, body=body, xml=data[begin:at])
+
+
+#: UniFFI counts variants from 1.
+_KINDS: Final = dict(enumerate(_native.StanzaKind, 1))
 
 
 def install() -> None:
     """Puts it into the place of UniFFI's own."""
     generated = _native.epode
-    if not hasattr(generated, "_UniffiRustBufferStream") or not hasattr(generated, "_UniffiFfiConverterOptionalString"):
-        raise ImportError("epode: the generated module is another generator's: reinstall the package")
+    fields = list(inspect.signature(_native.Stanza.__init__).parameters)
+    if fields != _STANZA or not hasattr(generated, "_UniffiRustBufferStream"):
+        raise ImportError("epode: the generated module is not what this package was made for: reinstall the package")
     generated._UniffiRustBufferStream = Reader
-    generated._UniffiFfiConverterOptionalString.read = staticmethod(_optional_text)
+    generated._UniffiFfiConverterTypeStanza.read = staticmethod(_stanza)
