@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Logs in over BOSH, with a TLS client certificate, a password or a token, and prints what happens."""
+"""Logs in over any transport, with a TLS client certificate, a password or a token, and prints what happens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def arguments() -> argparse.Namespace:
         "Exit status: 0 fine, 1 the session failed, 2 wrong usage.",
     )
     parser.add_argument("jid", help="the account, as user01@example.org")
-    parser.add_argument("--bosh", required=True, metavar="URL", help="as https://example.org:7443/http-bind")
+    parser.add_argument("--tcp", metavar="HOST:PORT", help="TCP with STARTTLS; without any of these four the server is found by its domain")
+    parser.add_argument("--direct-tls", metavar="HOST:PORT", help="TCP that begins with TLS")
+    parser.add_argument("--websocket", metavar="URL", help="as wss://example.org:7443/xmpp-websocket")
+    parser.add_argument("--bosh", metavar="URL", help="as https://example.org:7443/http-bind")
     parser.add_argument("--cert", metavar="FILE", help="client certificate (PEM)")
     parser.add_argument("--key", metavar="FILE", help="its private key (PEM), if it is not in the same file")
     parser.add_argument("--ca", metavar="FILE", help="authorities that may vouch for the server (PEM)")
@@ -38,6 +41,9 @@ def arguments() -> argparse.Namespace:
 async def session(options: argparse.Namespace) -> None:
     connection = epode.connect(
         options.jid,
+        tcp=options.tcp,
+        direct_tls=options.direct_tls,
+        websocket=options.websocket,
         bosh=options.bosh,
         certificate=options.cert,
         key=options.key,

@@ -34,6 +34,7 @@ class Fake:
         self.bound = list[bool]()
         self.url = ""
         self._first = b""
+        self._serving = list[asyncio.Task[None]]()
         self._held: asyncio.Future[str] | None = None
 
     async def __aenter__(self) -> Fake:
@@ -48,8 +49,15 @@ class Fake:
         if self._held is not None:
             self._held.cancel()
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.append(task)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -60,7 +68,7 @@ class Fake:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _hold(self, content: bytes) -> str:
         """An empty request waits for the one after it: answers come in order (XEP-0124 §14)."""

@@ -16,11 +16,11 @@ import pytest
 
 import epode
 from epode import _native
-from epode._binding import server_end_point
+from epode._bosh import BoshLink
+from epode._certificate import server_end_point
 from epode._state import State
-from tests.conftest import PASSWORD, Server, run
 from tests.fake import Fake
-from tests.test_login import fails
+from tests.world import Place, World, fails, run
 
 
 async def online(jid: str, **arguments: Any) -> tuple[epode.Online, epode.Client]:
@@ -31,20 +31,21 @@ async def online(jid: str, **arguments: Any) -> tuple[epode.Online, epode.Client
         return event, client
 
 
+PASSWORD = "pencil"
+
+
 # ---- keys
 
 
-def test_a_kept_key_logs_in_without_the_password(server: Server) -> None:
-    where = {"bosh": server.url, "ca": server.ca}
-
+def test_a_kept_key_logs_in_without_the_password(way: Place) -> None:
     async def twice() -> None:
-        by_password, client = await online("user01@localhost", password=PASSWORD, **where)
+        by_password, client = await online(way.jid("password"), password=way.secret("password"), **way.where)
         assert client.scram_key is not None
-        by_key, _ = await online("user01@localhost", scram_key=client.scram_key, **where)
+        by_key, _ = await online(way.jid("password"), scram_key=client.scram_key, **way.where)
         assert (by_key.mechanism, by_key.server_proved) == (by_password.mechanism, True)
         # It is for that account, with that salt.
         with pytest.raises(epode.LoginFailed) as caught:
-            await online("user02@localhost", scram_key=client.scram_key, **where)
+            await online(way.jid("other"), scram_key=client.scram_key, **way.where)
         assert caught.value.reason.detail in ("key_does_not_fit", None)
 
     run(twice())
@@ -116,8 +117,21 @@ def test_a_login_is_bound_to_the_certificate_and_the_next_one_is_by_token(pki: P
     assert "token" in [file.name for file in state.iterdir()]
 
 
-def test_without_a_token_the_folder_alone_does_not_log_in(server: Server, tmp_path: Path) -> None:
-    error = fails("user01@localhost", bosh=server.url, ca=server.ca, state=tmp_path)
+def test_the_next_login_is_by_token(modern: Place, tmp_path: Path) -> None:
+    async def twice() -> None:
+        first, _ = await online(modern.jid("password"), password=modern.secret("password"), state=tmp_path, **modern.where)
+        assert (first.profile, first.server_proof) == ("sasl2", "verified")
+        assert first.channel_binding == (None if modern.transport == "bosh" else "tls-server-end-point")
+        second, _ = await online(modern.jid("password"), state=tmp_path, **modern.where)
+        assert second.mechanism.startswith("HT-SHA-")
+        assert second.server_proved
+        assert second.round_trips < first.round_trips
+
+    run(twice())
+
+
+def test_without_a_token_the_folder_alone_does_not_log_in(way: Place, tmp_path: Path) -> None:
+    error = fails(epode.connect(way.jid("password"), **way.where, state=tmp_path))
     assert isinstance(error, epode.LoginFailed)
     assert error.reason.code == "no_token"
 
@@ -129,9 +143,10 @@ def test_a_token_that_others_can_read_is_not_used(tmp_path: Path) -> None:
         epode.connect("user01@localhost", bosh="https://localhost/", state=tmp_path)
 
 
-def test_a_damaged_token_is_none(server: Server, tmp_path: Path) -> None:
+def test_a_damaged_token_is_none(world: World, tmp_path: Path) -> None:
+    way = world.place("dev", "tcp")
     State(tmp_path).write("token", False, b"no token at all")
-    event, _ = run(online("user01@localhost", bosh=server.url, ca=server.ca, password=PASSWORD, state=tmp_path))
+    event, _ = run(online(way.jid("password"), password=way.secret("password"), state=tmp_path, **way.where))
     assert event.mechanism.startswith("SCRAM-SHA-")
 
 
@@ -156,16 +171,16 @@ def test_another_certificate_ends_the_login(pki: Path) -> None:
     async def login() -> None:
         async with Fake(pki) as fake:
             client = epode.connect("user01@localhost", bosh=fake.url, ca=pki / "ca.crt", password=PASSWORD)
-            look = epode._http.Link.look
+            look = BoshLink._look
 
-            async def looked(link: epode._http.Link) -> Any:
+            async def looked(link: BoshLink) -> Any:
                 outcome = await look(link)
                 # As if the first connection had gone elsewhere.
                 link._certificate = b"another certificate"
                 return outcome
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(epode._http.Link, "look", looked)
+                patch.setattr(BoshLink, "_look", looked)
                 async with client:
                     pass
 
@@ -179,13 +194,16 @@ def test_another_certificate_ends_the_login(pki: Path) -> None:
         ("ec_paramgen_curve:P-256", "sha256", "sha256"),
         ("ec_paramgen_curve:P-384", "sha384", "sha384"),
         ("rsa", "sha512", "sha512"),
+        ("rsa-pss", "sha384", "sha384"),
+        ("rsa-pss", "sha1", "sha256"),
         # RFC 5929 §4.1: SHA-1 counts as SHA-256.
         ("rsa", "sha1", "sha256"),
         ("ed25519", None, None),
     ],
 )
 def test_the_hash_of_the_certificate(tmp_path: Path, key: str, digest: str | None, expected: str | None) -> None:
-    kinds = {"rsa": ["-newkey", "rsa:2048"], "ed25519": ["-newkey", "ed25519"]}
+    pss = ["-newkey", "rsa:2048", "-sigopt", "rsa_padding_mode:pss"]
+    kinds = {"rsa": ["-newkey", "rsa:2048"], "rsa-pss": pss, "ed25519": ["-newkey", "ed25519"]}
     kind = kinds.get(key, ["-newkey", "ec", "-pkeyopt", key])
     command = ["openssl", "req", "-x509", *kind, "-nodes", "-keyout", "key.pem", "-subj", "/CN=x", "-out", "x.pem"]
     subprocess.run([*command, *([f"-{digest}"] if digest else [])], cwd=tmp_path, check=True, capture_output=True)
@@ -201,14 +219,13 @@ def test_what_is_no_certificate_has_no_channel_binding(der: bytes) -> None:
 # ---- policy and credentials
 
 
-def test_the_policy_chooses(server: Server) -> None:
-    where = {"bosh": server.url, "ca": server.ca, "password": PASSWORD}
+def test_the_policy_chooses(way: Place) -> None:
     only = epode.Policy(only=["SCRAM-SHA-1"])
-    event, _ = run(online("user01@localhost", policy=only, **where))
+    event, _ = run(online(way.jid("password"), policy=only, password=way.secret("password"), **way.where))
     assert event.mechanism == "SCRAM-SHA-1"
-    error = fails("user01@localhost", policy=epode.Policy(least="SCRAM-SHA-1-PLUS"), **where)
+    error = fails(way.client("password", policy=epode.Policy(least="SCRAM-SHA-1-PLUS")))
     assert (error.reason.blame, error.reason.code) == ("login", "no_mechanism")
-    error = fails("user01@localhost", policy=epode.Policy(scram_iterations=(1_999_999, 2_000_000)), **where)
+    error = fails(way.client("password", policy=epode.Policy(scram_iterations=(1_999_999, 2_000_000))))
     assert (error.reason.code, error.reason.detail) == ("mechanism", "iterations_too_low")
 
 
@@ -223,6 +240,7 @@ def test_the_policy_chooses(server: Server) -> None:
         ({"password": "x", "tag": ""}, "the tag for the resource"),
         ({"password": "x", "user_agent": epode.UserAgent(id="1")}, "UUID of version 4"),
         ({"password": "x", "policy": epode.Policy(least="SCRAM-MD4")}, "name those such as"),
+        ({"password": "x", "policy": epode.Policy(scram_iterations=(-1, 1))}, "cannot be passed on"),
     ],
 )
 def test_what_cannot_be_a_login(arguments: dict[str, Any], sentence: str) -> None:
@@ -230,11 +248,12 @@ def test_what_cannot_be_a_login(arguments: dict[str, Any], sentence: str) -> Non
         epode.connect("user01@localhost", bosh="https://localhost/", **arguments)
 
 
-def test_credentials_are_renewed(server: Server) -> None:
+def test_credentials_are_renewed(world: World) -> None:
+    way = world.place("dev", "tcp")
+
     async def live() -> None:
-        where: dict[str, Any] = {"bosh": server.url, "ca": server.ca}
-        async with epode.connect("user01@localhost", password=PASSWORD, **where) as client:
-            client.provide(password=PASSWORD)
+        async with way.client("password") as client:
+            client.provide(password=way.secret("password"))
             client.provide(access_token="a.b.c")
             with pytest.raises(epode.ConfigurationError):
                 client.provide()

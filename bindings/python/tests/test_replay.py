@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from epode import _convert, _native, check_version
+from epode import _convert, _native, check_library
 from tests.conftest import REPOSITORY
 
-LOGS = sorted((REPOSITORY / "tests" / "transcripts").glob("*.jsonl"))
+TRANSCRIPTS = REPOSITORY / "tests" / "transcripts"
+VECTORS = REPOSITORY / "tests" / "vectors"
+
+#: Those without secrets, and those that show theirs. (In the folder password/ they are masked.)
+LOGS = [*sorted(TRANSCRIPTS.glob("*.jsonl")), *sorted((TRANSCRIPTS / "vectors").glob("*.jsonl"))]
 
 
 def read(log: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -40,19 +44,13 @@ TLS_NAMES = {tls: name for name, tls in TLS.items()}
 
 def client(header: dict[str, Any]) -> Any:
     config = header["config"]
-    if config["credentials"] == "nothing":
-        credentials = _native.Credentials.NOTHING()
-    else:
-        certificate = config["credentials"]["certificate"]
-        assert certificate["der"] is None
-        credentials = _native.Credentials.CERTIFICATE(certificate["identity"], None)
     agent, bind = config.get("user_agent"), config.get("bind")
     reconnect = dict(config["reconnect"])
     when = _native.ReconnectWhen[reconnect.pop("when").upper()]
     return _native.Client(
         _native.Config(
             jid=config["jid"],
-            credentials=credentials,
+            credentials=credentials(config["credentials"]),
             transports=[transport(entry) for entry in config["transports"]],
             authzid=_native.Authzid[config["authzid"].upper()],
             allow_plaintext=config["tls"] == "allow_plaintext",
@@ -75,6 +73,22 @@ def client(header: dict[str, Any]) -> Any:
         ),
         bytes.fromhex(header["seed_is_secret"]),
     )
+
+
+def credentials(entry: Any) -> Any:
+    make = _native.Credentials
+    if isinstance(entry, str):
+        return getattr(make, entry.upper())()
+    ((kind, fields),) = entry.items()
+    match kind:
+        case "certificate":
+            assert fields["der"] is None
+            return make.CERTIFICATE(fields["identity"], None)
+        case "scram_key":
+            return make.SCRAM_KEY(_native.DerivedKey.from_bytes(data(fields["key"]["bytes"])))
+    # A password, or a token.
+    (secret,) = fields.values()
+    return getattr(make, kind.upper())(secret.encode())
 
 
 def mechanisms(entry: dict[str, Any]) -> Any:
@@ -138,7 +152,7 @@ def reply(entry: dict[str, Any]) -> Any:
     return _native.Reply.ERROR(_native.StanzaError(kind=kind, **error))
 
 
-def feed(engine: Any, now: int, entry: Any, *, borrowed: bool) -> Any:
+def feed(engine: Any, now: int, entry: Any, keys: dict[int, Any], *, borrowed: bool) -> Any:
     make = _native.Input
     if isinstance(entry, str):
         return engine.handle(now, getattr(make, entry.upper())())
@@ -171,6 +185,14 @@ def feed(engine: Any, now: int, entry: Any, *, borrowed: bool) -> Any:
             return engine.handle(now, make.NETWORK(_native.Network[fields.upper()]))
         case "foreground":
             return engine.handle(now, make.FOREGROUND(fields))
+        case "derived":
+            key = keys.pop(fields["job"])
+            assert key.to_bytes() == data(fields["key"]["bytes"])
+            return engine.handle(now, make.DERIVED(fields["job"], key))
+        case "provide":
+            return engine.handle(now, make.PROVIDE(credentials(fields["credentials"])))
+        case "task":
+            return engine.handle(now, make.TASK(fields["payload"] and fields["payload"].encode()))
         case "send":
             return engine.handle(now, make.SEND(fields["stanza"].encode()))
         case "request":
@@ -198,8 +220,18 @@ def as_question(question: Any) -> dict[str, Any]:
     return {"document": {"url": question.url, "max_bytes": question.max_bytes}}
 
 
-def as_entry(output: Any) -> dict[str, Any]:
+def as_entry(output: Any, keys: dict[int, Any]) -> dict[str, Any]:
     """The output as the record format writes it."""
+    if output.is_derive_key():
+        inputs = output.derivation
+        keys[output.job] = inputs.run()
+        derivation = {
+            "hash": inputs.hash().name.lower(),
+            "salt": as_data(inputs.salt()),
+            "iterations": inputs.iterations(),
+            "password": inputs.password().decode(),
+        }
+        return {"derive_key": {"job": output.job, "derivation": derivation}}
     if output.is_connect():
         return {
             "connect": present(
@@ -260,8 +292,8 @@ def as_event(event: Any) -> Any:
         return {"request": {"token": event.token, "iq": event.iq.xml.decode()}}
     if event.is_delivery():
         return {"delivery": {"token": event.token, "stage": event.stage.name.lower()}}
-    if event.is_iq_done() and event.result.is_answer():
-        return {"iq_done": {"token": event.token, "result": {"Ok": event.result.iq.xml.decode()}}}
+    if event.is_iq_done():
+        return {"iq_done": {"token": event.token, "result": as_result(event.result)}}
     if event.is_writable():
         return "writable"
     # Errors and warnings cross as their names and sentences: those are compared.
@@ -272,6 +304,15 @@ def as_event(event: Any) -> Any:
         return {"warning": event.code}
     assert event.is_offline(), event
     return {"offline": {"reason": event.reason.code}}
+
+
+def as_result(result: Any) -> dict[str, Any]:
+    if result.is_answer():
+        return {"Ok": result.iq.xml.decode()}
+    if result.is_error():
+        error = result.error
+        return {"Err": {"error": present(condition=error.condition, kind=error.kind.name.lower(), text=error.text)}}
+    return {"Err": "timeout" if result.is_timeout() else str(type(result).__name__).partition(".")[2].lower()}
 
 
 def named(entry: dict[str, Any]) -> dict[str, Any]:
@@ -301,29 +342,110 @@ def code(reason: Any) -> str:
 def test_the_golden_logs(log: Path, borrowed: bool) -> None:
     header, entries = read(log)
     engine = client(header)
+    keys = dict[int, Any]()
     replayed = []
     for entry in entries:
         if "in" in entry:
             replayed.append(entry)
             try:
-                step = feed(engine, entry["now"], entry["in"], borrowed=borrowed)
+                step = feed(engine, entry["now"], entry["in"], keys, borrowed=borrowed)
             except _native.Refused:
                 # A refusal has no outputs, and a log may have one.
                 continue
-            replayed.extend({"out": as_entry(output)} for output in step.outputs)
-    assert len(entries) > 20
+            replayed.extend({"out": as_entry(output, keys)} for output in step.outputs)
+    assert len(entries) > 5
+    assert not keys
     assert replayed == [named(entry) for entry in entries]
 
 
-def test_there_are_golden_logs() -> None:
-    assert "bosh-external" in [log.stem for log in LOGS]
+# ---- what a binding shows of the vectors beside the logs
+
+
+EXCHANGES = json.loads((VECTORS / "scram.json").read_text(encoding="utf-8"))["exchanges"]
+JIDS = json.loads((VECTORS / "jid.json").read_text(encoding="utf-8"))
+
+
+def derivation(hash: str, password: str, salt: bytes, iterations: int) -> Any:
+    """What an engine asks its host for at a challenge with these."""
+    config = _native.Config(
+        jid="user@localhost",
+        credentials=_native.Credentials.PASSWORD(password.encode()),
+        transports=[_native.Transport.WEB_SOCKET("wss://localhost/ws")],
+        mechanisms=_native.Mechanisms(only=[hash], scram_min=1),
+        key_derivation=_native.KeyDerivation.HOST,
+    )
+    engine = _native.Client(config, bytes(32))
+    engine.handle(0, _native.Input.START())
+    info = _native.LinkInfo(encrypted=True, verified=_native.Verified.HOST("localhost"), subprotocol="xmpp")
+    engine.handle(0, _native.Input.CONNECTED(1, info))
+    engine.received(0, 1, b"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' version='1.0' from='localhost' id='1'/>")
+    offer = f"<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>{hash}</mechanism></mechanisms>"
+    (frame,) = engine.received(0, 1, f"<features xmlns='http://etherx.jabber.org/streams'>{offer}</features>".encode()).outputs
+    first = base64.b64decode(frame.text.partition(">")[2].partition("<")[0])
+    challenge = b"r=%sx,s=%s,i=%d" % (first.partition(b"r=")[2], base64.b64encode(salt), iterations)
+    says = b"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>%s</challenge>" % base64.b64encode(challenge)
+    (output,) = engine.received(0, 1, says).outputs
+    return output.derivation
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange["name"] for exchange in EXCHANGES])
+def test_scram_json_by_the_derivation(exchange: dict[str, Any]) -> None:
+    _, salt, iterations = (part.partition("=")[2] for part in exchange["server_first"].split(",")[:3])
+    mechanism = exchange["mechanism"].removesuffix("-PLUS")
+    inputs = derivation(mechanism, exchange["password"], base64.b64decode(salt), int(iterations))
+    key = inputs.run().to_bytes()
+    salted = inputs.with_salted_password(bytes.fromhex(exchange["salted_password"]))
+    assert key == salted.to_bytes()
+    # The two keys are what stands last in it.
+    assert key.endswith(bytes.fromhex(exchange["client_key"] + exchange["server_key"]))
+
+
+def account(jid: str) -> str:
+    """The domain of an account's address, as the server's certificate has to name it."""
+    config = _native.Config(
+        jid=jid,
+        credentials=_native.Credentials.PASSWORD(b"x"),
+        transports=[_native.Transport.TCP("localhost", 5223, _native.TcpTls.DIRECT)],
+    )
+    engine = _native.Client(config, bytes(32))
+    (output,) = engine.handle(0, _native.Input.START()).outputs
+    return str(output.server_name)
+
+
+@pytest.mark.parametrize("vector", JIDS["valid"], ids=lambda vector: vector["in"])
+def test_jid_json_by_the_configuration(vector: dict[str, Any]) -> None:
+    if "@" not in vector["out"].partition("/")[0]:
+        # An account is needed, and this is none.
+        with pytest.raises(_native.Refused.Configuration):
+            account(vector["in"])
+        return
+    domain = vector["out"].partition("/")[0].rpartition("@")[2]
+    found = account(vector["in"])
+    if domain.isascii():
+        # In a certificate, an address of IPv6 has no brackets.
+        assert found in (domain, domain.strip("[]"))
+    else:
+        assert "xn--" in found
+
+
+@pytest.mark.parametrize("vector", JIDS["invalid"], ids=lambda vector: vector["in"])
+def test_what_is_no_jid_is_told(vector: dict[str, Any]) -> None:
+    with pytest.raises(_native.Refused.Jid) as caught:
+        account(vector["in"])
+    assert caught.value.why == vector["error"]
+
+
+def test_the_table_of_conformance_is_true() -> None:
+    table = json.loads((REPOSITORY / "bindings" / "conformance" / "python.json").read_text(encoding="utf-8"))
+    assert table["transcripts"] == sorted(log.relative_to(TRANSCRIPTS).as_posix() for log in LOGS)
+    assert list(table["vectors"]) == ["scram.json", "jid.json"]
 
 
 def test_the_deadline_and_the_stanza_cross() -> None:
     header, entries = read(REPOSITORY / "tests" / "transcripts" / "bosh-external.jsonl")
     engine = client(header)
     inputs = [entry for entry in entries if "in" in entry]
-    steps = [feed(engine, entry["now"], entry["in"], borrowed=True) for entry in inputs]
+    steps = [feed(engine, entry["now"], entry["in"], {}, borrowed=True) for entry in inputs]
     assert (steps[0].deadline.name, steps[0].deadline.at_ms) == ("connect", 31_000)
     assert steps[-1].deadline is None
     (stanza,) = [o.event.stanza for step in steps for o in step.outputs if o.is_event() and o.event.is_stanza()]
@@ -334,7 +456,25 @@ def as_transport(kind: Any) -> str:
     return str(kind.name.lower().replace("_", ""))
 
 
-def test_another_version_of_the_library_is_refused() -> None:
-    check_version(_native.epode_version())
+class AnotherBuild:
+    """The library, but one function of it has another shape."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._library = _native.epode._UniffiLib
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda: 1) if name == self._name else getattr(self._library, name)
+
+
+def test_another_library_is_refused() -> None:
+    check_library(_native.epode_version(), _native.epode)
     with pytest.raises(ImportError, match=r"library of version 0\.0\.9: reinstall"):
-        check_version("0.0.9")
+        check_library("0.0.9", _native.epode)
+
+
+@pytest.mark.parametrize("name", ["ffi_epode_uniffi_uniffi_contract_version", "uniffi_epode_uniffi_checksum_method_client_received"])
+def test_another_build_of_the_library_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_native.epode, "_UniffiLib", AnotherBuild(name))
+    with pytest.raises(ImportError, match=r"another build .* mismatch.*reinstall"):
+        check_library(_native.epode_version(), _native.epode)

@@ -2,7 +2,7 @@
 
 ::
 
-    async with epode.connect("user01@example.org", bosh=url, certificate="user01.crt", key="user01.key") as client:
+    async with epode.connect("user01@example.org", certificate="user01.crt", key="user01.key") as client:
         await client.send_message("user02@example.org", "Hello")
         async for event in client:
             match event:
@@ -13,13 +13,15 @@ See ``README.md`` of the package for threads, ownership and errors.
 """
 
 from importlib.metadata import version as _version
+from typing import Any
 
-from epode import _native
+from epode import _native, _reader
 from epode.aio import Client, TaskHandler, connect
 from epode.errors import (
     ConfigurationError,
     ConnectionFailed,
     EpodeError,
+    InternalFault,
     InvalidStanza,
     LoginFailed,
     NotOnline,
@@ -61,6 +63,7 @@ __all__ = [
     "DigestMd5",
     "EpodeError",
     "Event",
+    "InternalFault",
     "Interrupted",
     "InvalidStanza",
     "LoginFailed",
@@ -94,15 +97,24 @@ __all__ = [
 __version__ = _version("epode")
 
 
-def check_version(library: str) -> None:
-    """Raises ``ImportError`` if the compiled library is of another version than this package.
+def check_library(version: str, generated: Any) -> None:
+    """Raises ``ImportError`` if the compiled library is of another version than this package, or not the one that ``_native`` was made for.
 
-    UniFFI's own checksums are not compared in Python, so that a mixture of two versions would misread memory instead of failing.
+    UniFFI compares only its own format when it is imported, and leaves the check of each function's shape to us: a mixture of two builds would
+    misread memory instead of failing.
     """
-    if library != __version__:
+    if version != __version__:
         raise ImportError(
-            f"epode {__version__} was installed beside a compiled library of version {library}: reinstall the package"
+            f"epode {__version__} was installed beside a compiled library of version {version}: reinstall the package"
         )
+    try:
+        generated._uniffi_check_contract_api_version(generated._UniffiLib)
+        generated._uniffi_check_api_checksums(generated._UniffiLib)
+    except (generated.InternalError, AttributeError) as error:
+        raise ImportError(
+            f"epode {__version__} was installed beside a compiled library of another build ({error}): reinstall the package"
+        ) from None
 
 
-check_version(_native.epode_version())
+check_library(_native.epode_version(), _native.epode)
+_reader.install()

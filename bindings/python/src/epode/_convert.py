@@ -36,6 +36,7 @@ _BLAMES: Final[dict[_native.Blame, Blame]] = {
     _native.Blame.INCOMPATIBLE: "incompatible",
     _native.Blame.MISBEHAVED: "misbehaved",
     _native.Blame.ENDED: "ended",
+    _native.Blame.INTERNAL: "internal",
 }
 _STAGES: Final[dict[_native.Stage, Stage]] = {
     _native.Stage.QUEUED: "queued",
@@ -74,6 +75,12 @@ ERROR_TYPE_NAMES: Final = {kind: name for name, kind in ERROR_TYPES.items()}
 
 def event(native: _native.Event, now: int) -> Event | Task | None:
     """The façade's event; ``None`` for those that the driver itself deals with."""
+    # Nearly all of them are stanzas.
+    if isinstance(native, _native.Event.STANZA):
+        stanza = native.stanza
+        if stanza.kind == _native.StanzaKind.MESSAGE:
+            return Message(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml, stanza.body)
+        return Presence(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml)
     if isinstance(native, _native.Event.ONLINE):
         return Online(
             jid=native.jid,
@@ -95,11 +102,6 @@ def event(native: _native.Event, now: int) -> Event | Task | None:
         return Task(native.task, native.payload, native.text)
     if isinstance(native, _native.Event.OFFLINE):
         return _offline(native.reason)
-    if isinstance(native, _native.Event.STANZA):
-        stanza = native.stanza
-        if stanza.kind == _native.StanzaKind.MESSAGE:
-            return Message(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml, stanza.body)
-        return Presence(stanza._from, stanza.to, stanza.type, stanza.id, stanza.xml)
     if isinstance(native, _native.Event.REQUEST):
         iq = native.iq
         return Request(iq._from, iq.to, iq.type, iq.id, iq.xml, native.token)
@@ -123,6 +125,23 @@ def _offline(reason: _native.OfflineReason) -> Offline:
     )
 
 
+class Misused(EpodeError):
+    """What was said has no place now: it may be too late for it."""
+
+
+def utf8(xml: str | bytes) -> bytes:
+    """XML as the engine takes it."""
+    try:
+        return xml.encode() if isinstance(xml, str) else xml
+    except UnicodeEncodeError as error:
+        raise no_unicode(error) from None
+
+
+def no_unicode(error: UnicodeEncodeError) -> InvalidStanza:
+    """Python's text may have half of a character in it, and XML may not."""
+    return InvalidStanza(f"the text has no form in UTF-8: at {error.start} stands half a character, a lone surrogate")
+
+
 def answer(iq: _native.Stanza) -> Answer:
     """The answer to a request."""
     return Answer(iq._from, iq.to, iq.type, iq.id, iq.xml)
@@ -142,6 +161,8 @@ def refused(error: _native.Refused) -> EpodeError:
         return ConfigurationError(f"this is no JID: {error.why}")
     if isinstance(error, _native.Refused.Configuration | _native.Refused.Key):
         return ConfigurationError(error.why)
-    if isinstance(error, _native.Refused.Misuse | _native.Refused.Snapshot):
+    if isinstance(error, _native.Refused.Misuse):
+        return Misused(error.why)
+    if isinstance(error, _native.Refused.Snapshot):
         return EpodeError(error.why)
     return EpodeError("the client is dead after a fault of epode's own: make a new one, and report the fault")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import ssl
-from pathlib import Path
 from typing import Final
 
 from epode import _convert, _native
@@ -58,43 +55,9 @@ def credentials(
 
 
 def _secret(text: str | bytes | None) -> bytes | None:
-    return text.encode() if isinstance(text, str) else text
-
-
-def tls_context(ca: str | os.PathLike[str] | None) -> ssl.SSLContext:
-    """Verifies the server by these authorities; without them, by the system's."""
     try:
-        context = ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"the file of authorities {os.fspath(ca or '')!r} cannot be used: {_why(error)}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def load_identity(
-    context: ssl.SSLContext,
-    certificate: Path,
-    key: str | os.PathLike[str] | None,
-    key_password: str | bytes | None,
-) -> bytes:
-    """Loads certificate and key, and gives the certificate's DER encoding: the engine reads the names in it (XEP-0178)."""
-    # Without a password OpenSSL would ask on the terminal, and an event loop would wait for a person.
-    password = b"" if key_password is None else key_password
-    try:
-        context.load_cert_chain(certificate, key, password)
-        text = certificate.read_text(encoding="ascii", errors="replace")
-        begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-        first = text[text.index(begin) : text.index(end) + len(end)]
-        return ssl.PEM_cert_to_DER_cert(first)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise ConfigurationError(f"the certificate {os.fspath(certificate)!r} cannot be used: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key is not the one of the certificate"
-        return "no PEM in it, or the wrong pass phrase" if error.reason is None else error.reason.lower().replace("_", " ")
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
-    return str(error)
+        return text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError:
+        # The error would show what it is about.
+        pass
+    raise ConfigurationError("a password or token has no form in UTF-8: there is half a character in it, a lone surrogate")

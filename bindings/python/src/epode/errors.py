@@ -61,6 +61,10 @@ class SessionEnded(WentOffline):
     """The server ended the session."""
 
 
+class InternalFault(WentOffline):
+    """A fault of epode's own: make a new client, and please report it."""
+
+
 class RequestFailed(EpodeError):
     """The entity answered a request with an error (RFC 6120 §8.3)."""
 
@@ -84,6 +88,7 @@ def went_offline(reason: Offline) -> WentOffline:
         "incompatible": ServerIncompatible,
         "misbehaved": ServerMisbehaved,
         "ended": SessionEnded,
+        "internal": InternalFault,
     }
     if reason.code == "token_refused":
         return TokenRefused(reason)

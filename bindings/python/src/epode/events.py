@@ -11,7 +11,7 @@ Transport: TypeAlias = Literal["tcp", "websocket", "bosh"]
 ServerProof: TypeAlias = Literal["verified", "none", "absent"]
 ChannelBinding: TypeAlias = Literal["tls-exporter", "tls-unique", "tls-server-end-point"]
 Profile: TypeAlias = Literal["sasl1", "sasl2"]
-Blame: TypeAlias = Literal["stopped", "connection", "tls", "login", "incompatible", "misbehaved", "ended"]
+Blame: TypeAlias = Literal["stopped", "connection", "tls", "login", "incompatible", "misbehaved", "ended", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """The end: the last event. ``str()`` of it is a sentence for a person."""
+    """The end: the last event. ``str()`` of it is a sentence for a person. ``internal`` is a fault of epode's own."""
 
     blame: Blame
     code: str
