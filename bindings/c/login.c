@@ -27,21 +27,26 @@ static const char help[] =
     "  --state FOLDER         keeps login tokens and what is known of the server\n"
     "how:\n"
     "  --mechanism NAME       one that may be used, as often as you like;  --min-mechanism NAME  the least\n"
+    "  --channel-binding NAME binds the login to this only: tls-exporter, tls-unique or tls-server-end-point\n"
     "  --name-server IP:PORT  asks this one for SRV records\n"
     "what:\n"
     "  --to JID               to whom; without it, to itself;  --text TEXT  what\n"
     "  --stay                 until Ctrl-C, and connects again when the link is gone\n"
     "  --exit-after COUNT     until so many messages have arrived\n";
 
-enum { CERT = 1, KEY, P12, CA, INVALID, STATE, MECHANISM, LEAST, TO, TEXT, STAY, COUNT, TCP, DIRECT, WS, BOSH, SERVER, HELP };
+enum { CERT = 1, KEY, P12, CA, INVALID, STATE, MECHANISM, LEAST, TO, TEXT, STAY, COUNT, TCP, DIRECT, WS, BOSH, SERVER, BINDING, HELP };
 
 static const struct option options[] = {
     {"cert", 1, NULL, CERT},         {"key", 1, NULL, KEY},   {"p12", 1, NULL, P12},       {"ca", 1, NULL, CA},
     {"state", 1, NULL, STATE},       {"to", 1, NULL, TO},     {"text", 1, NULL, TEXT},     {"stay", 0, NULL, STAY},
     {"exit-after", 1, NULL, COUNT},  {"tcp", 1, NULL, TCP},   {"direct-tls", 1, NULL, DIRECT}, {"ws", 1, NULL, WS},
     {"bosh", 1, NULL, BOSH},         {"help", 0, NULL, HELP}, {"mechanism", 1, NULL, MECHANISM},
-    {"min-mechanism", 1, NULL, LEAST}, {"name-server", 1, NULL, SERVER}, {"allow-invalid-certificate", 0, NULL, INVALID}, {0},
+    {"min-mechanism", 1, NULL, LEAST}, {"name-server", 1, NULL, SERVER}, {"allow-invalid-certificate", 0, NULL, INVALID},
+    {"channel-binding", 1, NULL, BINDING}, {0},
 };
+
+// By their EPODE_BINDING_ numbers.
+static const char *const bindings[] = {"", "tls-exporter", "tls-unique", "tls-server-end-point"};
 
 struct login {
     epode_host *host;
@@ -82,9 +87,10 @@ static void print(const char *before, epode_slice text, const char *after) {
 }
 
 static void online(struct login *login, const epode_output_online *event) {
-    static const char *const bound[] = {"", ", bound by tls-exporter", ", bound by tls-unique", ", bound by tls-server-end-point"};
+    uint32_t binding = event->channel_binding;
     print("online: ", event->jid, " by ");
-    print("", event->mechanism, event->channel_binding < sizeof bound / sizeof *bound ? bound[event->channel_binding] : "");
+    print("", event->mechanism, "");
+    if (binding && binding < sizeof bindings / sizeof *bindings) printf(", bound by %s", bindings[binding]);
     printf(", %" PRIu32 " round trips%s%s\n", event->round_trips, event->server_proof ? ", the server proved itself" : "",
            event->resumed ? ", resumed" : "");
     epode_client *client = epode_host_client(login->host);
@@ -149,6 +155,13 @@ static uint32_t add_tcp(epode_config *config, char *place, uint32_t tls) {
     return epode_config_add_tcp(config, epode_text(place + bracketed), port, tls);
 }
 
+static uint32_t add_binding(epode_config *config, const char *name) {
+    for (uint32_t i = 1; i < sizeof bindings / sizeof *bindings; i++) {
+        if (!strcmp(name, bindings[i])) return epode_config_add_channel_binding(config, i);
+    }
+    return EPODE_VALUE;
+}
+
 // One of the options. A code is the configuration's.
 static uint32_t set(epode_config *config, epode_host_options *host, struct login *login, int option) {
     switch (option) {
@@ -165,6 +178,7 @@ static uint32_t set(epode_config *config, epode_host_options *host, struct login
     case COUNT: login->wanted = strtoul(optarg, NULL, 10); break;
     case MECHANISM: return epode_config_add_mechanism(config, epode_text(optarg));
     case LEAST: return epode_config_set_least_mechanism(config, epode_text(optarg));
+    case BINDING: return add_binding(config, optarg);
     case TCP: return add_tcp(config, optarg, EPODE_TCP_STARTTLS);
     case DIRECT: return add_tcp(config, optarg, EPODE_TCP_DIRECT_TLS);
     case WS: return epode_config_add_websocket(config, epode_text(optarg));

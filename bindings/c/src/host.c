@@ -27,9 +27,8 @@ static uint32_t new_client(epode_host *host, epode_config *config, const epode_h
 static bool open_descriptors(epode_host *host);
 static bool turn(epode_host *host, uint64_t until, bool taking);
 static void work_on_links(epode_host *host, uint64_t now);
-static void judge_reading(epode_host *host);
 static uint64_t next_deadline(epode_host *host);
-static void wait_for_one(epode_host *host, uint64_t until);
+static bool wait_for_one(epode_host *host, uint64_t until);
 static void tell_clock(epode_host *host);
 
 // A write to a connection that is gone must not end the process, and what the application wants of SIGPIPE is its own business.
@@ -309,7 +308,7 @@ static bool any_again(const epode_host *host) {
 // application that takes it. True: another turn is due at once.
 static bool turn(epode_host *host, uint64_t until, bool taking) {
     host_drain(host);
-    judge_reading(host);
+    host_judge_reading(host);
     work_on_links(host, epode_host_now());
     bool ticked = false;
     uint64_t deadline;
@@ -328,10 +327,11 @@ static bool turn(epode_host *host, uint64_t until, bool taking) {
     if (epode_host_now() - host->turned >= CLOCK_MS) tell_clock(host);
     host->turned = epode_host_now();
     if (host->code) return false;
-    wait_for_one(host, ticked || any_again(host) || (taking && event_ready(host)) ? 0 : until);
+    bool happened = wait_for_one(host, ticked || any_again(host) || (taking && event_ready(host)) ? 0 : until);
     host_drain(host);
-    judge_reading(host);
-    return any_again(host);
+    host_judge_reading(host);
+    // What happened may have moved the deadline, for which the timer is set in the next turn.
+    return happened || any_again(host);
 }
 
 static void work_on_links(epode_host *host, uint64_t now) {
@@ -347,7 +347,7 @@ static void work_on_links(epode_host *host, uint64_t now) {
 }
 
 // Tells the client when the host stops reading, and when it goes on: not before half of what was too much is taken.
-static void judge_reading(epode_host *host) {
+void host_judge_reading(epode_host *host) {
     if (host->code) return;
     size_t room = host->reading ? host->backlog : host->backlog / 2;
     // News of what the application itself did are small, and there are three of each of its stanzas.
@@ -374,8 +374,8 @@ static uint64_t next_deadline(epode_host *host) {
     return next;
 }
 
-// The timer stands in the same set, so that the application's own loop wakes for it too.
-static void wait_for_one(epode_host *host, uint64_t until) {
+// Whether something happened. The timer stands in the same set, so that the application's own loop wakes for it too.
+static bool wait_for_one(epode_host *host, uint64_t until) {
     uint64_t at = next_deadline(host), now = epode_host_now();
     struct itimerspec timer = {.it_value = {.tv_sec = (time_t)(at / 1000), .tv_nsec = (long)(at % 1000) * 1000000}};
     if (at == NEVER) timer = (struct itimerspec){0};
@@ -387,9 +387,10 @@ static void wait_for_one(epode_host *host, uint64_t until) {
     // One event: what it leads to may end others.
     struct epoll_event event;
     int count = epoll_wait(host->epoll, &event, 1, left < 60000 ? (int)left : 60000);
-    if (count < 1) return; // EINTR is as good as a wake: the loop looks whether it is over.
+    if (count < 1) return false; // EINTR is as good as a wake: the loop looks whether it is over.
     struct watch *watch = event.data.ptr;
     watch->ready(watch, event.events);
+    return true;
 }
 
 static void tell_clock(epode_host *host) {

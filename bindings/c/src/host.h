@@ -135,6 +135,7 @@ void event_free_all(epode_host *host);
 void host_fail(epode_host *host, uint32_t code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void host_check(epode_host *host, uint32_t code);
 void host_drain(epode_host *host);
+void host_judge_reading(epode_host *host);
 void host_watch(epode_host *host, struct watch *watch, uint32_t events);
 
 // link.c: links tell the client, and what comes of it is carried out before these return.

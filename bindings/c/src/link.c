@@ -47,6 +47,7 @@ void link_received(struct link *link, epode_slice bytes) {
     if (link->closing || link->dead) return;
     host_check(link->host, epode_received(link->host->client, epode_host_now(), link->id, bytes));
     host_drain(link->host);
+    host_judge_reading(link->host);
 }
 
 void link_written(struct link *link, uint64_t count) {
