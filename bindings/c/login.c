@@ -216,9 +216,10 @@ int main(int argc, char **argv) {
     if (!code) code = set_secrets(config);
     epode_slice why = {0};
     if (config) epode_config_last_error(config, &why);
-    bool broken = failed(code, why) || failed(epode_host_new(config, &host, &login.host), epode_host_last_error(NULL));
+    bool broken = failed(code, why);
+    if (!broken) code = epode_host_new(config, &host, &login.host);
     epode_config_free(config);
-    if (broken) return EXIT_FAILURE;
+    if (broken || failed(code, epode_host_last_error(NULL))) return EXIT_FAILURE;
 
     setvbuf(stdout, NULL, _IOLBF, 0); // News are news, in a pipe too.
     running = login.host;

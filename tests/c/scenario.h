@@ -12,7 +12,7 @@ static inline void fail(const char *what, epode_slice why) {
     exit(2);
 }
 
-// PLACE is KIND=ADDRESS: tcp=HOST:PORT, direct=HOST:PORT, websocket=URL, bosh=URL, or discovery=IP:PORT of a name server.
+// PLACE is KIND=ADDRESS: tcp=HOST:PORT, direct=HOST:PORT, websocket=URL or bosh=URL.
 static inline epode_host *scenario_host(const char *jid, const char *password, const char *place, const char *ca, uint32_t backlog) {
     epode_config *config = NULL;
     uint32_t code = epode_config_new(epode_text(jid), &config);
@@ -25,7 +25,6 @@ static inline epode_host *scenario_host(const char *jid, const char *password, c
     if (!code && !strncmp(place, "direct=", 7)) code = epode_config_add_tcp(config, host, port, EPODE_TCP_DIRECT_TLS);
     if (!code && !strncmp(place, "websocket=", 10)) code = epode_config_add_websocket(config, epode_text(address));
     if (!code && !strncmp(place, "bosh=", 5)) code = epode_config_add_bosh(config, epode_text(address));
-    if (!strncmp(place, "discovery=", 10)) options.name_server = address;
     epode_host *made = NULL;
     if (code) fail("configuration", epode_code_sentence(code));
     if (epode_host_new(config, &options, &made)) fail("host", epode_host_last_error(NULL));
