@@ -49,7 +49,7 @@ extension WithServers {
 
         @Test(arguments: Way.allCases)
         func aServerOfAnotherNameIsNotTrusted(_ way: Way) async throws {
-            let server = try world.server("dev")
+            let server = try world.server("prosody-13")
             // The certificate is for localhost and cert.localhost; the address is neither, and on TCP the account's domain counts.
             let transport: Transport
             var jid = server.password.jid
