@@ -285,7 +285,7 @@ def test_what_somebody_put_behind_proceed_ends_the_link(pki: Path, late: bool) -
 @pytest.mark.parametrize("transport", ["direct_tls", "websocket"])
 def test_written_is_said_of_what_the_server_has_taken(pki: Path, transport: str) -> None:
     """The engine counts what it hands out: what the driver holds back bounds what an application can send."""
-    piece, pieces = b"x" * 100_000, 100
+    piece, pieces = b"x" * 100_000, 250
 
     async def write() -> None:
         notes = Notes()
@@ -313,21 +313,23 @@ def test_written_is_said_of_what_the_server_has_taken(pki: Path, transport: str)
         async with listens as found:
             port = found if isinstance(found, int) else next(iter(found.sockets)).getsockname()[1]
             opened = link(transport, port, opening(pki, notes))
-            await notes.until(lambda: bool(notes.infos))
-            for _ in range(pieces):
-                output = (
-                    _native.Output.FRAME(1, piece.decode())
-                    if transport == "websocket"
-                    else _native.Output.WRITE(1, piece)
-                )
-                opened.order(output)
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.1)
-            # The system's buffers take some megabytes, and no more.
-            assert notes.left < pieces * len(piece)
-            takes.set()
-            await notes.until(lambda: notes.left == pieces * len(piece))
-            await opened.close(30)
+            try:
+                await notes.until(lambda: bool(notes.infos))
+                for _ in range(pieces):
+                    output = (
+                        _native.Output.FRAME(1, piece.decode())
+                        if transport == "websocket"
+                        else _native.Output.WRITE(1, piece)
+                    )
+                    opened.order(output)
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.1)
+                # The system's buffers take some megabytes, and no more.
+                assert notes.left < pieces * len(piece)
+                takes.set()
+                await notes.until(lambda: notes.left == pieces * len(piece))
+            finally:
+                await opened.close(30)
             while taken < pieces * len(piece):
                 await asyncio.sleep(0.01)
         assert taken == pieces * len(piece)
