@@ -248,7 +248,8 @@ class Client:
         while True:
             self._room.clear()
             try:
-                if len(self._events) < _UNREAD:
+                # Once it is over there is nothing to wait for: the turn says so.
+                if len(self._events) < _UNREAD or self._offline is not None:
                     token = self._turns.feed(input, registered)
                     if token is None:
                         raise NotOnline("not online: the session has not begun, or is over")
