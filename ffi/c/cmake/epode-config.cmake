@@ -1,6 +1,6 @@
 # find_package(epode CONFIG) gives epode::epode, the shared library where there is one, and epode::static, the static one.
 #
-# Installed by cargo-c as share/epode/cmake; the folders are found from there, so that an installation can be moved.
+# Installed by cargo-c as share/cmake/epode; the folders are found from there, so that an installation can be moved.
 get_filename_component(_epode_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 set(_epode_folders lib lib64)
 if(CMAKE_LIBRARY_ARCHITECTURE)
