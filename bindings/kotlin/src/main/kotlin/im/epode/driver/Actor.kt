@@ -44,9 +44,11 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.completeWith
 import kotlinx.coroutines.delay
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.update
+import kotlinx.coroutines.job
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeoutOrNull
@@ -92,6 +94,9 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private var clockToldAt: ULong? = null
     private var unannounced = false
     private var derived: ByteArray? = null
+
+    /** What the application does for the login that is under way. */
+    private var task: Job? = null
 
     /** Any thread. */
     val events: EventQueue = EventQueue { post { hasRoom() } }
@@ -391,8 +396,12 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
                 return
             }
             is Offline -> return end(event)
-            is Interrupted -> jid = null
+            is Interrupted -> {
+                jid = null
+                dropTask()
+            }
             is Online -> {
+                dropTask()
                 jid = event.jid
                 // The key was right.
                 scramKey = derived ?: scramKey
@@ -423,21 +432,41 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
 
     private fun doTask(task: Task) {
         val handler = environment.tasks[task.task]
-        scope.launch(Dispatchers.Default) {
-            try {
-                val payload = checkNotNull(handler) { "nobody does the task ${task.task}" }(task)
-                call { tell(Input.Task(payload)) }
-            } catch (error: CancellationException) {
-                throw error
-            } catch (_: NotOnlineException) {
-                // The login is over meanwhile.
-            } catch (error: Exception) {
-                post {
-                    failed = error
-                    news(Input.Stop)
+        dropTask()
+        this.task = scope.launch(Dispatchers.Default) {
+            val own = coroutineContext.job
+            val payload = runCatching { checkNotNull(handler) { "nobody does the task ${task.task}" }(task) }
+            // Who was cancelled has no say; a handler may fail with a cancellation of its own.
+            ensureActive()
+            post {
+                // Once it is dropped, its answer is of another login, or nobody waits for it.
+                if (this@Actor.task === own) {
+                    this@Actor.task = null
+                    taskDone(payload)
                 }
             }
         }
+    }
+
+    private fun taskDone(payload: Result<ByteArray?>) {
+        val failure = payload.exceptionOrNull() ?: try {
+            feed(Input.Task(payload.getOrThrow()))
+            return
+        } catch (_: NotOnlineException) {
+            return
+        } catch (_: Refused.Misuse) {
+            // Too late: the login that asked is over, and nothing has been said of another one yet.
+            return
+        } catch (refused: Refused) {
+            refused(refused)
+        }
+        failed = failure
+        news(Input.Stop)
+    }
+
+    private fun dropTask() {
+        task?.cancel()
+        task = null
     }
 
     private fun hasRoom() {
@@ -494,6 +523,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         ended = reason
         offline.complete(reason)
         timer?.cancel()
+        dropTask()
         jid = null
         events.put(reason)
         events.end()
