@@ -3,6 +3,7 @@ package im.epode.driver
 
 import im.epode.Blame
 import im.epode.Delivery
+import im.epode.EpodeException
 import im.epode.Interrupted
 import im.epode.NotOnlineException
 import im.epode.Offline
@@ -21,6 +22,7 @@ import im.epode.engine.LinkInfo
 import im.epode.engine.Output
 import im.epode.engine.Question
 import im.epode.engine.Refused
+import im.epode.engine.Reply
 import im.epode.engine.Resolution
 import im.epode.engine.Step
 import im.epode.engine.TlsFacts
@@ -34,6 +36,7 @@ import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.DelicateCoroutinesApi
@@ -75,7 +78,9 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private val job = SupervisorJob(parent)
 
     /** No two at a time; file I/O is done here, so it is one of the threads that may block. */
-    private val scope = CoroutineScope(job + Dispatchers.IO.limitedParallelism(1))
+    private val scope = CoroutineScope(
+        job + Dispatchers.IO.limitedParallelism(1) + CoroutineExceptionHandler { _, error -> post { fault(error) } },
+    )
     private val inbox = Channel<Turn>(Channel.UNLIMITED)
     private val room = MutableStateFlow(0L)
     private val clock = Clock()
@@ -155,7 +160,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     }
 
     /** Runs [work] as a turn soon; never waits. Any thread. */
-    fun post(work: () -> Unit): Boolean = inbox.trySend(Turn(work) {}).isSuccess
+    fun post(dropped: () -> Unit = {}, work: () -> Unit): Boolean = inbox.trySend(Turn(work, dropped)).isSuccess
 
     /** Feeds an input of the application's. */
     fun tell(input: Input): ULong? = try {
@@ -164,15 +169,31 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         throw refused(refused)
     }
 
+    /** Answers a request. */
+    fun respond(token: ULong, reply: Reply) {
+        try {
+            feed(Input.Respond(token, reply))
+        } catch (_: Refused.Misuse) {
+            throw NotOnlineException("this request cannot be answered any more: it was answered already, or its session is over")
+        } catch (refused: Refused) {
+            throw refused(refused)
+        }
+    }
+
     /** Sends, once there is room. Any thread. [before] gets the token before anything can come of it. */
     suspend fun send(input: Input, before: (ULong) -> Unit = {}): ULong {
         while (true) {
             val seen = room.value
             val token = call {
-                if (!events.mayWrite()) return@call null
+                if (!events.mayWrite()) {
+                    if (!events.collected) throw EpodeException(NOBODY_COLLECTS)
+                    return@call null
+                }
                 try {
                     feed(input, before) ?: throw NotOnlineException(NOT_ONLINE)
                 } catch (_: Refused.Full) {
+                    // The server's acknowledgements are not read either.
+                    if (!reading && !events.collected) throw EpodeException(NOBODY_COLLECTS)
                     null
                 } catch (refused: Refused) {
                     throw refused(refused)
@@ -206,7 +227,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
             for (turn in inbox) {
                 try {
                     turn.run()
-                } catch (error: Exception) {
+                } catch (error: Throwable) {
                     fault(error)
                 }
                 if (offline.isCompleted) break
@@ -265,9 +286,10 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         }
     }
 
-    private fun fault(error: Exception) {
+    /** Of an Error too, a class that is missing for example: what the turn had yet to do is not done. */
+    private fun fault(error: Throwable) {
         outputs.clear()
-        end(Offline(Blame.INTERNAL, "fault", "a fault of epode's own, please report it: ${error.message}"))
+        end(Offline(Blame.INTERNAL, "fault", "a fault of epode's own, please report it: $error"))
     }
 
     private fun carryOut() {
@@ -345,10 +367,11 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private fun derive(output: Output.DeriveKey) {
         scope.launch(Dispatchers.Default) {
             val (key, bytes) = output.derivation.use { it.run().let { key -> Pair(key, key.toBytes()) } }
-            post {
+            val taken = post({ key.close() }) {
                 derived = bytes
                 key.use { news(Input.Derived(output.job, it)) }
             }
+            if (!taken) key.close()
         }
     }
 
@@ -591,6 +614,8 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
                             turn()
                         } catch (refused: Refused) {
                             fault(refused(refused))
+                        } catch (error: Throwable) {
+                            fault(error)
                         }
                     }
                 }
@@ -609,6 +634,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         /** What the engine reads arrives here: a TCP reader brings 16 KiB at most. */
         const val DIRECT = 16 * 1024
         const val KEPT = 1024 * 1024
+        const val NOBODY_COLLECTS = "not sent: too many events wait, and nobody has taken any: collect them, also where you only send"
         val LONGEST_SLEEP_MS = 30_000u.toULong()
         val CLOCK_EVERY_MS = 3_600_000u.toULong()
 

@@ -11,6 +11,11 @@ internal class EventQueue(private val roomAgain: () -> Unit) {
     private val waiting = ArrayDeque<Event>()
     private var stanzas = 0
     private var ended = false
+
+    /** Whether anybody has ever asked for an event: who has not will not make room either. */
+    @Volatile
+    var collected: Boolean = false
+        private set
     private val news = Channel<Unit>(Channel.CONFLATED)
 
     fun put(event: Event) {
@@ -30,6 +35,7 @@ internal class EventQueue(private val roomAgain: () -> Unit) {
 
     /** The next event, or null after the last one. */
     suspend fun take(): Event? {
+        collected = true
         while (true) {
             var room = false
             var more = false
