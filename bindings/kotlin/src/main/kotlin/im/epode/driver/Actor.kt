@@ -153,7 +153,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     suspend fun <T> call(work: () -> T): T {
         val reply = CompletableDeferred<T>()
         val taken = inbox.trySend(
-            Turn({ reply.completeWith(runCatching(work)) }, { reply.completeExceptionally(NotOnlineException(NOT_ONLINE)) }),
+            Turn({ reply.completeWith(runCatching(work).onFailure { if (it is Error) fault(it) }) }, { reply.completeExceptionally(NotOnlineException(NOT_ONLINE)) }),
         )
         if (!taken.isSuccess) throw NotOnlineException(NOT_ONLINE)
         return reply.await()
