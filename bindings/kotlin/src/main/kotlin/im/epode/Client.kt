@@ -47,14 +47,20 @@ public class Client internal constructor(private val actor: Actor) {
 
     /**
      * What happens: [Online] first, [Offline] last. Each event is given once: collect it in one place. Collecting may stop and go on, and loses
-     * nothing; what was not collected waits. If 1,000 stanzas wait, nothing more is read from the server until half of them are taken.
+     * nothing; what was not collected waits. An operator that fetches ahead (`buffer`, `flowOn`, `shareIn`, `produceIn`) takes events that nobody gets
+     * when it is cancelled. If 1,000 stanzas wait, nothing more is read from the server until half of them are taken.
+     *
+     * Collect them also where you only send: each stanza brings [Delivery] events, and when 4,000 events wait, sending waits too.
      */
     public val events: Flow<Event> = flow { while (true) emit(nextEvent() ?: break) }
 
     /** The next event, or null after the last one. */
     public suspend fun nextEvent(): Event? = actor.events.take()
 
-    /** Sends a chat message. The token names it in [Delivery] events. Waits while too much waits to be sent, or too many events to be taken. */
+    /**
+     * Sends a chat message. The token names it in [Delivery] events. Waits while too much waits to be sent, or too many [events] to be taken. Where
+     * nobody has ever taken one, that would be for ever: it throws an [EpodeException] that says so, and nothing was sent.
+     */
     public suspend fun sendMessage(to: String, text: String): Long {
         val xml = try {
             chat(to, text)
@@ -87,11 +93,14 @@ public class Client internal constructor(private val actor: Actor) {
         }
     }
 
-    /** Answers a request with a `result`, and the payload (XML) if there is one. */
+    /**
+     * Answers a request with a `result`, and the payload (XML) if there is one. Throws [NotOnlineException] where that is too late: the request was
+     * answered already, or the session that it came in is over.
+     */
     public suspend fun respond(request: Request, payload: String? = null): Unit =
         reply(request, Reply.Result(payload?.encodeToByteArray()))
 
-    /** Answers a request with an error (RFC 6120 §8.3.3). [type] is one of auth, cancel, continue, modify, wait. */
+    /** As [respond], with an error (RFC 6120 §8.3.3). [type] is one of auth, cancel, continue, modify, wait. */
     public suspend fun refuse(
         request: Request,
         condition: String = "service-unavailable",
@@ -171,7 +180,7 @@ public class Client internal constructor(private val actor: Actor) {
 
     internal fun <T> future(work: suspend () -> T): CompletableFuture<T> = CoroutineScope(Dispatchers.Default).future { work() }
 
-    private suspend fun reply(request: Request, reply: Reply) = tell(Input.Respond(request.token.toULong(), reply))
+    private suspend fun reply(request: Request, reply: Reply) = actor.call { actor.respond(request.token.toULong(), reply) }
 
     private suspend fun tell(input: Input) {
         actor.call { actor.tell(input) }

@@ -198,7 +198,7 @@ public class ClientBuilder internal constructor(private val jid: String) {
 
     // ---- the end
 
-    /** A client that has begun to connect. Its first event is [Online], or [Offline]. Throws [ConfigurationException] for what cannot work. */
+    /** A client that has begun to connect. Its first event is [Online], or [Offline]. Throws [ConfigurationException] for what cannot work. For Java, [Client.futures] of it has futures. */
     public fun open(): Client {
         Library.check()
         val environment = Environment(

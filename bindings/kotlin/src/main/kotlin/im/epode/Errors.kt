@@ -8,7 +8,7 @@ public open class EpodeException internal constructor(message: String, cause: Th
 public class ConfigurationException internal constructor(message: String, cause: Throwable? = null) :
     EpodeException(message, cause)
 
-/** There is no session to send on: it has not begun, is over, or ended before the answer came. */
+/** There is no session to send on: it has not begun, is over, or ended before the answer came. Or it is too late to answer a request. */
 public class NotOnlineException internal constructor(message: String) : EpodeException(message)
 
 /** The XML is not a stanza that can be sent like this. Nothing was sent. */

@@ -22,7 +22,7 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-@Timeout(value = 60, unit = TimeUnit.SECONDS)
+@Timeout(value = 180, unit = TimeUnit.SECONDS)
 class JavaTest {
     private final Server dev = World.INSTANCE.server("dev");
 
@@ -66,8 +66,8 @@ class JavaTest {
             CompletableFuture<Event> one = client.nextEvent();
             CompletableFuture<Event> other = client.nextEvent();
             client.sendMessage(client.getJid(), "for two").get();
-            assertNotNull(one.get(10, TimeUnit.SECONDS));
-            assertNotNull(other.get(10, TimeUnit.SECONDS));
+            assertNotNull(one.get());
+            assertNotNull(other.get());
         }
     }
 

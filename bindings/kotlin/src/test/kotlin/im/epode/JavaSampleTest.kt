@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
 
-@Timeout(value = 120, unit = TimeUnit.SECONDS)
+@Timeout(value = 180, unit = TimeUnit.SECONDS)
 class JavaSampleTest {
     @Test
     fun `the sample says everything back`(@TempDir folder: Path) {
@@ -36,7 +36,7 @@ class JavaSampleTest {
                 val back = client.events().first { it is Message } as Message
                 assertEquals(listOf("again & again", jid), listOf(back.body, back.from))
                 client.sendMessage(jid, "leave").get()
-                assertTrue(echo.waitFor(60, TimeUnit.SECONDS), "it stays")
+                assertTrue(echo.waitFor(120, TimeUnit.SECONDS), "it stays")
                 assertEquals(0, echo.exitValue())
             }
         } finally {

@@ -3,6 +3,7 @@ package im.epode.driver
 
 import im.epode.Blame
 import im.epode.Delivery
+import im.epode.EpodeException
 import im.epode.Interrupted
 import im.epode.NotOnlineException
 import im.epode.Offline
@@ -21,6 +22,7 @@ import im.epode.engine.LinkInfo
 import im.epode.engine.Output
 import im.epode.engine.Question
 import im.epode.engine.Refused
+import im.epode.engine.Reply
 import im.epode.engine.Resolution
 import im.epode.engine.Step
 import im.epode.engine.TlsFacts
@@ -34,6 +36,7 @@ import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineExceptionHandler
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.DelicateCoroutinesApi
@@ -44,9 +47,11 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.completeWith
 import kotlinx.coroutines.delay
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.update
+import kotlinx.coroutines.job
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeoutOrNull
@@ -73,7 +78,9 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private val job = SupervisorJob(parent)
 
     /** No two at a time; file I/O is done here, so it is one of the threads that may block. */
-    private val scope = CoroutineScope(job + Dispatchers.IO.limitedParallelism(1))
+    private val scope = CoroutineScope(
+        job + Dispatchers.IO.limitedParallelism(1) + CoroutineExceptionHandler { _, error -> post { fault(error) } },
+    )
     private val inbox = Channel<Turn>(Channel.UNLIMITED)
     private val room = MutableStateFlow(0L)
     private val clock = Clock()
@@ -92,6 +99,9 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private var clockToldAt: ULong? = null
     private var unannounced = false
     private var derived: ByteArray? = null
+
+    /** What the application does for the login that is under way. */
+    private var task: Job? = null
 
     /** Any thread. */
     val events: EventQueue = EventQueue { post { hasRoom() } }
@@ -143,14 +153,14 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     suspend fun <T> call(work: () -> T): T {
         val reply = CompletableDeferred<T>()
         val taken = inbox.trySend(
-            Turn({ reply.completeWith(runCatching(work)) }, { reply.completeExceptionally(NotOnlineException(NOT_ONLINE)) }),
+            Turn({ reply.completeWith(runCatching(work).onFailure { if (it is Error) fault(it) }) }, { reply.completeExceptionally(NotOnlineException(NOT_ONLINE)) }),
         )
         if (!taken.isSuccess) throw NotOnlineException(NOT_ONLINE)
         return reply.await()
     }
 
     /** Runs [work] as a turn soon; never waits. Any thread. */
-    fun post(work: () -> Unit): Boolean = inbox.trySend(Turn(work) {}).isSuccess
+    fun post(dropped: () -> Unit = {}, work: () -> Unit): Boolean = inbox.trySend(Turn(work, dropped)).isSuccess
 
     /** Feeds an input of the application's. */
     fun tell(input: Input): ULong? = try {
@@ -159,15 +169,31 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         throw refused(refused)
     }
 
+    /** Answers a request. */
+    fun respond(token: ULong, reply: Reply) {
+        try {
+            feed(Input.Respond(token, reply))
+        } catch (_: Refused.Misuse) {
+            throw NotOnlineException("this request cannot be answered any more: it was answered already, or its session is over")
+        } catch (refused: Refused) {
+            throw refused(refused)
+        }
+    }
+
     /** Sends, once there is room. Any thread. [before] gets the token before anything can come of it. */
     suspend fun send(input: Input, before: (ULong) -> Unit = {}): ULong {
         while (true) {
             val seen = room.value
             val token = call {
-                if (!events.mayWrite()) return@call null
+                if (!events.mayWrite()) {
+                    if (!events.collected) throw EpodeException(NOBODY_COLLECTS)
+                    return@call null
+                }
                 try {
                     feed(input, before) ?: throw NotOnlineException(NOT_ONLINE)
                 } catch (_: Refused.Full) {
+                    // The server's acknowledgements are not read either.
+                    if (!reading && !events.collected) throw EpodeException(NOBODY_COLLECTS)
                     null
                 } catch (refused: Refused) {
                     throw refused(refused)
@@ -201,7 +227,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
             for (turn in inbox) {
                 try {
                     turn.run()
-                } catch (error: Exception) {
+                } catch (error: Throwable) {
                     fault(error)
                 }
                 if (offline.isCompleted) break
@@ -260,9 +286,10 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         }
     }
 
-    private fun fault(error: Exception) {
+    /** Of an Error too, a class that is missing for example: what the turn had yet to do is not done. */
+    private fun fault(error: Throwable) {
         outputs.clear()
-        end(Offline(Blame.INTERNAL, "fault", "a fault of epode's own, please report it: ${error.message}"))
+        end(Offline(Blame.INTERNAL, "fault", "a fault of epode's own, please report it: $error"))
     }
 
     private fun carryOut() {
@@ -340,10 +367,11 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private fun derive(output: Output.DeriveKey) {
         scope.launch(Dispatchers.Default) {
             val (key, bytes) = output.derivation.use { it.run().let { key -> Pair(key, key.toBytes()) } }
-            post {
+            val taken = post({ key.close() }) {
                 derived = bytes
                 key.use { news(Input.Derived(output.job, it)) }
             }
+            if (!taken) key.close()
         }
     }
 
@@ -391,8 +419,12 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
                 return
             }
             is Offline -> return end(event)
-            is Interrupted -> jid = null
+            is Interrupted -> {
+                jid = null
+                dropTask()
+            }
             is Online -> {
+                dropTask()
                 jid = event.jid
                 // The key was right.
                 scramKey = derived ?: scramKey
@@ -423,21 +455,41 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
 
     private fun doTask(task: Task) {
         val handler = environment.tasks[task.task]
-        scope.launch(Dispatchers.Default) {
-            try {
-                val payload = checkNotNull(handler) { "nobody does the task ${task.task}" }(task)
-                call { tell(Input.Task(payload)) }
-            } catch (error: CancellationException) {
-                throw error
-            } catch (_: NotOnlineException) {
-                // The login is over meanwhile.
-            } catch (error: Exception) {
-                post {
-                    failed = error
-                    news(Input.Stop)
+        dropTask()
+        this.task = scope.launch(Dispatchers.Default) {
+            val own = coroutineContext.job
+            val payload = runCatching { checkNotNull(handler) { "nobody does the task ${task.task}" }(task) }
+            // Who was cancelled has no say; a handler may fail with a cancellation of its own.
+            ensureActive()
+            post {
+                // Once it is dropped, its answer is of another login, or nobody waits for it.
+                if (this@Actor.task === own) {
+                    this@Actor.task = null
+                    taskDone(payload)
                 }
             }
         }
+    }
+
+    private fun taskDone(payload: Result<ByteArray?>) {
+        val failure = payload.exceptionOrNull() ?: try {
+            feed(Input.Task(payload.getOrThrow()))
+            return
+        } catch (_: NotOnlineException) {
+            return
+        } catch (_: Refused.Misuse) {
+            // Too late: the login that asked is over, and nothing has been said of another one yet.
+            return
+        } catch (refused: Refused) {
+            refused(refused)
+        }
+        failed = failure
+        news(Input.Stop)
+    }
+
+    private fun dropTask() {
+        task?.cancel()
+        task = null
     }
 
     private fun hasRoom() {
@@ -494,6 +546,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         ended = reason
         offline.complete(reason)
         timer?.cancel()
+        dropTask()
         jid = null
         events.put(reason)
         events.end()
@@ -561,6 +614,8 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
                             turn()
                         } catch (refused: Refused) {
                             fault(refused(refused))
+                        } catch (error: Throwable) {
+                            fault(error)
                         }
                     }
                 }
@@ -579,6 +634,7 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
         /** What the engine reads arrives here: a TCP reader brings 16 KiB at most. */
         const val DIRECT = 16 * 1024
         const val KEPT = 1024 * 1024
+        const val NOBODY_COLLECTS = "not sent: too many events wait, and nobody has taken any: collect them, also where you only send"
         val LONGEST_SLEEP_MS = 30_000u.toULong()
         val CLOCK_EVERY_MS = 3_600_000u.toULong()
 

@@ -9,6 +9,7 @@ import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
+import kotlinx.coroutines.isActive
 import kotlinx.coroutines.joinAll
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
@@ -31,6 +32,8 @@ internal class BoshLink(
     }
 
     override fun post(request: ULong, body: ByteArray) {
+        // What is launched undispatched begins in a cancelled scope too.
+        if (closing || !scope.isActive) return
         val post = Http.request(url)
             .header("Content-Type", "text/xml; charset=utf-8")
             .POST(HttpRequest.BodyPublishers.ofByteArray(body))

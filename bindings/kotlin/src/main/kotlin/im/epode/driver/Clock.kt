@@ -39,7 +39,7 @@ private class Boottime(private val clockGettime: Function) {
 
         fun orNull(): Boottime? {
             // Where `long` has 32 bits, a timespec has another shape.
-            if (!Platform.isLinux() || Native.LONG_SIZE != Long.SIZE_BYTES) return null
+            if (!(Platform.isLinux() || Platform.isAndroid()) || Native.LONG_SIZE != Long.SIZE_BYTES) return null
             return try {
                 Boottime(Function.getFunction("c", "clock_gettime")).takeIf { it.millis() != null }
             } catch (_: UnsatisfiedLinkError) {

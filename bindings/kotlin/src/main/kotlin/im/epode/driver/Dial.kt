@@ -4,6 +4,7 @@ package im.epode.driver
 import java.io.IOException
 import java.net.InetAddress
 import java.net.InetSocketAddress
+import java.net.Proxy
 import java.net.Socket
 import java.net.SocketException
 import java.net.UnknownHostException
@@ -18,7 +19,8 @@ internal class Dial : AutoCloseable {
         val addresses = InetAddress.getAllByName(host)
         var failure: IOException = UnknownHostException(host)
         for ((index, address) in addresses.withIndex()) {
-            val socket = adopt(Socket())
+            // Not even by the JVM's own settings: a plain Socket obeys socksProxyHost.
+            val socket = adopt(Socket(Proxy.NO_PROXY))
             try {
                 socket.tcpNoDelay = true
                 // The last one has all the time that the engine gives.

@@ -3,6 +3,7 @@ package im.epode.driver
 
 import im.epode.Event
 import im.epode.Stanza
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.channels.Channel
 
 /** Any thread. No event is lost when a taker is cancelled: it leaves the queue only when it is handed out. */
@@ -10,6 +11,11 @@ internal class EventQueue(private val roomAgain: () -> Unit) {
     private val waiting = ArrayDeque<Event>()
     private var stanzas = 0
     private var ended = false
+
+    /** Whether anybody has ever asked for an event: who has not will not make room either. */
+    @Volatile
+    var collected: Boolean = false
+        private set
     private val news = Channel<Unit>(Channel.CONFLATED)
 
     fun put(event: Event) {
@@ -29,22 +35,29 @@ internal class EventQueue(private val roomAgain: () -> Unit) {
 
     /** The next event, or null after the last one. */
     suspend fun take(): Event? {
+        collected = true
         while (true) {
             var room = false
+            var more = false
             val (event, over) = synchronized(this) {
                 val event = waiting.removeFirstOrNull()
                 if (event is Stanza && --stanzas == STANZAS / 2) room = true
                 if (event != null && waiting.size == EVENTS / 2) room = true
+                more = waiting.isNotEmpty() || ended
                 Pair(event, ended && event == null)
             }
             if (room) roomAgain()
+            // One token may stand for several events: whoever else waits has to see them, and the end, too.
+            if (more) news.trySend(Unit)
             if (event != null) return event
-            if (over) {
-                // Whoever else waits has to see it too.
+            if (over) return null
+            try {
+                news.receive()
+            } catch (error: CancellationException) {
+                // It may have had the token already.
                 news.trySend(Unit)
-                return null
+                throw error
             }
-            news.receive()
         }
     }
 

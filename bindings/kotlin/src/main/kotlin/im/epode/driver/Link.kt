@@ -96,7 +96,8 @@ internal abstract class Link(protected val wire: Wire, parent: Job) {
             life()
         } catch (error: CancellationException) {
             throw error
-        } catch (error: Exception) {
+        } catch (error: Throwable) {
+            // An Error too, a class that is missing for example: the engine would wait for the link.
             if (!closing) wire.failed(failureOf(error))
         }
     }

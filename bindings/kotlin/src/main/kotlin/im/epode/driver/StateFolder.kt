@@ -23,6 +23,10 @@ internal class StateFolder(private val folder: Path) {
     init {
         try {
             Files.createDirectories(folder, *mode("rwx------"))
+            // What a process wrote that died before it was whole logs in as well.
+            Files.newDirectoryStream(folder, ".{${Slot.entries.joinToString(",") { fileName(it) }}}.*.tmp").use { drafts ->
+                drafts.forEach { Files.deleteIfExists(it) }
+            }
         } catch (error: IOException) {
             throw unusable(error)
         }
@@ -47,7 +51,7 @@ internal class StateFolder(private val folder: Path) {
     /** When this returns, the bytes survive a crash: the old ones or the new ones, nothing between. Throws [IOException]. */
     fun write(slot: Slot, append: Boolean, bytes: ByteArray) {
         val path = path(slot)
-        val content = if (append) (load(slot) ?: ByteArray(0)) + bytes else bytes
+        val content = if (append) stored(slot) + bytes else bytes
         if (content.isEmpty()) {
             Files.deleteIfExists(path)
         } else {
@@ -67,6 +71,13 @@ internal class StateFolder(private val folder: Path) {
         if (posix) FileChannel.open(folder, StandardOpenOption.READ).use { it.force(true) }
     }
 
+    /** What cannot be read cannot be extended. */
+    private fun stored(slot: Slot): ByteArray = try {
+        load(slot) ?: ByteArray(0)
+    } catch (error: ConfigurationException) {
+        throw IOException(error.message, error)
+    }
+
     private fun replace(draft: Path, path: Path) {
         try {
             Files.move(draft, path, StandardCopyOption.ATOMIC_MOVE)
@@ -75,7 +86,9 @@ internal class StateFolder(private val folder: Path) {
         }
     }
 
-    private fun path(slot: Slot): Path = folder.resolve(slot.name.lowercase())
+    private fun path(slot: Slot): Path = folder.resolve(fileName(slot))
+
+    private fun fileName(slot: Slot): String = slot.name.lowercase()
 
     private fun mode(permissions: String): Array<FileAttribute<*>> =
         if (posix) arrayOf(PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions))) else arrayOf()

@@ -8,6 +8,7 @@ import java.net.Socket
 import java.util.concurrent.atomic.AtomicLong
 import javax.net.ssl.SSLSocket
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.channels.Channel
@@ -125,7 +126,9 @@ internal class TcpLink(
                         flush()
                     }
                 }
-            } catch (error: IOException) {
+            } catch (error: CancellationException) {
+                throw error
+            } catch (error: Exception) {
                 return lastWords(error)
             }
             queued.addAndGet(-bytes.size.toLong())
@@ -134,7 +137,9 @@ internal class TcpLink(
         // Closed.
         try {
             withContext(blocking) { current().shutdownOutput() }
-        } catch (_: IOException) {
+        } catch (error: CancellationException) {
+            throw error
+        } catch (_: Exception) {
             // The peer was faster.
         }
     }
@@ -153,7 +158,7 @@ internal class TcpLink(
     }
 
     /** Why it cannot be written is for the reader to find out, for a while: a server that ends a stream says why first. */
-    private suspend fun lastWords(error: IOException) {
+    private suspend fun lastWords(error: Exception) {
         if (closing) return
         delay(LAST_WORDS)
         if (!reader.isActive) return

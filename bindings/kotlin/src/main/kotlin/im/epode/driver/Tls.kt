@@ -60,15 +60,13 @@ internal class LinkTls(
 ) {
     private val asked: MutableSet<Any> = Collections.synchronizedSet(Collections.newSetFromMap(WeakHashMap()))
     private val engines = mutableListOf<WeakReference<SSLEngine>>()
-    private val plain: SSLContext = SSLContext.getInstance("TLS")
-
-    init {
-        plain.init(arrayOf(Presenter(identity, asked)), arrayOf(Verifier(trust, pinned)), SecureRandom())
-    }
+    private val keys = arrayOf(Presenter(identity, asked))
+    private val verifiers = arrayOf(Verifier(trust, pinned))
+    private val random = SecureRandom()
+    private val plain: SSLContext = fresh()
 
     /** For java.net.http, which makes its connections by itself. */
-    val context: SSLContext = WatchedContext(WatchedContext.Spi(plain) { engine ->
-        forget()
+    val context: SSLContext = WatchedContext(WatchedContext.Spi(plain, ::fresh) { engine ->
         synchronized(engines) {
             engines.removeAll { it.get() == null }
             engines.add(WeakReference(engine))
@@ -80,9 +78,8 @@ internal class LinkTls(
 
     /** TLS over a connection that is there: to be shaken hands on by the caller. Closing [raw] ends it. */
     fun over(raw: Socket, serverName: String, alpn: String?): SSLSocket {
-        forget()
         val name = serverName.removePrefix("[").removeSuffix("]")
-        val socket = plain.socketFactory.createSocket(raw, name, raw.port, true) as SSLSocket
+        val socket = fresh().socketFactory.createSocket(raw, name, raw.port, true) as SSLSocket
         socket.useClientMode = true
         socket.sslParameters = socket.sslParameters.apply {
             protocols = versions
@@ -104,11 +101,8 @@ internal class LinkTls(
         return Seen(session, engine?.let { it in asked })
     }
 
-    /** A resumed connection does not say whether a certificate was asked for, and the server may judge by that connection. */
-    private fun forget() {
-        val sessions = plain.clientSessionContext
-        for (id in sessions.ids) sessions.getSession(id)?.invalidate()
-    }
+    /** Of one connection only: a resumed one does not say whether a certificate was asked for, and the server may judge by the first. */
+    private fun fresh(): SSLContext = SSLContext.getInstance("TLS").apply { init(keys, verifiers, random) }
 }
 
 internal fun sha256(certificate: X509Certificate): ByteArray =
@@ -214,16 +208,20 @@ private const val CAUSES = 10
 
 /** A context that tells of the engines that it makes: java.net.http does not say which connection a WebSocket has. */
 private class WatchedContext(spi: Spi, plain: SSLContext) : SSLContext(spi, plain.provider, plain.protocol) {
-    class Spi(private val plain: SSLContext, private val made: (SSLEngine) -> Unit) : SSLContextSpi() {
+    class Spi(
+        private val plain: SSLContext,
+        private val fresh: () -> SSLContext,
+        private val made: (SSLEngine) -> Unit,
+    ) : SSLContextSpi() {
         override fun engineInit(
             keys: Array<javax.net.ssl.KeyManager>?,
             trust: Array<javax.net.ssl.TrustManager>?,
             random: SecureRandom?,
         ): Unit = throw KeyManagementException("this context is ready")
 
-        override fun engineCreateSSLEngine(): SSLEngine = plain.createSSLEngine().also(made)
+        override fun engineCreateSSLEngine(): SSLEngine = fresh().createSSLEngine().also(made)
 
-        override fun engineCreateSSLEngine(host: String, port: Int): SSLEngine = plain.createSSLEngine(host, port).also(made)
+        override fun engineCreateSSLEngine(host: String, port: Int): SSLEngine = fresh().createSSLEngine(host, port).also(made)
 
         override fun engineGetSocketFactory() = plain.socketFactory!!
 

@@ -1,12 +1,12 @@
 // One WebSocket link (RFC 6455, RFC 7395): text messages in both directions, until somebody ends it.
 package im.epode.driver
 
-import java.io.IOException
 import java.net.URI
 import java.net.http.WebSocket
 import java.util.concurrent.CompletionStage
 import java.util.concurrent.atomic.AtomicLong
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.delay
@@ -74,7 +74,10 @@ internal class WebSocketLink(wire: Wire, parent: Job, private val opening: Openi
         for (text in orders) {
             try {
                 wait(socket.sendText(text, true))
-            } catch (error: IOException) {
+            } catch (error: CancellationException) {
+                throw error
+            } catch (error: Exception) {
+                // Not of I/O only: java.net.http says of a text, or of a moment, that it does not do.
                 return lastWords(error)
             }
             queued.addAndGet(-text.length.toLong())
@@ -83,13 +86,15 @@ internal class WebSocketLink(wire: Wire, parent: Job, private val opening: Openi
         // Closed. RFC 7395 §3.6: the stream is closed by now.
         try {
             wait(socket.sendClose(WebSocket.NORMAL_CLOSURE, ""))
-        } catch (_: IOException) {
+        } catch (error: CancellationException) {
+            throw error
+        } catch (_: Exception) {
             // The peer was faster.
         }
     }
 
     /** Why it cannot be written is for the reader to find out, for a while: a server that ends a stream says why first. */
-    private suspend fun lastWords(error: IOException) {
+    private suspend fun lastWords(error: Exception) {
         if (closing) return
         delay(LAST_WORDS)
         if (!reader.isActive) return

@@ -25,7 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.MethodSource
 
 /** A limit for a test that hangs, and for nothing else. */
-internal fun bounded(work: suspend () -> Unit) = runBlocking { withTimeout(180.seconds) { work() } }
+internal fun bounded(work: suspend () -> Unit): Unit = runBlocking { withTimeout(180.seconds) { work() } }
 
 internal suspend fun Client.online(): Online = events.filterIsInstance<Online>().first()
 

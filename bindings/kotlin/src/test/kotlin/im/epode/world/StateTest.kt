@@ -7,6 +7,7 @@ import im.epode.LoginFailedException
 import im.epode.Policy
 import im.epode.driver.StateFolder
 import im.epode.engine.Slot
+import java.io.IOException
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.attribute.PosixFilePermissions
@@ -75,6 +76,27 @@ class StateTest {
         state.write(Slot.TOKEN, false, ByteArray(0))
         assertNull(state.load(Slot.TOKEN))
         assertEquals(0, Files.list(temporary.resolve("slots")).use { it.count() })
+    }
+
+    @Test
+    fun `what a process left that died while it stored is removed`() {
+        val folder = temporary.resolve("died")
+        StateFolder(folder).write(Slot.TOKEN, false, byteArrayOf(1))
+        val draft = Files.write(folder.resolve(".session.123.tmp"), byteArrayOf(1))
+        val others = Files.write(folder.resolve(".other.123.tmp"), byteArrayOf(1))
+        assertArrayEquals(byteArrayOf(1), StateFolder(folder).load(Slot.TOKEN))
+        assertFalse(Files.exists(draft))
+        assertTrue(Files.exists(others))
+    }
+
+    /** An error of storing, and no fault of the driver's. */
+    @Test
+    fun `what others can read is not extended`() {
+        val state = StateFolder(temporary.resolve("extended"))
+        state.write(Slot.SESSION, false, byteArrayOf(1))
+        Files.setPosixFilePermissions(temporary.resolve("extended/session"), PosixFilePermissions.fromString("rw-r--r--"))
+        val error = assertThrows<IOException> { state.write(Slot.SESSION, true, byteArrayOf(2)) }
+        assertTrue("chmod 600" in error.message!!)
     }
 
     @Test
