@@ -504,18 +504,15 @@ fn limits() -> impl Strategy<Value = XmlLimits> {
         1_usize..9,
     )
         .prop_map(
-            |(element_bytes, document_bytes, depth, attributes, namespaces, attribute_value, name, nodes)| {
-                let limits = XmlLimits {
-                    element_bytes,
-                    document_bytes: Some(document_bytes),
-                    depth,
-                    attributes,
-                    namespaces,
-                    attribute_value,
-                    name,
-                    nodes,
-                };
-                limits
+            |(element_bytes, document_bytes, depth, attributes, namespaces, attribute_value, name, nodes)| XmlLimits {
+                element_bytes,
+                document_bytes: Some(document_bytes),
+                depth,
+                attributes,
+                namespaces,
+                attribute_value,
+                name,
+                nodes,
             },
         );
     prop_oneof![1 => Just(XmlLimits::default()), 1 => tight]
