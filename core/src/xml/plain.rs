@@ -27,7 +27,7 @@ const DEPTH: usize = 16;
 /// The length of the element that the bytes begin with, after all but its end was given to the sink; `None` for anything unusual or
 /// incomplete. `token_bytes` is the longest name or value that the tokenizer would take.
 pub(super) fn read<S: Sink>(bytes: &[u8], token_bytes: usize, sink: &mut S) -> Option<usize> {
-    let mut cursor = Cursor { bytes, position: 0 };
+    let mut cursor = Cursor::new(bytes);
     // The names of the open elements, as they stand in the start tags.
     let mut names: [&str; DEPTH] = [""; DEPTH];
     let mut depth = 0_usize;
@@ -101,10 +101,35 @@ fn split(name: &str) -> Option<(Option<&str>, &str)> {
 
 struct Cursor<'a> {
     bytes: &'a [u8],
+    /// Of these, as many from the start as are known to be UTF-8.
+    valid: &'a str,
     position: usize,
 }
 
+/// How much is checked for UTF-8 at first. One check of many bytes costs less than one of each name and value; but what is behind the
+/// element would be checked again for each element before it.
+const WINDOW: usize = 512;
+
 impl<'a> Cursor<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            valid: valid(bytes.get(..WINDOW).unwrap_or(bytes)),
+            position: 0,
+        }
+    }
+
+    /// The next bytes as UTF-8, which are then behind the cursor.
+    fn advance(&mut self, bytes: usize) -> Option<&'a str> {
+        let start = self.position;
+        let end = start + bytes;
+        if end > self.valid.len() && self.valid.len() <= WINDOW {
+            self.valid = valid(self.bytes);
+        }
+        self.position = end;
+        self.valid.get(start..end)
+    }
+
     fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.position..).unwrap_or_default()
     }
@@ -139,25 +164,23 @@ impl<'a> Cursor<'a> {
             end += 1;
             end += part(rest.get(end..)?)?;
         }
-        self.position += end;
-        core::str::from_utf8(rest.get(..end)?).ok()
+        self.advance(end)
     }
 
     /// A value with its quotes.
     fn value(&mut self) -> Option<&'a str> {
         let (quote, rest) = self.rest().split_first()?;
-        let quote = *quote;
         if !matches!(quote, b'\'' | b'"') {
             return None;
         }
-        let end = run(rest, |byte| {
-            (byte < 0x20) | (byte == quote) | (byte == b'<') | (byte == b'&')
-        });
-        if rest.get(end) != Some(&quote) {
+        let end = run(rest, [*quote, b'<', b'&']);
+        if rest.get(end) != Some(quote) {
             return None;
         }
-        self.position += end + 2;
-        characters(rest.get(..end)?)
+        self.position += 1;
+        let value = self.advance(end)?;
+        self.position += 1;
+        characters(value)
     }
 
     /// All up to the next `<`.
@@ -165,9 +188,7 @@ impl<'a> Cursor<'a> {
         let rest = self.rest();
         let mut end = 0;
         loop {
-            end += run(rest.get(end..)?, |byte| {
-                (byte < 0x20) | (byte == b'<') | (byte == b'&') | (byte == b']')
-            });
+            end += run(rest.get(end..)?, [b'<', b'&', b']']);
             match rest.get(end)? {
                 b'<' => break,
                 b'\t' | b'\n' => end += 1,
@@ -176,8 +197,7 @@ impl<'a> Cursor<'a> {
                 _ => return None,
             }
         }
-        self.position += end;
-        characters(rest.get(..end)?)
+        characters(self.advance(end)?)
     }
 }
 
@@ -191,20 +211,42 @@ fn part(bytes: &[u8]) -> Option<usize> {
         .position(|byte| !matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_'))
 }
 
-/// How many bytes come before the first to stop at. Most text is long and has none: many bytes at once cost little more than one.
-fn run(bytes: &[u8], stop: impl Fn(u8) -> bool) -> usize {
-    const AT_ONCE: usize = 16;
-    let clean = |chunk: &&[u8]| !chunk.iter().fold(false, |found, byte| found | stop(*byte));
-    let skipped = bytes.chunks_exact(AT_ONCE).take_while(clean).count() * AT_ONCE;
-    let rest = bytes.get(skipped..).unwrap_or_default();
-    skipped + rest.iter().take_while(|byte| !stop(**byte)).count()
+/// How many bytes come before the first control character or one of those. It looks at eight at once: taking the bound from each of them
+/// sets the high bit of those below it. A borrow may set that of a later one too, so that only the first counts.
+fn run(bytes: &[u8], stops: [u8; 3]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let [first, second, third] = stops;
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGH;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let mut rest = bytes;
+    let mut length = 0;
+    while let Some((chunk, more)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = below(word, 0x20) | equal(word, first) | equal(word, second) | equal(word, third);
+        if found != 0 {
+            return length + found.trailing_zeros() as usize / 8;
+        }
+        length += chunk.len();
+        rest = more;
+    }
+    let plain = |byte: &&u8| **byte >= 0x20 && !stops.contains(*byte);
+    length + rest.iter().take_while(plain).count()
 }
 
-/// Bytes without control characters as characters: UTF-8, and none of the two beyond ASCII that are none of XML's (XML 1.0 §2.2).
-fn characters(bytes: &[u8]) -> Option<&str> {
-    let text = core::str::from_utf8(bytes).ok()?;
-    if !text.is_ascii() && text.contains(['\u{fffe}', '\u{ffff}']) {
-        return None;
+/// As much of the bytes as is UTF-8.
+fn valid(bytes: &[u8]) -> &str {
+    match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let start = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            core::str::from_utf8(start).unwrap_or_default()
+        }
     }
-    Some(text)
+}
+
+/// Text without control characters, if it has none of the two beyond ASCII that are no characters of XML's (XML 1.0 §2.2).
+fn characters(text: &str) -> Option<&str> {
+    let unusual = !text.is_ascii() && text.contains(['\u{fffe}', '\u{ffff}']);
+    (!unusual).then_some(text)
 }

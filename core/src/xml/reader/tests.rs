@@ -329,6 +329,47 @@ fn long_elements_are_left_to_the_tokenizer() {
     }
 }
 
+/// What the scan for the end of a value finds at any distance, in front of every other byte.
+#[test]
+fn every_byte_at_every_place_is_judged_alike() {
+    for byte in 0..=u8::MAX {
+        for place in [0, 1, 7, 8, 9, 15, 16, 18, 19] {
+            let mut text = [b'x'; 20];
+            text[place] = byte;
+            for next in [b'x', 0xff] {
+                if let Some(after) = text.get_mut(place + 1) {
+                    *after = next;
+                }
+                let setting = Setting::new(Framing::Document, XmlLimits::default());
+                setting.compare(&[b"<a b='", &text[..], b"'/>"].concat());
+                setting.compare(&[b"<a>", &text[..], b"</a>"].concat());
+            }
+        }
+    }
+}
+
+/// UTF-8 is checked in a window first: a character across its end, and bytes behind an element that are not UTF-8, change nothing.
+#[test]
+fn characters_anywhere_are_the_same() {
+    for before in 480..530 {
+        let text = "x".repeat(before);
+        for (character, plain) in [
+            (&b"\xc3\xa9"[..], 1),
+            (b"\xf0\x9f\xa6\x80", 1),
+            (b"\xef\xbf\xbf", 0),
+            (b"\xff", 0),
+            (b"\xf0\x9f", 0),
+        ] {
+            let stanza = [b"<a b='1'>", text.as_bytes(), character, b"<c d='e'/></a>"].concat();
+            assert_eq!(plain_in_stream(&stanza), plain, "{before} {}", character.escape_ascii());
+            let stanza = [b"<a b='", text.as_bytes(), character, b"'/>"].concat();
+            assert_eq!(plain_in_stream(&stanza), plain, "{before} {}", character.escape_ascii());
+            let stanza = [b"<a>", text.as_bytes(), b"</a>", character].concat();
+            assert_eq!(plain_in_stream(&stanza), 1, "{before} {}", character.escape_ascii());
+        }
+    }
+}
+
 #[test]
 fn many_levels_are_left_to_the_tokenizer() {
     for (depth, plain) in [(15, 1), (16, 1), (17, 0)] {
