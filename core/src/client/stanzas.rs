@@ -186,9 +186,10 @@ impl Client {
             return dropped(DropReason::From);
         }
         if let Some(to) = stanza.attribute("to") {
-            // RFC 6120 §8.1.1: what is for somebody else is a mistake of the server's, or worse.
-            let mine =
-                Jid::from_server(to).is_ok_and(|to| to.bare() == me.bare() && to.resource().is_none_or(|_| to == *me));
+            // RFC 6120 §8.1.1: what is for somebody else is a mistake of the server's, or worse. Mostly it is our address as it is.
+            let mine = to == me.as_str()
+                || Jid::from_server(to)
+                    .is_ok_and(|to| to.bare() == me.bare() && to.resource().is_none_or(|_| to == *me));
             if !mine {
                 return dropped(DropReason::To);
             }

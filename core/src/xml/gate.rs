@@ -46,6 +46,11 @@ pub(super) struct Rules {
 const DECLARATION_BYTES: usize = 256;
 
 impl Gate {
+    /// Whether nothing of the next thing was read yet.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self, Self::Start | Self::Blank)
+    }
+
     /// How many of the bytes are white space that changes nothing.
     pub(super) fn blank(&self, bytes: &[u8], rules: Rules) -> usize {
         if rules.strict || !matches!(self, Self::Blank) {

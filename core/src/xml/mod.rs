@@ -8,7 +8,7 @@
 //! - Time is linear in the bytes and memory is bounded by [`XmlLimits`], which are checked while parsing and before buffering.
 //! - Nothing recurses: an element is one flat table, however deep it is.
 //!
-//! How the files fit: `reader` drives the tokenizer and enforces the limits; `gate` guards the places outside any element (before the
+//! How the files fit: `reader` drives the tokenizer and enforces the limits; `plain` reads what needs no tokenizer; `gate` guards the places outside any element (before the
 //! root, between stanzas); `namespace` knows what is declared where; all of them fill an `arena`, which `element` shows to the
 //! application, `builder` fills by hand and `writer` turns back into text.
 //!
@@ -35,6 +35,7 @@ mod error;
 mod gate;
 mod limits;
 mod namespace;
+mod plain;
 mod reader;
 mod writer;
 

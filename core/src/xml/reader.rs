@@ -1,11 +1,14 @@
 //! Bytes to elements: drives the tokenizer, resolves names, and enforces every limit before anything is buffered beyond it.
 
+mod lane;
+#[cfg(test)]
+mod tests;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
 use rxml::error::EndOrError;
-use rxml::parser::RawQName;
 use rxml::{NcName, Parse, RawEvent, RawParser, WithOptions};
 
 use super::arena::{Arena, AttributeData, Span, attribute_range, to_u32};
@@ -53,6 +56,8 @@ pub struct Reader {
     raw: RawParser,
     framing: Framing,
     limits: XmlLimits,
+    /// The longest name or value that the tokenizer takes, since it was made.
+    token_bytes: usize,
     place: Place,
     scope: Scope,
     /// The top-level element that is being read, and where it is open.
@@ -104,15 +109,16 @@ impl Reader {
     /// A reader for a new document.
     #[must_use]
     pub fn new(framing: Framing, limits: XmlLimits) -> Self {
-        let max_token_length = limits.attribute_value.max(limits.name).max(64);
+        let token_bytes = limits.attribute_value.max(limits.name).max(64);
         let options = rxml::Options {
-            max_token_length,
+            max_token_length: token_bytes,
             ..rxml::Options::default()
         };
         Self {
             raw: RawParser::with_options(options),
             framing,
             limits,
+            token_bytes,
             place: Place::Outside(Gate::Start),
             scope: Scope::new(),
             arena: Arena::default(),
@@ -235,7 +241,7 @@ impl Reader {
                 });
             }
             let (consumed, event) = match &self.place {
-                Place::Outside(_) => (self.outside(rest)?, None),
+                Place::Outside(_) => self.outside(rest)?,
                 Place::Inside => self.inside(rest)?,
                 Place::After => (self.after(rest)?, None),
             };
@@ -248,16 +254,25 @@ impl Reader {
         Ok((position, None))
     }
 
-    /// Reads up to the start of an element or of the root's end tag.
-    fn outside(&mut self, bytes: &[u8]) -> Result<usize, XmlError> {
+    /// Reads up to the start of an element or of the root's end tag; and the element itself if that is plain and complete.
+    fn outside(&mut self, bytes: &[u8]) -> Result<(usize, Option<XmlEvent>), XmlError> {
         let rules = Rules {
             strict: self.framing == Framing::Document,
             in_root: self.root.is_some(),
         };
         let Place::Outside(gate) = &mut self.place else {
-            return Ok(0);
+            return Ok((0, None));
         };
         let blank = gate.blank(bytes, rules);
+        if (rules.strict || rules.in_root) && gate.is_between() {
+            let element = bytes.get(blank..).unwrap_or_default();
+            if let Some((consumed, event)) = self.plain(element)? {
+                return Ok((blank + consumed, Some(event)));
+            }
+        }
+        let Place::Outside(gate) = &mut self.place else {
+            return Ok((0, None));
+        };
         for (position, byte) in bytes.iter().enumerate().skip(blank) {
             match gate.take(*byte, rules)? {
                 Verdict::Stay => {}
@@ -265,11 +280,11 @@ impl Reader {
                     self.place = Place::Inside;
                     self.element_bytes = 1;
                     self.tokenize(&mut &b"<"[..])?;
-                    return Ok(position);
+                    return Ok((position, None));
                 }
             }
         }
-        Ok(bytes.len())
+        Ok((bytes.len(), None))
     }
 
     fn inside(&mut self, bytes: &[u8]) -> Result<(usize, Option<XmlEvent>), XmlError> {
@@ -336,8 +351,10 @@ impl Reader {
 
     fn handle(&mut self, event: RawEvent) -> Result<Option<XmlEvent>, XmlError> {
         match event {
-            RawEvent::ElementHeadOpen(_, name) => self.start(name).map(|()| None),
-            RawEvent::Attribute(_, name, value) => self.attribute(name, &value).map(|()| None),
+            RawEvent::ElementHeadOpen(_, (prefix, name)) => self.start(prefix, &name).map(|()| None),
+            RawEvent::Attribute(_, (prefix, name), value) => self
+                .attribute(prefix.as_ref().map(|prefix| prefix.as_str()), &name, &value)
+                .map(|()| None),
             RawEvent::ElementHeadClose(_) => self.end_of_start_tag(),
             RawEvent::ElementFoot(_) => self.end(),
             RawEvent::Text(_, text) => self.text(&text).map(|()| None),
@@ -346,7 +363,7 @@ impl Reader {
         }
     }
 
-    fn start(&mut self, (prefix, name): RawQName) -> Result<(), XmlError> {
+    fn start(&mut self, prefix: Option<NcName>, name: &str) -> Result<(), XmlError> {
         let fresh = self.open.is_empty();
         if fresh {
             self.arena.clear();
@@ -356,26 +373,26 @@ impl Reader {
         }
         within(Limit::Depth, self.limits.depth, self.open.len() + 1)?;
         within(Limit::Nodes, self.limits.nodes, self.arena.nodes.len() + 1)?;
-        self.check_name(prefix.as_ref(), &name)?;
+        self.check_name(prefix.as_ref().map(|prefix| prefix.as_str()), name)?;
         let mark = self.scope.enter(fresh);
-        let index = self.arena.open(0, &name);
+        let index = self.arena.open(0, name);
         self.open.push(OpenElement { index, mark });
         self.prefix = prefix;
         self.text_is_last = false;
         Ok(())
     }
 
-    fn attribute(&mut self, (prefix, name): RawQName, value: &str) -> Result<(), XmlError> {
-        self.check_name(prefix.as_ref(), &name)?;
+    fn attribute(&mut self, prefix: Option<&str>, name: &str, value: &str) -> Result<(), XmlError> {
+        self.check_name(prefix, name)?;
         within(Limit::AttributeValue, self.limits.attribute_value, value.len())?;
-        let declaration = match &prefix {
+        let declaration = match prefix {
             Some(prefix) => prefix == "xmlns",
             None => name == "xmlns",
         };
         if declaration {
             within(Limit::Namespaces, self.limits.namespaces, self.scope.count() + 1)?;
             return match prefix {
-                Some(_) => self.scope.declare_prefix(name, value, &mut self.arena),
+                Some(_) => self.scope.declare_prefix(nc_name(name)?, value, &mut self.arena),
                 None => self.scope.declare_default(value, &mut self.arena),
             };
         }
@@ -383,8 +400,8 @@ impl Reader {
         let count = self.arena.attributes_of(index).len();
         within(Limit::Attributes, self.limits.attributes, count + 1)?;
         // What the prefix stands for may be declared later in the tag: it is looked up at the tag's end.
-        let prefix = prefix.map(|prefix| self.arena.add(&prefix)).unwrap_or_default();
-        let name = self.arena.add(&name);
+        let prefix = prefix.map(|prefix| self.arena.add(prefix)).unwrap_or_default();
+        let name = self.arena.add(name);
         let value = self.arena.add(value);
         self.arena.attributes.push(AttributeData {
             namespace: Span::default(),
@@ -432,7 +449,7 @@ impl Reader {
             if prefix.is_empty() {
                 continue;
             }
-            let prefix = NcName::try_from(self.arena.get(prefix)).map_err(|_| XmlError::fault(Fault::InvalidName))?;
+            let prefix = nc_name(self.arena.get(prefix))?;
             let namespace = self.scope.lookup(&prefix, &mut self.arena)?;
             let span = self.arena.namespace_span(namespace);
             if let Some(attribute) = self.arena.attributes.get_mut(position) {
@@ -510,7 +527,7 @@ impl Reader {
         Ok(Element { arena })
     }
 
-    fn check_name(&self, prefix: Option<&NcName>, name: &NcName) -> Result<(), XmlError> {
+    fn check_name(&self, prefix: Option<&str>, name: &str) -> Result<(), XmlError> {
         let bytes = prefix.map_or(0, |prefix| prefix.len() + 1) + name.len();
         within(Limit::Name, self.limits.name, bytes)
     }
@@ -605,6 +622,10 @@ pub fn parse_document_stream(
         }
     }
     root.map(|root| (root, children)).ok_or(XmlError::Incomplete)
+}
+
+fn nc_name(name: &str) -> Result<NcName, XmlError> {
+    NcName::try_from(name).map_err(|_| XmlError::fault(Fault::InvalidName))
 }
 
 fn within(limit: Limit, maximum: usize, value: usize) -> Result<(), XmlError> {
