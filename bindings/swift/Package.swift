@@ -18,13 +18,13 @@ import PackageDescription
     let ffi = Target.systemLibrary(name: "EpodeEngineFFI", path: "Engine/C")
 #endif
 
-var dependencies: [Target.Dependency] = ["EpodeEngine"]
+var platform: [Target.Dependency] = []
 var targets: [Target] = []
 
 #if os(Linux)
     // Of the system: libcurl (7.85 or later) for BOSH and for finding hosts, OpenSSL 3 for TLS, the C library for DNS.
     targets.append(.target(name: "CEpodeLinux", linkerSettings: [.linkedLibrary("curl"), .linkedLibrary("ssl"), .linkedLibrary("crypto"), .linkedLibrary("resolv")]))
-    dependencies.append("CEpodeLinux")
+    platform.append("CEpodeLinux")
 #endif
 
 let package = Package(
@@ -34,9 +34,9 @@ let package = Package(
     targets: targets + [
         ffi,
         .target(name: "EpodeEngine", dependencies: ["EpodeEngineFFI"], path: "Engine/Swift", swiftSettings: [.swiftLanguageMode(.v6)], linkerSettings: engine),
-        .target(name: "Epode", dependencies: dependencies, swiftSettings: strict),
+        .target(name: "Epode", dependencies: ["EpodeEngine"] + platform, swiftSettings: strict),
         .executableTarget(name: "echo", dependencies: ["Epode"], swiftSettings: strict),
-        .testTarget(name: "EpodeTests", dependencies: ["Epode", "echo"], swiftSettings: strict),
+        .testTarget(name: "EpodeTests", dependencies: ["Epode", "echo"] + platform, swiftSettings: strict),
         .testTarget(name: "AppleTests", dependencies: ["Epode"], swiftSettings: strict),
         .testTarget(name: "ReplayTests", dependencies: ["EpodeEngine"], swiftSettings: strict),
     ]

@@ -10,46 +10,99 @@
 
 // ---- TLS of a session
 
-static int session_index;
+// What the TLS callbacks know of one connection. It lives as long as the connection, which may be kept for other transfers and outlive each of them.
+struct epode_connection {
+    epode_session *session;
+    // Whose turn it is, if it is anybody's: what happens is noted there, and nowhere that another transfer looks.
+    epode_transfer *transfer;
+};
+
+static int connection_index;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void make_index(void) { session_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL); }
+static void closed(void *context, void *value, CRYPTO_EX_DATA *data, int index, long argument, void *pointer) {
+    struct epode_connection *connection = value;
+    (void)context, (void)data, (void)index, (void)argument, (void)pointer;
+    if (connection && connection->transfer) connection->transfer->connection = NULL;
+    free(connection);
+}
+
+static void make_index(void) { connection_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, closed); }
+
+static void leave(epode_transfer *transfer) {
+    if (transfer->connection) transfer->connection->transfer = NULL;
+    transfer->connection = NULL;
+}
+
+static void take_turn(struct epode_connection *connection, epode_transfer *transfer) {
+    leave(transfer);
+    if (connection->transfer) connection->transfer->connection = NULL;
+    connection->transfer = transfer;
+    transfer->connection = connection;
+}
 
 static void happened(const SSL *tls, int where, int value) {
-    epode_session *session = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls), session_index);
-    if (!session) return;
+    struct epode_connection *connection = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls), connection_index);
+    epode_transfer *transfer = connection ? connection->transfer : NULL;
+    if (!transfer) return;
     if (where == SSL_CB_READ_ALERT && (value >> 8) == SSL3_AL_FATAL) {
-        session->has_alert = true;
-        session->alert = (uint8_t)value;
+        transfer->has_alert = true;
+        transfer->alert = (uint8_t)value;
     }
     // The facts are read from a connection that is not const elsewhere either.
-    if (where & SSL_CB_HANDSHAKE_DONE) epode_tls_facts((SSL *)tls, &session->seen);
+    if (where & SSL_CB_HANDSHAKE_DONE) epode_tls_facts((SSL *)tls, &transfer->facts);
 }
 
 // XEP-0124 §17.1: one session, one certificate. Checked here, since whoever shows another one must not read the session's id.
 static int verify(X509_STORE_CTX *chain, void *pointer) {
-    epode_session *session = pointer;
+    struct epode_connection *connection = pointer;
+    const epode_session *session = connection->session;
+    epode_transfer *transfer = connection->transfer;
     if (X509_verify_cert(chain) != 1) {
-        session->rejection = X509_STORE_CTX_get_error(chain);
+        if (transfer) transfer->rejection = X509_STORE_CTX_get_error(chain);
         return 0;
     }
     uint8_t sha256[32];
     X509 *leaf = X509_STORE_CTX_get0_cert(chain);
     if (!session->is_pinned) return 1;
     if (leaf && X509_digest(leaf, EVP_sha256(), sha256, NULL) == 1 && memcmp(sha256, session->pinned_sha256, sizeof sha256) == 0) return 1;
-    session->has_changed = true;
+    if (transfer) transfer->has_changed = true;
     X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
     return 0;
 }
 
+// A new connection, made for this transfer.
 static CURLcode prepare(CURL *easy, void *context, void *pointer) {
-    epode_session *session = pointer;
+    epode_transfer *transfer = pointer;
     (void)easy;
-    epode_tls_prepare(context, session->trust, session->identity);
-    SSL_CTX_set_ex_data(context, session_index, session);
+    struct epode_connection *connection = calloc(1, sizeof *connection);
+    if (!connection) return CURLE_OUT_OF_MEMORY;
+    connection->session = transfer->session;
+    if (SSL_CTX_set_ex_data(context, connection_index, connection) != 1) {
+        free(connection);
+        return CURLE_OUT_OF_MEMORY;
+    }
+    // Of an idle connection that had died in the meantime.
+    transfer->has_alert = false;
+    transfer->rejection = 0;
+    transfer->has_changed = false;
+    take_turn(connection, transfer);
+    epode_tls_prepare(context, transfer->session->trust, transfer->session->identity);
     SSL_CTX_set_info_callback(context, happened);
-    SSL_CTX_set_cert_verify_callback(context, verify, session);
+    SSL_CTX_set_cert_verify_callback(context, verify, connection);
     return CURLE_OK;
+}
+
+// A connection is about to carry the request: an idle one is this transfer's from now on.
+static int begins(void *pointer, char *remote, char *local, int remote_port, int local_port) {
+    epode_transfer *transfer = pointer;
+    struct curl_tlssessioninfo *tls = NULL;
+    (void)remote, (void)local, (void)remote_port, (void)local_port;
+    if (curl_easy_getinfo(transfer->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls && tls->internals) {
+        struct epode_connection *connection = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls->internals), connection_index);
+        if (connection) take_turn(connection, transfer);
+    }
+    return CURL_PREREQFUNC_OK;
 }
 
 // ---- bodies
@@ -129,6 +182,7 @@ static epode_transfer *new_request(const char *url, size_t limit, epode_session 
     epode_transfer *transfer = new_transfer(url, "https", limit);
     if (!transfer) return NULL;
     pthread_once(&once, make_index);
+    transfer->session = session;
     CURL *easy = transfer->easy;
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
@@ -140,7 +194,9 @@ static epode_transfer *new_request(const char *url, size_t limit, epode_session 
     curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, prepare);
-    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, session);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, begins);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
@@ -205,6 +261,7 @@ long epode_transfer_status(epode_transfer *transfer) {
 void epode_transfer_free(epode_transfer *transfer) {
     if (!transfer) return;
     curl_easy_cleanup(transfer->easy);
+    leave(transfer);
     curl_slist_free_all(transfer->headers);
     if (transfer->upload) OPENSSL_cleanse(transfer->upload, transfer->upload_size);
     free(transfer->upload);

@@ -89,12 +89,6 @@ typedef struct {
     // Once set, the server shows this certificate, or the connection fails.
     bool is_pinned;
     uint8_t pinned_sha256[32];
-    // What the last handshake showed, what it failed with, and the last alert of the server's.
-    epode_facts seen;
-    long rejection;
-    bool has_changed;
-    bool has_alert;
-    uint8_t alert;
 } epode_session;
 
 // One request. It has to stay where it is until it is freed.
@@ -107,7 +101,15 @@ typedef struct {
     size_t body_size, body_room, limit;
     bool is_too_large;
     bool is_compressed;
+    epode_session *session;
+    // While it has one.
+    struct epode_connection *connection;
+    // What its connection showed, why the certificate there was not accepted, and the server's last alert.
     epode_facts facts;
+    long rejection;
+    bool has_changed;
+    bool has_alert;
+    uint8_t alert;
     char error[CURL_ERROR_SIZE];
 } epode_transfer;
 

@@ -193,6 +193,7 @@ extension Client {
         guard let link = links.removeValue(forKey: id) else { return }
         link.lastWords?.cancel()
         link.reader?.cancel()
+        giveUpTask()
         switch link.carrier {
         case nil:
             link.opener?.cancel()

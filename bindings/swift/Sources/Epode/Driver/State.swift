@@ -21,6 +21,12 @@ struct StateFolder {
         } catch {
             throw unusable(error)
         }
+        // One that was there already.
+        var status = stat()
+        guard stat(folder.path, &status) == 0 else { throw problem() }
+        if status.st_mode & 0o077 != 0 {
+            throw EpodeError.configuration("others can look into \(folder.path), where what logs in is kept: chmod 700 it, or name a folder of its own")
+        }
     }
 
     /// All that was stored in the slot; nothing if that is nothing.

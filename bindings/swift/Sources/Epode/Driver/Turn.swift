@@ -176,24 +176,38 @@ extension Client {
 
     private func run(_ task: LoginTask) {
         guard let handler = options.tasks[task.name] else { return }
-        // Of the application's: it is cancelled with the client, and not waited for.
+        giveUpTask()
+        let number = taskNumber
+        // Of the application's: it is cancelled with its login, and not waited for.
         handlers.start { [weak self] in
             do {
                 let payload = try await handler(task)
-                await self?.answer(payload)
+                await self?.answer(number, payload)
             } catch {
-                if !Task.isCancelled { await self?.gaveUp(error) }
+                await self?.gaveUp(number, error)
             }
         }
     }
 
-    private func answer(_ payload: String?) {
-        // The login that asked may be over meanwhile, and then nobody wants to know.
-        _ = try? feed(.task(payload: payload.map { Data($0.utf8) }))
+    /// What a handler that runs still says is for a login that is over: it must not reach the next one.
+    func giveUpTask() {
+        taskNumber += 1
+        handlers.cancelAll()
     }
 
-    private func gaveUp(_ error: any Error) {
-        guard offline == nil else { return }
+    private func answer(_ number: UInt64, _ payload: String?) {
+        guard number == taskNumber else { return }
+        do {
+            try feed(.task(payload: payload.map { Data($0.utf8) }))
+        } catch EpodeError.fault, EpodeError.notOnline {
+            // The server has gone on without it.
+        } catch {
+            gaveUp(number, error)
+        }
+    }
+
+    private func gaveUp(_ number: UInt64, _ error: any Error) {
+        guard number == taskNumber, offline == nil else { return }
         failed = error
         if wasOnline { queue(.notice(Notice(code: "task_failed", sentence: error.localizedDescription))) }
         tell(.stop)

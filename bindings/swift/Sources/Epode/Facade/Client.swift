@@ -10,6 +10,10 @@ public actor Client {
     /// Stanzas that may wait for the application before the client stops reading from the server; it goes on at half of it.
     public static let waitingLimit = 1_000
 
+    /// Stanzas of the application's own of which news (``Event/delivery(_:)``) may wait. Of one stanza only the newest waits; beyond this limit
+    /// the oldest goes, and a ``Event/notice(_:)`` with the code `deliveries_lost` stands in its place.
+    public static let deliveriesLimit = 10_000
+
     /// Longer than the engine waits for the goodbye, which is the real limit (5 s).
     static let goodbye = Duration.seconds(10)
 
@@ -20,6 +24,8 @@ public actor Client {
     let tasks = TaskBag()
     /// The application's own handlers: cancelled too, but not waited for.
     let handlers = TaskBag()
+    /// Of the task that is under way, if one is.
+    var taskNumber: UInt64 = 0
 
     // The turn: see Turn.swift.
     var outputs: [Output] = []
@@ -44,10 +50,7 @@ public actor Client {
     var engineWantsRead = true
 
     // What the application sees.
-    private var waiting: [Event] = []
-    private var firstWaiting = 0
-    /// Of those, how many others sent.
-    private(set) var waitingFromOthers = 0
+    private var mailbox = Mailbox(limit: Client.deliveriesLimit)
     let news = Gate(open: false)
     /// Open once it is known how the first login ended.
     let changed = Gate(open: false)
@@ -122,7 +125,7 @@ public actor Client {
         for link in Array(links.keys) { close(link: link) }
         let writers = closing.values.flatMap { [$0.opener, $0.writer].compactMap { $0 } }
         for writer in writers { await writer.value }
-        handlers.cancelAll()
+        giveUpTask()
         tasks.cancelAll()
         await tasks.drain()
     }
@@ -148,22 +151,15 @@ public actor Client {
     }
 
     /// How many events wait to be read.
-    public var waitingEvents: Int { waiting.count - firstWaiting }
+    public var waitingEvents: Int { mailbox.count }
+
+    /// Of those, how many others sent.
+    var waitingFromOthers: Int { mailbox.fromOthers }
 
     func nextEvent() async -> Event? {
         while true {
-            if firstWaiting < waiting.count {
-                let event = waiting[firstWaiting]
-                firstWaiting += 1
-                // What was taken is given back now and then, not each time.
-                if firstWaiting == waiting.count || firstWaiting >= 512 {
-                    waiting.removeSubrange(..<firstWaiting)
-                    firstWaiting = 0
-                }
-                if event.isFromOthers {
-                    waitingFromOthers -= 1
-                    judgeReading()
-                }
+            if let event = mailbox.take() {
+                if event.isFromOthers { judgeReading() }
                 return event
             }
             if offline != nil { return nil }
@@ -174,8 +170,7 @@ public actor Client {
     }
 
     func queue(_ event: Event) {
-        waiting.append(event)
-        if event.isFromOthers { waitingFromOthers += 1 }
+        mailbox.put(event)
         news.open()
     }
 

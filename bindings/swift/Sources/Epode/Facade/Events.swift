@@ -113,7 +113,7 @@ public struct SentStanza: Sendable, Hashable {
     let token: UInt64
 }
 
-/// How far a stanza has come.
+/// How far a stanza has come. Of several that nobody has read yet only the last is given.
 public struct Delivery: Sendable, Hashable {
     /// ``acked`` and ``failed`` are final, and one of them always comes.
     public enum Stage: Sendable, Hashable {

@@ -32,7 +32,7 @@ public struct Options: Sendable {
     /// Messages of the account's other devices are copied here (XEP-0280), on servers with Bind 2.
     public var carbons = false
     /// Does what a server wants besides the credentials, a second factor for example, by the name of the task (XEP-0388 §2.6.3): gives the
-    /// task's own element as XML, or nothing. What it throws ends the login.
+    /// task's own element as XML, or nothing. What it throws ends the login. It is cancelled when the login that it is for is over.
     public var tasks: [String: @Sendable (LoginTask) async throws -> String?] = [:]
     /// The namespaces of requests that the application answers (``Event/request(_:)``); all others are refused for it.
     public var answers: [String] = []

@@ -51,7 +51,7 @@
             guard let dial = epode_transfer_dial(host, port), let easy = dial.pointee.easy else { throw LinkFailure.unknownHost }
             self.dial = dial
             let code = try await reactor.perform(Easy(handle: easy), keeps: true)
-            guard code == CURLE_OK else { throw LinkFailure(code, dial, nil) }
+            guard code == CURLE_OK else { throw LinkFailure(code, dial) }
             socket = epode_transfer_socket(dial)
             guard socket >= 0 else { throw LinkFailure.reset }
         }
@@ -160,13 +160,13 @@
         }
 
         /// What libcurl says, and what was seen beside it.
-        init(_ code: CURLcode, _ transfer: UnsafeMutablePointer<epode_transfer>, _ session: epode_session?) {
-            if let session, session.has_changed {
+        init(_ code: CURLcode, _ transfer: UnsafeMutablePointer<epode_transfer>) {
+            if transfer.pointee.has_changed {
                 self = .certificateRejected("it changed in the middle of the session, so nothing was sent to whoever showed the new one")
                 return
             }
-            if let session, session.rejection != 0 {
-                self = .certificateRejected(String(cString: epode_rejection(session.rejection)))
+            if transfer.pointee.rejection != 0 {
+                self = .certificateRejected(String(cString: epode_rejection(transfer.pointee.rejection)))
                 return
             }
             switch code {
@@ -176,7 +176,7 @@
             case CURLE_PEER_FAILED_VERIFICATION: self = .certificateRejected("it is for another name than the server's")
             case CURLE_WRITE_ERROR where transfer.pointee.is_too_large: self = .http("it is larger than \(transfer.pointee.limit) bytes")
             case CURLE_WRITE_ERROR where transfer.pointee.is_compressed: self = .http("it is compressed, which was not asked for")
-            case _ where session?.has_alert == true: self = .tlsAlert(session?.alert ?? 0)
+            case _ where transfer.pointee.has_alert: self = .tlsAlert(transfer.pointee.alert)
             case CURLE_GOT_NOTHING, CURLE_RECV_ERROR, CURLE_SEND_ERROR, CURLE_SEND_FAIL_REWIND, CURLE_PARTIAL_FILE: self = .reset
             case CURLE_WEIRD_SERVER_REPLY, CURLE_UNSUPPORTED_PROTOCOL: self = .http("what the server sent is no HTTP/1.1 answer")
             case let code:

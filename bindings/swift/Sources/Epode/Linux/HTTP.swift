@@ -70,8 +70,7 @@
         }
 
         private func look() async throws {
-            _ = try await run(epode_transfer_look(url, session))
-            let seen = session.pointee.seen
+            let seen = try await run(epode_transfer_look(url, session)) { $0.pointee.facts }
             var facts = LinkFacts(seen, name: request.serverName, request: request)
             // Requests go over several connections, which have no more in common than the certificate.
             facts.channelBindings.exporter = nil
@@ -85,27 +84,26 @@
             try await run(
                 body.withUnsafeBytes {
                     epode_transfer_post(url, $0.baseAddress?.assumingMemoryBound(to: UInt8.self), $0.count, request.maximumMessage, session)
-                })
+                }, RequestAnswer.init)
         }
 
         private func get() async throws -> Data {
-            let answer = try await run(epode_transfer_get(url, request.maximumMessage, session))
+            let answer = try await run(epode_transfer_get(url, request.maximumMessage, session), RequestAnswer.init)
             guard answer.status == 200 else { throw LinkFailure.http("its status is \(answer.status)") }
             return answer.body
         }
 
-        private func run(_ transfer: UnsafeMutablePointer<epode_transfer>?) async throws -> RequestAnswer {
+        /// Runs the transfer, and gives what `result` takes from it.
+        private func run<T>(_ transfer: UnsafeMutablePointer<epode_transfer>?, _ result: (UnsafeMutablePointer<epode_transfer>) -> T) async throws -> T {
             guard let transfer, let easy = transfer.pointee.easy else { throw LinkFailure.other("there is no memory") }
-            session.pointee.has_alert = false
-            session.pointee.rejection = 0
             do {
                 let code = try await reactor.perform(Easy(handle: easy), keeps: false)
-                guard code == CURLE_OK else { throw LinkFailure(code, transfer, session.pointee) }
+                guard code == CURLE_OK else { throw LinkFailure(code, transfer) }
             } catch {
                 epode_transfer_free(transfer)
                 throw error
             }
-            let answer = RequestAnswer(transfer)
+            let answer = result(transfer)
             epode_transfer_free(transfer)
             return answer
         }
