@@ -94,7 +94,10 @@ static const char *field(struct upgrade *upgrade, struct fields *fields, char *l
     if (!strcasecmp(line, "Sec-WebSocket-Extensions")) return "it uses WebSocket extensions that were not asked for";
     if (!strcasecmp(line, "Sec-WebSocket-Protocol")) {
         // RFC 6455 section 4.1: one that was asked for, once.
-        if (*upgrade->subprotocol || strlen(value) >= sizeof upgrade->subprotocol) return "it selects a subprotocol that was not asked for";
+        bool printable = true; // RFC 9110 section 5.6.2: a token. The client takes no text that is not UTF-8.
+        for (const char *c = value; *c; c++) printable = printable && (unsigned char)*c > ' ' && (unsigned char)*c < 0x7f;
+        if (*upgrade->subprotocol || !printable || strlen(value) >= sizeof upgrade->subprotocol)
+            return "it selects a subprotocol that was not asked for";
         strcpy(upgrade->subprotocol, value);
     }
     return NULL;
