@@ -28,7 +28,14 @@ static int pass_phrase(char *buffer, int size, int writing, void *given) {
 
 static bool load_authorities(epode_host *host, const char *file) {
     host->store = allocated(X509_STORE_new());
-    if (!file) return X509_STORE_set_default_paths(host->store) || wrong(host, "the system", "its authorities cannot be read");
+    if (!file) {
+        // One of the two is enough. X509_STORE_set_default_paths would let SSL_CERT_FILE and SSL_CERT_DIR of the environment say who is trusted.
+        int there = X509_STORE_load_file(host->store, X509_get_default_cert_file());
+        there |= X509_STORE_load_path(host->store, X509_get_default_cert_dir());
+        if (!there) return wrong(host, "the system", "its authorities cannot be read");
+        ERR_clear_error();
+        return true;
+    }
     return X509_STORE_load_file(host->store, file) || wrong(host, file, "there is no certificate of an authority in it (PEM)");
 }
 

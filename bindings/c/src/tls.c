@@ -51,6 +51,8 @@ void tls_configure(SSL_CTX *context, const epode_host *host, bool present, struc
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(context, verify, seen);
     SSL_CTX_set_app_data(context, seen);
+    // libcurl has set one where the environment has SSLKEYLOGFILE, which hands every secret to a file.
+    SSL_CTX_set_keylog_callback(context, NULL);
     SSL_CTX_set_info_callback(context, watch_handshake);
     SSL_CTX_set_cert_cb(context, asked, seen);
     // Whatever authorities the server names: the user chose it, and servers name too few.
