@@ -39,6 +39,12 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *k
     return 0;
 }
 
+// As libcurl's own, but that no program which the application starts has it open.
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)user, (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static int on_timer(CURLM *multi, long milliseconds, void *user) {
     (void)multi;
     struct web *web = user;
@@ -109,6 +115,7 @@ bool web_request(struct web *web, const char *url, uint64_t id, uint64_t max, ui
     // The authorities are the host's, as is the client certificate: it sets them in the TLS of every connection.
     curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, web);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
