@@ -80,6 +80,6 @@ def upgrades(line="HTTP/1.1 101 Switching Protocols", protocol=b"xmpp"):
 def certificate(folder, name, *options):
     """A certificate that vouches for itself, and its key."""
     made = Path(folder) / f"{name}.crt", Path(folder) / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-nodes", "-out", made[0], "-keyout", made[1], "-subj", "/CN=localhost", "-days", "2", *options],
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-out", made[0], "-keyout", made[1], "-subj", "/CN=cert.localhost", "-days", "2", *options],
                    check=True, capture_output=True)
     return made
