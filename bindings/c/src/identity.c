@@ -75,6 +75,12 @@ static bool usable(epode_host *host, const epode_host_options *options, const ch
         ERR_clear_error();
         return wrong(host, file, "the private key does not belong to the certificate: give the two that were made together");
     }
+    // What OpenSSL's security level forbids, a short key for example, it would not present, and say so to nobody.
+    SSL_CTX *context = allocated(SSL_CTX_new(TLS_client_method()));
+    bool presentable = SSL_CTX_use_cert_and_key(context, host->certificate, host->key, host->chain, 1);
+    SSL_CTX_free(context);
+    if (!presentable) return wrong(host, file, "OpenSSL does not present this certificate");
+    ERR_clear_error();
     if (options->present_invalid) return true;
     if (X509_cmp_current_time(X509_get0_notBefore(host->certificate)) > 0)
         return wrong(host, file, "the client certificate is not valid yet: check the clock of this machine");
