@@ -174,6 +174,13 @@ uint32_t epode_host_stop(epode_host *host) {
     return host->code ? host->code : epode_stop(host->client, epode_host_now());
 }
 
+// True: a wake was asked for. What is left to do then keeps the descriptor readable.
+static bool take_wake(epode_host *host, bool again) {
+    if (!atomic_exchange(&host->woken, 0)) return false;
+    if (again) eventfd_write(host->wake, 1);
+    return true;
+}
+
 uint32_t epode_host_wait(epode_host *host, int timeout_ms, epode_output *event) {
     if (!host || !event) return EPODE_NULL;
     if (event->struct_size < sizeof *event) return EPODE_STRUCT_SIZE;
@@ -187,7 +194,7 @@ uint32_t epode_host_wait(epode_host *host, int timeout_ms, epode_output *event) 
     for (; !host->code; look = true) {
         bool again = look && turn(host, until, true);
         event->kind = EPODE_NONE;
-        if (event_take(host, event) || atomic_exchange(&host->woken, 0)) break;
+        if (event_take(host, event) || take_wake(host, again)) break;
         // What TLS has decrypted and nobody has taken does not make the descriptor readable: it is taken before the end.
         if (look && !again && epode_host_now() >= until) break;
     }
@@ -202,7 +209,7 @@ uint32_t epode_host_work(epode_host *host, int timeout_ms) {
     quiet_begin(&quiet);
     while (!host->code) {
         bool again = turn(host, until, false);
-        if (atomic_exchange(&host->woken, 0) || (!again && epode_host_now() >= until)) break;
+        if (take_wake(host, again) || (!again && epode_host_now() >= until)) break;
     }
     quiet_end(&quiet);
     return host->code;
