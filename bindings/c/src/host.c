@@ -94,6 +94,10 @@ static uint32_t new_client(epode_host *host, epode_config *config, const epode_h
         if (!state_open(host, options->state_folder)) return host->code;
         if (!code) code = epode_config_set_persist(config, persist);
     }
+    if (options->name_server && !name_server_good(options->name_server)) {
+        host_fail(host, EPODE_VALUE, "the name server \"%s\" is no IPv4 address with a port: write it as 192.0.2.1:53", options->name_server);
+        return host->code;
+    }
     if (options->name_server) host->name_server = allocated(strdup(options->name_server));
     if (!code && getrandom(seed, sizeof seed, 0) != sizeof seed) abort(); // 32 bytes always come whole: getrandom(2)
     if (!code) code = epode_client_new(config, seed, &host->client);
