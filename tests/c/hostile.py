@@ -83,3 +83,29 @@ def certificate(folder, name, *options):
     subprocess.run(["openssl", "req", "-x509", "-nodes", "-out", made[0], "-keyout", made[1], "-subj", "/CN=cert.localhost", "-days", "2", *options],
                    check=True, capture_output=True)
     return made
+
+
+class Warner:
+    """OpenSSL's own server, which warns of a server name that it does not know (RFC 6066 section 3) and goes on; then it is gone without a word."""
+
+    def __init__(self, of):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.process = subprocess.Popen(
+            ["openssl", "s_server", "-accept", f"127.0.0.1:{self.port}", "-tls1_2", "-cert", of[0], "-key", of[1], "-servername", "other.example",
+             "-cert2", of[0], "-key2", of[1], "-msg"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.seen = [self.until(b"ACCEPT")]
+
+    def until(self, text):
+        read = b""
+        while text not in read:
+            line = self.process.stdout.readline()
+            if not line:
+                raise OSError(f"openssl s_server ended: {read}")
+            read += line
+        return read
+
+    def end_after_the_handshake(self):
+        self.seen.append(self.until(b"CIPHER is"))
+        self.process.kill()
+        self.process.wait()

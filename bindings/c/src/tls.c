@@ -18,6 +18,8 @@ static void watch_handshake(const SSL *ssl, int where, int value) {
     if (!seen) return;
     if (where & SSL_CB_HANDSHAKE_DONE) seen->version = SSL_version(ssl);
     int alert = value & 0xff;
+    // Before TLS 1.3 there are warnings, after which both go on: of a server name that is not known, for example.
+    if (value >> 8 != SSL3_AL_FATAL) return;
     // RFC 8446 section 6.1: these two end a connection, and are no failure.
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && alert != SSL_AD_CLOSE_NOTIFY && alert != SSL_AD_USER_CANCELLED) seen->alert = alert;
 }
