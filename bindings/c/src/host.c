@@ -327,6 +327,12 @@ static bool turn(epode_host *host, uint64_t until, bool taking) {
         web_timer(host->documents, epode_host_now());
         while (!host->code && web_collect(host->documents)) host_drain(host);
     }
+    // Connections that libcurl keeps for later have no later: after EPODE_OFFLINE none is open.
+    if (host->documents && !host->documents->transfers) {
+        web_free(host->documents);
+        free(host->documents);
+        host->documents = NULL;
+    }
     if (host->code) return false;
     // Only after all that has arrived was handed in: whoever was away for long finds answers, and no dead server.
     host_check(host, epode_deadline(host->client, &deadline, NULL));

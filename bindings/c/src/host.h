@@ -230,7 +230,7 @@ struct transfer {
     struct web *web;
     void *easy;
     uint64_t id, max;
-    struct bytes answer;
+    struct bytes body, answer;
     bool too_large;
     char error[256]; // CURL_ERROR_SIZE
 };

@@ -101,7 +101,9 @@ bool web_request(struct web *web, const char *url, uint64_t id, uint64_t max, ui
     if (body) {
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, web->headers);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
-        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body->data);
+        // A copy of ours, and not libcurl's, which would not be overwritten: logins are in there.
+        bytes_append(&transfer->body, body->data, body->len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->len ? (const char *)transfer->body.data : "");
     }
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms ? (long)timeout_ms : 3600000L);
@@ -130,6 +132,7 @@ static void forget(struct transfer *transfer) {
     *place = transfer->next;
     curl_multi_remove_handle(transfer->web->multi, transfer->easy);
     curl_easy_cleanup(transfer->easy);
+    bytes_free(&transfer->body);
     bytes_free(&transfer->answer);
     free(transfer);
 }
