@@ -82,7 +82,12 @@ static void check(struct login *login, uint32_t code) {
 // What others wrote must not steer the terminal.
 static void print(const char *before, epode_slice text, const char *after) {
     fputs(before, stdout);
-    for (size_t i = 0; i < text.len; i++) putchar(text.data[i] < ' ' || text.data[i] == 0x7f ? ' ' : text.data[i]);
+    for (size_t i = 0; i < text.len; i++) {
+        // U+0080 to U+009F are such controls too: C2 80 to C2 9F in UTF-8.
+        bool second = i + 1 < text.len && text.data[i] == 0xc2 && text.data[i + 1] < 0xa0;
+        putchar(text.data[i] < ' ' || text.data[i] == 0x7f || second ? ' ' : text.data[i]);
+        i += second;
+    }
     fputs(after, stdout);
 }
 
@@ -229,8 +234,9 @@ int main(int argc, char **argv) {
     epode_output event = {.struct_size = sizeof event};
     code = epode_host_start(login.host);
     while (!code && !(code = epode_host_wait(login.host, -1, &event)) && take(&login, &event)) {
-        if (asked_to_stop) code = epode_host_stop(login.host);
-        asked_to_stop = 0;
+        if (!asked_to_stop) continue;
+        asked_to_stop = 0; // First: a signal that comes now is not lost.
+        code = epode_host_stop(login.host);
     }
     failed(code, epode_host_last_error(login.host));
     signal(SIGINT, SIG_DFL);

@@ -94,6 +94,10 @@ static uint32_t new_client(epode_host *host, epode_config *config, const epode_h
         if (!state_open(host, options->state_folder)) return host->code;
         if (!code) code = epode_config_set_persist(config, persist);
     }
+    if (options->name_server && !name_server_good(options->name_server)) {
+        host_fail(host, EPODE_VALUE, "the name server \"%s\" is no IPv4 address with a port: write it as 192.0.2.1:53", options->name_server);
+        return host->code;
+    }
     if (options->name_server) host->name_server = allocated(strdup(options->name_server));
     if (!code && getrandom(seed, sizeof seed, 0) != sizeof seed) abort(); // 32 bytes always come whole: getrandom(2)
     if (!code) code = epode_client_new(config, seed, &host->client);
@@ -174,6 +178,13 @@ uint32_t epode_host_stop(epode_host *host) {
     return host->code ? host->code : epode_stop(host->client, epode_host_now());
 }
 
+// True: a wake was asked for. What is left to do then keeps the descriptor readable.
+static bool take_wake(epode_host *host, bool again) {
+    if (!atomic_exchange(&host->woken, 0)) return false;
+    if (again) eventfd_write(host->wake, 1);
+    return true;
+}
+
 uint32_t epode_host_wait(epode_host *host, int timeout_ms, epode_output *event) {
     if (!host || !event) return EPODE_NULL;
     if (event->struct_size < sizeof *event) return EPODE_STRUCT_SIZE;
@@ -187,7 +198,7 @@ uint32_t epode_host_wait(epode_host *host, int timeout_ms, epode_output *event) 
     for (; !host->code; look = true) {
         bool again = look && turn(host, until, true);
         event->kind = EPODE_NONE;
-        if (event_take(host, event) || atomic_exchange(&host->woken, 0)) break;
+        if (event_take(host, event) || take_wake(host, again)) break;
         // What TLS has decrypted and nobody has taken does not make the descriptor readable: it is taken before the end.
         if (look && !again && epode_host_now() >= until) break;
     }
@@ -202,7 +213,7 @@ uint32_t epode_host_work(epode_host *host, int timeout_ms) {
     quiet_begin(&quiet);
     while (!host->code) {
         bool again = turn(host, until, false);
-        if (atomic_exchange(&host->woken, 0) || (!again && epode_host_now() >= until)) break;
+        if (take_wake(host, again) || (!again && epode_host_now() >= until)) break;
     }
     quiet_end(&quiet);
     return host->code;
@@ -315,6 +326,12 @@ static bool turn(epode_host *host, uint64_t until, bool taking) {
     if (host->documents) {
         web_timer(host->documents, epode_host_now());
         while (!host->code && web_collect(host->documents)) host_drain(host);
+    }
+    // Connections that libcurl keeps for later have no later: after EPODE_OFFLINE none is open.
+    if (host->documents && !host->documents->transfers) {
+        web_free(host->documents);
+        free(host->documents);
+        host->documents = NULL;
     }
     if (host->code) return false;
     // Only after all that has arrived was handed in: whoever was away for long finds answers, and no dead server.

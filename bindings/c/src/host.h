@@ -168,6 +168,7 @@ void job_free_all(epode_host *host);
 void derive_key(epode_host *host, uint64_t job);
 
 // resolve.c
+bool name_server_good(const char *server);
 void resolve(epode_host *host, const epode_output_resolve *resolve);
 
 // state.c
@@ -229,7 +230,7 @@ struct transfer {
     struct web *web;
     void *easy;
     uint64_t id, max;
-    struct bytes answer;
+    struct bytes body, answer;
     bool too_large;
     char error[256]; // CURL_ERROR_SIZE
 };

@@ -28,7 +28,14 @@ static int pass_phrase(char *buffer, int size, int writing, void *given) {
 
 static bool load_authorities(epode_host *host, const char *file) {
     host->store = allocated(X509_STORE_new());
-    if (!file) return X509_STORE_set_default_paths(host->store) || wrong(host, "the system", "its authorities cannot be read");
+    if (!file) {
+        // One of the two is enough. X509_STORE_set_default_paths would let SSL_CERT_FILE and SSL_CERT_DIR of the environment say who is trusted.
+        int there = X509_STORE_load_file(host->store, X509_get_default_cert_file());
+        there |= X509_STORE_load_path(host->store, X509_get_default_cert_dir());
+        if (!there) return wrong(host, "the system", "its authorities cannot be read");
+        ERR_clear_error();
+        return true;
+    }
     return X509_STORE_load_file(host->store, file) || wrong(host, file, "there is no certificate of an authority in it (PEM)");
 }
 
@@ -68,6 +75,12 @@ static bool usable(epode_host *host, const epode_host_options *options, const ch
         ERR_clear_error();
         return wrong(host, file, "the private key does not belong to the certificate: give the two that were made together");
     }
+    // What OpenSSL's security level forbids, a short key for example, it would not present, and say so to nobody.
+    SSL_CTX *context = allocated(SSL_CTX_new(TLS_client_method()));
+    bool presentable = SSL_CTX_use_cert_and_key(context, host->certificate, host->key, host->chain, 1);
+    SSL_CTX_free(context);
+    if (!presentable) return wrong(host, file, "OpenSSL does not present this certificate");
+    ERR_clear_error();
     if (options->present_invalid) return true;
     if (X509_cmp_current_time(X509_get0_notBefore(host->certificate)) > 0)
         return wrong(host, file, "the client certificate is not valid yet: check the clock of this machine");

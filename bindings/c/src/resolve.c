@@ -48,15 +48,21 @@ static void take_records(struct srv *srv, const uint8_t *answer, int len) {
     }
 }
 
-// As `192.0.2.1:53`.
-static void ask_there(struct __res_state *state, const char *server) {
-    char address[INET_ADDRSTRLEN];
+// As `192.0.2.1:53`, or without the port.
+static bool place_of(const char *server, struct sockaddr_in *place) {
+    char address[INET_ADDRSTRLEN], *end = "";
     const char *colon = strchr(server, ':');
-    snprintf(address, sizeof address, "%.*s", colon ? (int)(colon - server) : (int)sizeof address, server);
-    struct sockaddr_in *place = &state->nsaddr_list[0];
-    *place = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 53)};
-    inet_pton(AF_INET, address, &place->sin_addr);
-    state->nscount = 1;
+    size_t len = colon ? (size_t)(colon - server) : strlen(server);
+    unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 53;
+    if (len >= sizeof address || *end || !port || port > UINT16_MAX) return false;
+    snprintf(address, sizeof address, "%.*s", (int)len, server);
+    *place = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    return inet_pton(AF_INET, address, &place->sin_addr) == 1;
+}
+
+bool name_server_good(const char *server) {
+    struct sockaddr_in place;
+    return place_of(server, &place);
 }
 
 static void srv_run(struct job *job) {
@@ -66,7 +72,7 @@ static void srv_run(struct job *job) {
     // So that nobody waits longer for the end of this than the client waits for the answer.
     state.retrans = 2;
     state.retry = 2;
-    if (srv->server) ask_there(&state, srv->server);
+    if (srv->server && place_of(srv->server, &state.nsaddr_list[0])) state.nscount = 1;
     uint8_t *answer = allocated(malloc(MAX_ANSWER));
     int len = res_nquery(&state, srv->name, ns_c_in, ns_t_srv, answer, MAX_ANSWER);
     // RFC 2308 section 2: that there is none is an answer too.

@@ -24,21 +24,28 @@ bool state_open(epode_host *host, const char *folder) {
         host_fail(host, EPODE_HOST_STATE, "the state folder %s cannot be made: %s", folder, strerrordesc_np(errno));
         return false;
     }
+    struct stat status;
     host->state = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (host->state >= 0) return true;
-    host_fail(host, EPODE_HOST_STATE, "the state folder %s cannot be opened: %s", folder, strerrordesc_np(errno));
+    if (host->state < 0 || fstat(host->state, &status)) {
+        host_fail(host, EPODE_HOST_STATE, "the state folder %s cannot be opened: %s", folder, strerrordesc_np(errno));
+        return false;
+    }
+    // Whoever may put files in there says which session this client goes on with.
+    if (status.st_uid == geteuid() && !(status.st_mode & 022)) return true;
+    host_fail(host, EPODE_HOST_STATE, "the state folder %s belongs to somebody else, or others can write in it: use one of your own, and chmod 700 it", folder);
     return false;
 }
 
 // 0, or an errno. A file that is not there is empty.
 static int load(int folder, const char *name, struct bytes *content) {
-    int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); // A pipe would keep the caller waiting.
     if (file < 0) return errno == ENOENT ? 0 : errno;
     struct stat status;
     uint8_t buffer[16 * 1024];
     int error = fstat(file, &status) ? errno : 0;
     // What is in there is as good as a password.
     if (!error && (status.st_mode & 077)) error = EPERM;
+    if (!error && !S_ISREG(status.st_mode)) error = EINVAL;
     for (ssize_t count; !error && (count = read(file, buffer, sizeof buffer));) {
         if (count < 0) error = errno == EINTR ? 0 : errno;
         else bytes_append(content, buffer, (size_t)count);

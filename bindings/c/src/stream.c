@@ -165,7 +165,8 @@ static bool begin_tls(struct stream *stream, const char *name, const char *alpn,
     tls_configure(stream->context, stream->host, present, &stream->seen);
     SSL *ssl = stream->ssl = allocated(SSL_new(stream->context));
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    // RFC 9525 section 6.3: whom a certificate is for stands in its subjectAltName; a common name is no substitute.
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     // RFC 6066 section 3: an address is no server name.
     bool named = X509_VERIFY_PARAM_set1_ip_asc(param, name) || (X509_VERIFY_PARAM_set1_host(param, name, 0) && SSL_set_tlsext_host_name(ssl, name));
     if (len && len < sizeof protocols) {

@@ -18,6 +18,8 @@ static void watch_handshake(const SSL *ssl, int where, int value) {
     if (!seen) return;
     if (where & SSL_CB_HANDSHAKE_DONE) seen->version = SSL_version(ssl);
     int alert = value & 0xff;
+    // Before TLS 1.3 there are warnings, after which both go on: of a server name that is not known, for example.
+    if (value >> 8 != SSL3_AL_FATAL) return;
     // RFC 8446 section 6.1: these two end a connection, and are no failure.
     if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && alert != SSL_AD_CLOSE_NOTIFY && alert != SSL_AD_USER_CANCELLED) seen->alert = alert;
 }
@@ -51,6 +53,8 @@ void tls_configure(SSL_CTX *context, const epode_host *host, bool present, struc
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(context, verify, seen);
     SSL_CTX_set_app_data(context, seen);
+    // libcurl has set one where the environment has SSLKEYLOGFILE, which hands every secret to a file.
+    SSL_CTX_set_keylog_callback(context, NULL);
     SSL_CTX_set_info_callback(context, watch_handshake);
     SSL_CTX_set_cert_cb(context, asked, seen);
     // Whatever authorities the server names: the user chose it, and servers name too few.

@@ -94,7 +94,10 @@ static const char *field(struct upgrade *upgrade, struct fields *fields, char *l
     if (!strcasecmp(line, "Sec-WebSocket-Extensions")) return "it uses WebSocket extensions that were not asked for";
     if (!strcasecmp(line, "Sec-WebSocket-Protocol")) {
         // RFC 6455 section 4.1: one that was asked for, once.
-        if (*upgrade->subprotocol || strlen(value) >= sizeof upgrade->subprotocol) return "it selects a subprotocol that was not asked for";
+        bool printable = true; // RFC 9110 section 5.6.2: a token. The client takes no text that is not UTF-8.
+        for (const char *c = value; *c; c++) printable = printable && (unsigned char)*c > ' ' && (unsigned char)*c < 0x7f;
+        if (*upgrade->subprotocol || !printable || strlen(value) >= sizeof upgrade->subprotocol)
+            return "it selects a subprotocol that was not asked for";
         strcpy(upgrade->subprotocol, value);
     }
     return NULL;
@@ -111,13 +114,13 @@ int upgrade_judge(struct upgrade *upgrade, struct bytes *in, struct failure *fai
     if (memchr(begin, 0, len)) return wrong(failure, not_http);
     char *head = copy_text(slice(begin, len)), *line = head, *status = head;
     struct fields fields = {0};
-    int minor, code = 0, read = 0;
+    int code = 0, read = 0;
     for (int i = 0; *line && !why; i++) {
         char *next = strstr(line, "\r\n"); // There is one: the head ends with it.
         *next = 0;
         if (strpbrk(line, "\r\n")) why = not_http;
         else if (i > 0) why = field(upgrade, &fields, line);
-        else if (sscanf(status, "HTTP/1.%1d %3d%n", &minor, &code, &read) != 2 || (status[read] && status[read] != ' ')) why = not_http;
+        else if (sscanf(status, "HTTP/1.1 %3d%n", &code, &read) != 1 || read != 12 || (status[read] && status[read] != ' ')) why = not_http;
         line = next + 2;
     }
     free(head);

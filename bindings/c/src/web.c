@@ -39,6 +39,12 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *k
     return 0;
 }
 
+// As libcurl's own, but that no program which the application starts has it open.
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+    (void)user, (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static int on_timer(CURLM *multi, long milliseconds, void *user) {
     (void)multi;
     struct web *web = user;
@@ -95,7 +101,9 @@ bool web_request(struct web *web, const char *url, uint64_t id, uint64_t max, ui
     if (body) {
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, web->headers);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
-        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body->data);
+        // A copy of ours, and not libcurl's, which would not be overwritten: logins are in there.
+        bytes_append(&transfer->body, body->data, body->len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->len ? (const char *)transfer->body.data : "");
     }
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms ? (long)timeout_ms : 3600000L);
@@ -109,6 +117,7 @@ bool web_request(struct web *web, const char *url, uint64_t id, uint64_t max, ui
     // The authorities are the host's, as is the client certificate: it sets them in the TLS of every connection.
     curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, web);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
@@ -123,6 +132,7 @@ static void forget(struct transfer *transfer) {
     *place = transfer->next;
     curl_multi_remove_handle(transfer->web->multi, transfer->easy);
     curl_easy_cleanup(transfer->easy);
+    bytes_free(&transfer->body);
     bytes_free(&transfer->answer);
     free(transfer);
 }
