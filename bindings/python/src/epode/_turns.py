@@ -356,13 +356,15 @@ class Turns:
 
     def _ring(self) -> None:
         self._timer = None
-        at, time = self._deadline, now()
+        time = now()
         if time - self._told_time >= _WALL_CLOCK:
             self._tell_time()
-        if at is not None and at > time:
-            self._arm(at)
-        elif at is not None:
+        at = self._deadline
+        if at is not None and at <= time:
             self._tell(_native.Input.TICK())
+        # What was told may have set the timer already: there is never more than one.
+        elif at is not None and self._timer is None:
+            self._arm(at)
 
 
 class Full(Exception):
