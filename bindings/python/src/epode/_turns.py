@@ -34,7 +34,7 @@ _PATIENCE: Final = 1.0
 
 
 class Turns:
-    """Owns the engine, its links and its timer. ``happened`` gets each event; it is called within a turn.
+    """Owns the engine, its links and its timer. ``happened`` gets each event; it is called within a turn, as is ``link_gone``.
 
     It is the :class:`~epode._link.Desk` of all links.
     """
@@ -45,6 +45,7 @@ class Turns:
         tls: Tls,
         happened: Callable[[_native.Event], None],
         broken: Callable[[Offline, EpodeError | None], None],
+        link_gone: Callable[[], None],
         *,
         binds: bool,
         state: State | None,
@@ -54,6 +55,7 @@ class Turns:
         self._tls = tls
         self._happened = happened
         self._broken = broken
+        self._link_gone = link_gone
         self._binds = binds
         self._state = state
         self._name_servers = name_servers
@@ -282,6 +284,8 @@ class Turns:
 
     def _close(self, number: int, flush: float) -> None:
         if link := self._links.pop(number, None):
+            # One link at a time carries a login.
+            self._link_gone()
             closing = asyncio.get_running_loop().create_task(link.close(flush), name=f"epode goodbye {number}")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
