@@ -250,6 +250,16 @@ def test_alpn_on_a_connection_that_begins_with_tls(pki: Path) -> None:
     assert run(connect()) == "xmpp-client"
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_link_that_is_closed_before_it_began(pki: Path, transport: str) -> None:
+    """Nothing complains of it when it is collected."""
+
+    async def close() -> None:
+        await link(transport, 1, opening(pki, Notes())).close(0)
+
+    run(close())
+
+
 # ---- STARTTLS
 
 
