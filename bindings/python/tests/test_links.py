@@ -434,6 +434,36 @@ def test_a_websocket_goes_where_it_was_sent_and_nowhere_else(pki: Path) -> None:
         run(login())
 
 
+# ---- BOSH
+
+
+def test_no_cookie_is_kept(pki: Path) -> None:
+    heads = list[bytes]()
+
+    async def serve_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await reader.readexactly(1)
+            writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: who=you; Path=/\r\nContent-Length: 1\r\n\r\nx")
+
+    class Answers(Notes):
+        def responded(self, link: int, request: int, status: int, body: bytes, tls: _native.TlsFacts | None) -> None:
+            self.received(link, body)
+
+    async def ask() -> None:
+        notes = Answers()
+        async with listening(serve_it, server_context(pki, "1.3")) as port:
+            opened = link("bosh", port, opening(pki, notes))
+            for request in (1, 2):
+                opened.order(_native.Output.POST(1, request, b"x", 0))
+                await notes.until(lambda: len(notes.data) == request)
+            await opened.close(1)
+
+    run(ask())
+    assert len(heads) == 2
+    assert not any(b"cookie" in head.lower() for head in heads)
+
+
 # ---- discovery
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx
@@ -42,6 +43,8 @@ class BoshLink(Link):
             # Proxies and certificates from the environment would be decided by whoever sets it.
             trust_env=False,
             follow_redirects=False,
+            # None is kept: the session is known by its sid, and a server could make the jar as large as it likes.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # The engine owns every timeout, and says Abandon.
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=60),
