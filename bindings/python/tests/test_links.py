@@ -437,6 +437,22 @@ def test_a_websocket_goes_where_it_was_sent_and_nowhere_else(pki: Path) -> None:
 # ---- BOSH
 
 
+def test_a_link_tells_nothing_within_the_turn_that_asked_for_it(pki: Path) -> None:
+    """A loop with asyncio.eager_task_factory takes a task's first step at once, and what was told then was told to nobody."""
+
+    async def begin() -> None:
+        notes = Notes()
+        opened = link("bosh", 1, opening(pki, notes))
+        assert isinstance(opened, BoshLink)
+        again = opened._open(binds=False)
+        again.send(None)
+        assert notes.infos == []
+        again.close()
+        await opened.close(0)
+
+    run(begin())
+
+
 def test_no_cookie_is_kept(pki: Path) -> None:
     heads = list[bytes]()
 

@@ -80,6 +80,8 @@ class BoshLink(Link):
     # ---- the certificate
 
     async def _open(self, binds: bool) -> None:
+        # A loop may begin its tasks at once (asyncio.eager_task_factory): within the turn that asked for the link, nobody knows it yet.
+        await asyncio.sleep(0)
         end_point = None
         if binds:
             try:

@@ -71,6 +71,8 @@ class Stream(Link, asyncio.Protocol):
     # ---- life
 
     async def _begin(self) -> None:
+        # Not within the turn that asked for the link, which nobody knows yet, also on a loop that begins its tasks at once.
+        await asyncio.sleep(0)
         await self._loop.create_connection(lambda: self, self._host, self._port, happy_eyeballs_delay=_NEXT_ADDRESS)
         await self.open()
 
