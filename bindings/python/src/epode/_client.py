@@ -324,8 +324,9 @@ class Client:
             # What the application sent while there was no session goes first.
             self._unannounced = True
             return
-        except NotOnline:
-            # Interrupted meanwhile: it is announced after the next login.
+        except EpodeError:
+            # Interrupted meanwhile: it is announced after the next login. Or the end, which was told already: this is within a turn, where
+            # nobody would catch it.
             return
         if token is not None:
             # Its delivery is nobody's business; the events of it that wait already are among the outputs still to come.

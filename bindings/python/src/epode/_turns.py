@@ -17,7 +17,7 @@ from epode._state import SLOTS, State
 from epode._tcp import TcpLink
 from epode._tls import Tls
 from epode._websocket import WebSocketLink
-from epode.errors import EpodeError, NotOnline
+from epode.errors import ConfigurationError, EpodeError, NotOnline
 from epode.events import Offline
 
 #: How long the last bytes and the server's own goodbye may take on a link that is closed.
@@ -92,7 +92,8 @@ class Turns:
         """Begins; until :meth:`halt` inputs go in."""
         self._running = True
         self._tell_time()
-        self.feed(_native.Input.START())
+        # If epode's own fault comes before, that is what is told.
+        self._tell(_native.Input.START())
 
     def halt(self) -> None:
         """It is over: no input goes in any more, and of the outputs that are left only those that let something go count."""
@@ -296,10 +297,11 @@ class Turns:
             return
         try:
             self._state.write(slot, output.append, output.bytes)
-        except OSError as error:
+        except (OSError, ConfigurationError) as error:
             # What follows may be done only once this is stored.
             self._let_go()
-            why = f"what logs in next time cannot be stored ({error.strerror or error}), so nothing more was sent: make room for it"
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            why = f"what logs in next time cannot be stored ({reason}), so nothing more was sent: make room for it"
             self._broken(Offline("stopped", "store", why), EpodeError(why))
 
     def _derive(self, job: int, derivation: _native.Derivation) -> None:
