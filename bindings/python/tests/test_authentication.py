@@ -20,7 +20,7 @@ from epode._bosh import BoshLink
 from epode._certificate import server_end_point
 from epode._state import State
 from tests.fake import Fake
-from tests.world import Place, World, fails, run
+from tests.world import Place, World, fails, note_to_myself, run, until
 
 
 async def online(jid: str, **arguments: Any) -> tuple[epode.Online, epode.Client]:
@@ -295,3 +295,52 @@ def test_what_a_task_raises_ends_the_login(pki: Path) -> None:
                 await online("user01@localhost", tasks={"HOTP-EXAMPLE": code}, **arguments)
 
     run(login())
+
+
+def test_a_handler_that_is_cancelled_by_itself_ends_the_login(pki: Path) -> None:
+    async def login() -> None:
+        async def code(task: epode.Task) -> str:
+            asking = asyncio.get_running_loop().create_future()
+            asking.cancel()
+            return str(await asking)
+
+        async with Fake(pki, task="HOTP-EXAMPLE") as fake:
+            arguments: dict[str, Any] = {"bosh": fake.url, "ca": pki / "ca.crt", "password": PASSWORD}
+            with pytest.raises(epode.EpodeError, match="HOTP-EXAMPLE was cancelled"):
+                await online("user01@localhost", tasks={"HOTP-EXAMPLE": code}, **arguments)
+
+    run(login())
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_an_answer_that_comes_too_late_stops_nothing(world: World, raises: bool) -> None:
+    """The connection on which the server asked is gone, and the client goes on: it has no use for what its handler does."""
+
+    async def live() -> None:
+        begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def code(task: epode.Task) -> str:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                # It was told, and does not hear.
+                await may_end.wait()
+            ended.set()
+            if raises:
+                raise RuntimeError("nobody knows the code")
+            return "<no XML"
+
+        place = world.place("dev", "tcp")
+        async with place.client("password", tasks={"HOTP-EXAMPLE": code}) as client:
+            await note_to_myself(client, "before")
+            client._happened(_native.Event.TASK("HOTP-EXAMPLE", None, None))
+            await begun.wait()
+            place.cut()
+            await until(client, epode.Interrupted)
+            await until(client, epode.Online)
+            may_end.set()
+            await ended.wait()
+            await note_to_myself(client, "still here")
+
+    run(live())

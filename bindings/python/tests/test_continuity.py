@@ -10,52 +10,104 @@ import pytest
 import epode
 from epode import _native
 from epode._tls import Tls
-from tests.world import Place, World, note_to_myself, run, until
+from tests.conftest import SERVERS
+from tests.world import TRANSPORTS, Place, World, note_to_myself, run, until
 
 
-def test_cut_and_resumed_nothing_is_lost(place: Place) -> None:
-    """XEP-0198 over TCP and WebSocket; BOSH says again what may not have been heard."""
+@pytest.fixture(params=[(server, transport) for server in SERVERS for transport in TRANSPORTS if transport != "bosh"], ids="-".join)
+def resumed(world: World, request: pytest.FixtureRequest) -> Place:
+    """Each way on which XEP-0198 resumes a session."""
+    return world.place(*request.param)
+
+
+def test_cut_and_resumed_nothing_is_lost(resumed: Place) -> None:
+    """XEP-0198."""
     count = 30
 
     async def live() -> None:
-        async with place.client("password") as client:
+        async with resumed.client("password") as client:
             first = await until(client, epode.Online)
             seen = list[epode.Event]()
-            bodies = list[str | None]()
-
-            async def receive(total: int) -> None:
-                while len(bodies) < total:
-                    event = await anext(client)
-                    seen.append(event)
-                    if isinstance(event, epode.Message):
-                        bodies.append(event.body)
-
             for number in range(count):
                 if number in (5, 15):
-                    if not place.resumes:
-                        # Of several requests that break at once, the later one may be said again before the earlier one, and this server
-                        # ends the session for that. So there is one when it is cut, and the next once it was said again.
-                        await receive(number)
-                        await asyncio.sleep(0.5)
-                    place.cut()
-                    if not place.resumes:
-                        await asyncio.sleep(0.5)
+                    resumed.cut()
                 await client.send_message(first.jid, str(number))
                 # Whatever is under way when the connection breaks.
                 await asyncio.sleep(0.01)
-            await receive(count)
+            while len(bodies(seen)) < count:
+                seen.append(await anext(client))
             await note_to_myself(client, "after", seen)
-            assert bodies == [str(number) for number in range(count)]
+            assert bodies(seen)[:count] == [str(number) for number in range(count)]
             # It is the same session.
             assert client.jid == first.jid
             again = [event for event in seen if isinstance(event, epode.Online)]
+            assert again
             assert all(event.resumed for event in again)
-            if place.resumes:
-                assert again
-                assert any(isinstance(event, epode.Interrupted) and event.resumable for event in seen)
+            assert any(isinstance(event, epode.Interrupted) and event.resumable for event in seen)
             assert not any(isinstance(event, epode.Delivery) and event.stage == "failed" for event in seen)
 
     run(live())
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_cut_over_bosh_it_goes_on_and_tells_the_truth(world: World, server: str) -> None:
+    """What may not have been heard is said again. A server may end the session for a request that was under way when the connection was cut
+    (XEP-0124 §14): then there is another session, and whatever nobody knows the fate of has failed.
+    """
+    place, count = world.place(server, "bosh"), 30
+
+    async def live() -> None:
+        async with place.client("password") as client:
+            await until(client, epode.Online)
+            seen, tokens = list[epode.Event](), dict[int, str]()
+
+            for number in range(count):
+                if number in (5, 15):
+                    place.cut()
+                # While there is no session, the next one will have another address perhaps.
+                token = await client.send_message(client.jid or place.jid("password"), str(number))
+                tokens[token] = str(number)
+                await asyncio.sleep(0.01)
+            # It goes on, in this session or in another.
+            while "after" not in bodies(seen):
+                if client.jid is not None:
+                    await client.send_message(client.jid, "after")
+                while "after" not in bodies(seen):
+                    seen.append(await anext(client))
+                    if isinstance(seen[-1], epode.Online):
+                        break
+        # The goodbye brings what was not told yet.
+        seen.extend([event async for event in client])
+
+        got = [body for body in bodies(seen) if body != "after"]
+        interrupted = [event for event in seen if isinstance(event, epode.Interrupted)]
+        again = [event for event in seen if isinstance(event, epode.Online)]
+        assert len(again) == len(interrupted)
+        assert not any(event.resumed for event in again)
+        ends = fates(seen, tokens)
+        # Each message has an end, and only one.
+        assert set(ends) == set(tokens)
+        assert all(len(stages) == 1 for stages in ends.values())
+        # Never twice, and in the order in which they were sent.
+        assert got == sorted(set(got), key=int)
+        if not interrupted:
+            assert got == [str(number) for number in range(count)]
+            assert all(stages == ["acked"] for stages in ends.values())
+
+    run(live())
+
+
+def bodies(seen: list[epode.Event]) -> list[str]:
+    return [event.body for event in seen if isinstance(event, epode.Message) and event.body is not None and event.type != "error"]
+
+
+def fates(seen: list[epode.Event], tokens: dict[int, str]) -> dict[int, list[str]]:
+    """What became of each message: ``acked`` or ``failed``."""
+    ends: dict[int, list[str]] = {}
+    for event in seen:
+        if isinstance(event, epode.Delivery) and event.token in tokens and event.stage in ("acked", "failed"):
+            ends.setdefault(event.token, []).append(event.stage)
+    return ends
 
 
 def test_down_and_up_again(way: Place) -> None:

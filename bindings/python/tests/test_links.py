@@ -250,6 +250,16 @@ def test_alpn_on_a_connection_that_begins_with_tls(pki: Path) -> None:
     assert run(connect()) == "xmpp-client"
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_link_that_is_closed_before_it_began(pki: Path, transport: str) -> None:
+    """Nothing complains of it when it is collected."""
+
+    async def close() -> None:
+        await link(transport, 1, opening(pki, Notes())).close(0)
+
+    run(close())
+
+
 # ---- STARTTLS
 
 
@@ -422,6 +432,52 @@ def test_a_websocket_goes_where_it_was_sent_and_nowhere_else(pki: Path) -> None:
 
     with pytest.raises(epode.ConnectionFailed, match="302"):
         run(login())
+
+
+# ---- BOSH
+
+
+def test_a_link_tells_nothing_within_the_turn_that_asked_for_it(pki: Path) -> None:
+    """A loop with asyncio.eager_task_factory takes a task's first step at once, and what was told then was told to nobody."""
+
+    async def begin() -> None:
+        notes = Notes()
+        opened = link("bosh", 1, opening(pki, notes))
+        assert isinstance(opened, BoshLink)
+        again = opened._open(binds=False)
+        again.send(None)
+        assert notes.infos == []
+        again.close()
+        await opened.close(0)
+
+    run(begin())
+
+
+def test_no_cookie_is_kept(pki: Path) -> None:
+    heads = list[bytes]()
+
+    async def serve_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await reader.readexactly(1)
+            writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: who=you; Path=/\r\nContent-Length: 1\r\n\r\nx")
+
+    class Answers(Notes):
+        def responded(self, link: int, request: int, status: int, body: bytes, tls: _native.TlsFacts | None) -> None:
+            self.received(link, body)
+
+    async def ask() -> None:
+        notes = Answers()
+        async with listening(serve_it, server_context(pki, "1.3")) as port:
+            opened = link("bosh", port, opening(pki, notes))
+            for request in (1, 2):
+                opened.order(_native.Output.POST(1, request, b"x", 0))
+                await notes.until(lambda: len(notes.data) == request)
+            await opened.close(1)
+
+    run(ask())
+    assert len(heads) == 2
+    assert not any(b"cookie" in head.lower() for head in heads)
 
 
 # ---- discovery

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from epode import _convert, _native, check_library
 from tests.conftest import REPOSITORY
+from tests.proofs import PASSWORD, Proofs, masked
 
 TRANSCRIPTS = REPOSITORY / "tests" / "transcripts"
 VECTORS = REPOSITORY / "tests" / "vectors"
 
-#: Those without secrets, and those that show theirs. (In the folder password/ they are masked.)
-LOGS = [*sorted(TRANSCRIPTS.glob("*.jsonl")), *sorted((TRANSCRIPTS / "vectors").glob("*.jsonl"))]
+#: Those without secrets, those that hide theirs, and those that show them.
+LOGS = [log for folder in ("", "password", "vectors") for log in sorted((TRANSCRIPTS / folder).glob("*.jsonl"))]
 
 
 def read(log: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -88,7 +90,7 @@ def credentials(entry: Any) -> Any:
             return make.SCRAM_KEY(_native.DerivedKey.from_bytes(data(fields["key"]["bytes"])))
     # A password, or a token.
     (secret,) = fields.values()
-    return getattr(make, kind.upper())(secret.encode())
+    return getattr(make, kind.upper())(PASSWORD if secret == "secret" else secret.encode())
 
 
 def mechanisms(entry: dict[str, Any]) -> Any:
@@ -343,19 +345,40 @@ def test_the_golden_logs(log: Path, borrowed: bool) -> None:
     header, entries = read(log)
     engine = client(header)
     keys = dict[int, Any]()
+    proofs = Proofs()
     replayed = []
-    for entry in entries:
+    for number, entry in enumerate(entries):
         if "in" in entry:
             replayed.append(entry)
             try:
-                step = feed(engine, entry["now"], entry["in"], keys, borrowed=borrowed)
+                step = feed(engine, entry["now"], proofs.put_in(entry["in"]), keys, borrowed=borrowed)
             except _native.Refused:
                 # A refusal has no outputs, and a log may have one.
                 continue
-            replayed.extend({"out": as_entry(output, keys)} for output in step.outputs)
+            recorded = [later["out"] for later in entries[number + 1 : number + 1 + len(step.outputs)] if "out" in later]
+            got = [as_entry(output, keys) for output in step.outputs]
+            replayed.extend({"out": proofs.taken_out(*pair)} for pair in zip_longest(got, recorded))
     assert len(entries) > 5
     assert not keys
     assert replayed == [named(entry) for entry in entries]
+    # None was passed over.
+    assert proofs.count == masked(log.read_text(encoding="utf-8"))
+
+
+def test_a_wrong_proof_is_seen() -> None:
+    """Of the client: the server that this test is checks it before it answers."""
+    header, entries = read(TRANSCRIPTS / "password" / "websocket-scram.jsonl")
+    header["config"]["credentials"] = {"password": {"password": "another one"}}
+    engine, proofs = client(header), Proofs()
+    with pytest.raises(AssertionError, match="the client's proof is wrong"):
+        for entry in entries:
+            if "in" in entry:
+                outputs = feed(engine, entry["now"], proofs.put_in(entry["in"]), {}, borrowed=True).outputs
+                for output in outputs:
+                    proofs.taken_out(as_entry(output, {}), HIDDEN)
+
+
+HIDDEN = {"frame": {"text": "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>*client-proof" + "*" * 115 + "</response>"}}
 
 
 # ---- what a binding shows of the vectors beside the logs

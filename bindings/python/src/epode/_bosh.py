@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpx
@@ -42,6 +43,8 @@ class BoshLink(Link):
             # Proxies and certificates from the environment would be decided by whoever sets it.
             trust_env=False,
             follow_redirects=False,
+            # None is kept: the session is known by its sid, and a server could make the jar as large as it likes.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # The engine owns every timeout, and says Abandon.
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=60),
@@ -77,6 +80,8 @@ class BoshLink(Link):
     # ---- the certificate
 
     async def _open(self, binds: bool) -> None:
+        # A loop may begin its tasks at once (asyncio.eager_task_factory): within the turn that asked for the link, nobody knows it yet.
+        await asyncio.sleep(0)
         end_point = None
         if binds:
             try:

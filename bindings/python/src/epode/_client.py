@@ -57,11 +57,20 @@ class Client:
         name_servers: Sequence[Address] = (),
     ) -> None:
         self._turns = Turns(
-            engine, tls, self._happened, self._broken, binds=binds, state=state, name_servers=name_servers
+            engine,
+            tls,
+            self._happened,
+            self._broken,
+            self._drop_task,
+            binds=binds,
+            state=state,
+            name_servers=name_servers,
         )
         self._available = available
         self._tasks = dict(tasks or {})
         self._handler: asyncio.Task[None] | None = None
+        # What the handler is to answer, while somebody waits for that.
+        self._asked: object | None = None
         self._failed: BaseException | None = None
         self._scram_key: bytes | None = None
         self._events: deque[Event] = deque()
@@ -292,7 +301,6 @@ class Client:
                 self._went_online(event)
             elif isinstance(event, Interrupted):
                 self._jid = None
-                self._drop_task()
 
     def _queue(self, event: Event) -> None:
         self._events.append(event)
@@ -316,8 +324,9 @@ class Client:
             # What the application sent while there was no session goes first.
             self._unannounced = True
             return
-        except NotOnline:
-            # Interrupted meanwhile: it is announced after the next login.
+        except EpodeError:
+            # Interrupted meanwhile: it is announced after the next login. Or the end, which was told already: this is within a turn, where
+            # nobody would catch it.
             return
         if token is not None:
             # Its delivery is nobody's business; the events of it that wait already are among the outputs still to come.
@@ -325,24 +334,44 @@ class Client:
 
     def _do_task(self, task: Task) -> None:
         handler = self._tasks[task.task]
+        self._drop_task()
+        asked = self._asked = object()
 
         async def run() -> None:
+            failed: Exception | None = None
+            payload: bytes | None = None
             try:
-                payload = await handler(task)
-                if self._offline is None:
-                    # It may be too late: the server has dropped the login, or the client is leaving.
-                    with contextlib.suppress(_convert.Misused):
-                        self._turns.feed(_native.Input.TASK(None if payload is None else _convert.utf8(payload)))
+                answer = await handler(task)
+                payload = None if answer is None else _convert.utf8(answer)
+            except asyncio.CancelledError:
+                if self._asked is not asked or self._offline is not None:
+                    raise
+                # By itself: it awaited something that was cancelled.
+                failed = EpodeError(f"the handler of the task {task.task} was cancelled")
             except Exception as error:
-                self._failed = error
-                if self._offline is None:
+                failed = error
+            # It may be too late, whatever came of it: the connection on which the server asked is gone, and the client goes on without.
+            if self._asked is not asked or self._offline is not None:
+                return
+            self._asked = None
+            try:
+                if failed is None:
+                    self._turns.feed(_native.Input.TASK(payload))
+                    return
+            except _convert.Misused:
+                return
+            except EpodeError as error:
+                failed = error
+            self._failed = self._failed or failed
+            if self._offline is None:
+                with contextlib.suppress(EpodeError):
                     self._turns.feed(_native.Input.STOP())
 
-        self._drop_task()
         self._handler = self._turns.beside(run(), f"epode task {task.task}")
 
     def _drop_task(self) -> None:
         """Nobody waits for the task any more that a handler is about."""
+        self._asked = None
         if self._handler is not None:
             self._handler.cancel()
             self._handler = None

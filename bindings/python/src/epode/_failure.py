@@ -48,7 +48,7 @@ def failure(error: BaseException) -> _native.Failure:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _native.Failure.CERTIFICATE_REJECTED(cause.verify_message or str(cause))
+            return _native.Failure.CERTIFICATE_REJECTED(printable(cause.verify_message or str(cause)))
     for cause in causes:
         # That more has to be read first is no reason, but what a library was about when the connection broke.
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
@@ -71,8 +71,13 @@ def failure(error: BaseException) -> _native.Failure:
     if isinstance(error, httpx.NetworkError) and not isinstance(error, httpx.ConnectError):
         return _native.Failure.RESET()
     if isinstance(error, (httpx.ProtocolError, httpx.DecodingError)):
-        return _native.Failure.HTTP(str(error))
-    return _native.Failure.OTHER(str(error) or type(error).__name__)
+        return _native.Failure.HTTP(printable(str(error)))
+    return _native.Failure.OTHER(printable(str(error)) or type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """The sentence of a library's in which may stand what a server or the system said: bytes that are no text have no form in UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _of_tls(error: ssl.SSLError) -> _native.Failure:

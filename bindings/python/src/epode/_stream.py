@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from epode import _native
@@ -52,7 +52,7 @@ class Stream(Link, asyncio.Protocol):
         self._unwritten = 0
         self._flushing: asyncio.Handle | None = None
         self._full = False
-        self._work = self._loop.create_task(self._guarded(self._begin()), name=f"epode link {opening.link}")
+        self._work = self._loop.create_task(self._guarded(self._begin), name=f"epode link {opening.link}")
 
     # ---- what the two do by themselves
 
@@ -71,16 +71,19 @@ class Stream(Link, asyncio.Protocol):
     # ---- life
 
     async def _begin(self) -> None:
+        # Not within the turn that asked for the link, which nobody knows yet, also on a loop that begins its tasks at once.
+        await asyncio.sleep(0)
         await self._loop.create_connection(lambda: self, self._host, self._port, happy_eyeballs_delay=_NEXT_ADDRESS)
         await self.open()
 
-    def start_work(self, work: Coroutine[Any, Any, None]) -> None:
+    def start_work(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Goes on with this, beside what is read and written; the link breaks if it fails."""
         self._work = self._loop.create_task(self._guarded(work), name=f"epode link {self.opening.link}")
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await work
+            # Made here: a coroutine that is cancelled before it begins complains.
+            await work()
         except (OSError, ValueError, ExceptionGroup) as error:
             self.over(failure(error))
 

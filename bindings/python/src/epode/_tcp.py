@@ -44,7 +44,7 @@ class TcpLink(Stream):
     def all_handed_in(self) -> None:
         if self._tls_wanted and not self._closed:
             self._tls_wanted = False
-            self.start_work(self._secure(None))
+            self.start_work(lambda: self._secure(None))
 
     async def _secure(self, alpn: str | None) -> None:
         connection = await self.secure(alpn)

@@ -17,7 +17,7 @@ from epode._state import SLOTS, State
 from epode._tcp import TcpLink
 from epode._tls import Tls
 from epode._websocket import WebSocketLink
-from epode.errors import EpodeError, NotOnline
+from epode.errors import ConfigurationError, EpodeError, NotOnline
 from epode.events import Offline
 
 #: How long the last bytes and the server's own goodbye may take on a link that is closed.
@@ -34,7 +34,7 @@ _PATIENCE: Final = 1.0
 
 
 class Turns:
-    """Owns the engine, its links and its timer. ``happened`` gets each event; it is called within a turn.
+    """Owns the engine, its links and its timer. ``happened`` gets each event; it is called within a turn, as is ``link_gone``.
 
     It is the :class:`~epode._link.Desk` of all links.
     """
@@ -45,6 +45,7 @@ class Turns:
         tls: Tls,
         happened: Callable[[_native.Event], None],
         broken: Callable[[Offline, EpodeError | None], None],
+        link_gone: Callable[[], None],
         *,
         binds: bool,
         state: State | None,
@@ -54,6 +55,7 @@ class Turns:
         self._tls = tls
         self._happened = happened
         self._broken = broken
+        self._link_gone = link_gone
         self._binds = binds
         self._state = state
         self._name_servers = name_servers
@@ -90,7 +92,8 @@ class Turns:
         """Begins; until :meth:`halt` inputs go in."""
         self._running = True
         self._tell_time()
-        self.feed(_native.Input.START())
+        # If epode's own fault comes before, that is what is told.
+        self._tell(_native.Input.START())
 
     def halt(self) -> None:
         """It is over: no input goes in any more, and of the outputs that are left only those that let something go count."""
@@ -282,6 +285,8 @@ class Turns:
 
     def _close(self, number: int, flush: float) -> None:
         if link := self._links.pop(number, None):
+            # One link at a time carries a login.
+            self._link_gone()
             closing = asyncio.get_running_loop().create_task(link.close(flush), name=f"epode goodbye {number}")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
@@ -292,10 +297,11 @@ class Turns:
             return
         try:
             self._state.write(slot, output.append, output.bytes)
-        except OSError as error:
+        except (OSError, ConfigurationError) as error:
             # What follows may be done only once this is stored.
             self._let_go()
-            why = f"what logs in next time cannot be stored ({error.strerror or error}), so nothing more was sent: make room for it"
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            why = f"what logs in next time cannot be stored ({reason}), so nothing more was sent: make room for it"
             self._broken(Offline("stopped", "store", why), EpodeError(why))
 
     def _derive(self, job: int, derivation: _native.Derivation) -> None:
@@ -356,13 +362,15 @@ class Turns:
 
     def _ring(self) -> None:
         self._timer = None
-        at, time = self._deadline, now()
+        time = now()
         if time - self._told_time >= _WALL_CLOCK:
             self._tell_time()
-        if at is not None and at > time:
-            self._arm(at)
-        elif at is not None:
+        at = self._deadline
+        if at is not None and at <= time:
             self._tell(_native.Input.TICK())
+        # What was told may have set the timer already: there is never more than one.
+        elif at is not None and self._timer is None:
+            self._arm(at)
 
 
 class Full(Exception):

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidURI
+from websockets.exceptions import InvalidMessage, InvalidURI
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI, parse_uri
 
 from epode import _native
+from epode._failure import printable
 from epode._link import Opening
 from epode._stream import Stream
 from epode._tls import HTTP
@@ -33,7 +34,8 @@ class WebSocketLink(Stream):
         self._protocol = ClientProtocol(
             self._uri, subprotocols=[Subprotocol("xmpp")], max_size=opening.max_message, logger=_SILENT
         )
-        self._parts = list[bytes]()
+        # The text message that is not whole yet.
+        self._message = bytearray()
         self._tls_info: _native.LinkInfo | None = None
         super().__init__(opening, self._uri.host, self._uri.port)
 
@@ -58,8 +60,18 @@ class WebSocketLink(Stream):
                 self._let_out(len(text))
 
     def arrived(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        self._take()
+
+    def eof_received(self) -> None:
+        if not self._closed:
+            # An answer without a length ends here.
+            self._protocol.receive_eof()
+            self._take()
+        super().eof_received()
+
+    def _take(self) -> None:
         protocol = self._protocol
-        protocol.receive_data(data)
         for event in protocol.events_received():
             if isinstance(event, Response):
                 self._answered(event)
@@ -67,6 +79,9 @@ class WebSocketLink(Stream):
                 self._frame(event)
         # Answers of the library's own: to a ping, to a close.
         self._let_out()
+        if isinstance(protocol.handshake_exc, InvalidMessage):
+            # Nothing comes of what is no HTTP: no event says so.
+            self.over(_native.Failure.HTTP(_why(protocol.handshake_exc)))
         if protocol.parser_exc is not None and protocol.handshake_exc is None:
             self.over(_native.Failure.OTHER(f"the server broke the WebSocket protocol: {_why(protocol.parser_exc)}"))
 
@@ -100,12 +115,13 @@ class WebSocketLink(Stream):
             self.opening.desk.connected(self.opening.link, info)
 
     def _frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.TEXT or (frame.opcode is Opcode.CONT and self._parts):
-            self._parts.append(bytes(frame.data))
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.CONT:
+            # The library has bounded the whole, and a fragment may have nothing in it: that must not add up.
+            self._message += frame.data
             if frame.fin:
-                # The library has bounded it; that it is UTF-8 is checked with the rest.
-                self.hand_in(b"".join(self._parts))
-                self._parts.clear()
+                # That it is UTF-8 is checked with the rest.
+                self.hand_in(bytes(self._message))
+                self._message.clear()
         elif frame.opcode is Opcode.BINARY:
             self.over(_native.Failure.OTHER("the server sent a binary message, which XMPP has no use for"))
         elif frame.opcode is Opcode.CLOSE:
@@ -125,4 +141,4 @@ def _parse(url: str) -> WebSocketURI:
 
 
 def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return printable(str(error)) or type(error).__name__
