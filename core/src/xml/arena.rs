@@ -99,6 +99,11 @@ impl Arena {
         self.text.len()
     }
 
+    /// About as many bytes as all of it takes as XML: end tags repeat names, and there are quotes and brackets.
+    pub(super) fn expected_xml(&self) -> usize {
+        self.text.len() + 12 * self.nodes.len() + 4 * self.attributes.len()
+    }
+
     /// The heap bytes that it holds.
     pub(super) fn memory(&self) -> usize {
         self.text.capacity()

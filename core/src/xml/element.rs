@@ -317,7 +317,9 @@ impl<'a> ElementRef<'a> {
     /// The element as self-contained XML: every namespace is declared within.
     #[must_use]
     pub fn to_xml(self) -> String {
-        let mut out = String::new();
+        // A whole table of text is written once, with little around it.
+        let expected = if self.index == 0 { self.arena.expected_xml() } else { 0 };
+        let mut out = String::with_capacity(expected);
         self.write_into(&mut out, "");
         out
     }

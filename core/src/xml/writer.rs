@@ -35,7 +35,7 @@ pub(super) fn write<W: Write>(arena: &Arena, index: usize, context: &str, redact
             {
                 out.write_str("[redacted]")?;
             } else {
-                escape(arena.get(node.span), text_reference, out)?;
+                escape(arena.get(node.span), &TEXT, out)?;
             }
         } else {
             let outer_default = default;
@@ -44,7 +44,7 @@ pub(super) fn write<W: Write>(arena: &Arena, index: usize, context: &str, redact
             let namespace = arena.namespace(next);
             if namespace != default && namespace != XML_NAMESPACE {
                 out.write_str(" xmlns='")?;
-                escape(namespace, attribute_reference, out)?;
+                escape(namespace, &ATTRIBUTE, out)?;
                 out.write_char('\'')?;
                 default = namespace;
             }
@@ -92,7 +92,7 @@ fn write_attributes<W: Write>(arena: &Arena, index: usize, redact: bool, out: &m
             let prefix = free_prefix(&prefixes, arena.get(attribute.prefix), namespace);
             if !prefixes.contains_key(&prefix) {
                 write!(out, "xmlns:{prefix}='")?;
-                escape(namespace, attribute_reference, out)?;
+                escape(namespace, &ATTRIBUTE, out)?;
                 out.write_str("' ")?;
             }
             write!(out, "{prefix}:")?;
@@ -108,7 +108,7 @@ fn write_attributes<W: Write>(arena: &Arena, index: usize, redact: bool, out: &m
             } else {
                 arena.get(attribute.value)
             },
-            attribute_reference,
+            &ATTRIBUTE,
             out,
         )?;
         out.write_char('\'')?;
@@ -130,7 +130,7 @@ fn free_prefix(prefixes: &BTreeMap<String, &str>, wanted: &str, namespace: &str)
 
 /// What a character is written as where it cannot stand for itself, in text. A literal CR would be read as LF (XML 1.0 §2.11), and
 /// `]]>` must not occur (§2.4).
-fn text_reference(byte: u8) -> Option<&'static str> {
+const fn text_reference(byte: u8) -> Option<&'static str> {
     match byte {
         b'&' => Some("&amp;"),
         b'<' => Some("&lt;"),
@@ -141,7 +141,7 @@ fn text_reference(byte: u8) -> Option<&'static str> {
 }
 
 /// The same in attribute values, where literal white space would be read as spaces (XML 1.0 §3.3.3).
-fn attribute_reference(byte: u8) -> Option<&'static str> {
+const fn attribute_reference(byte: u8) -> Option<&'static str> {
     match byte {
         b'\'' => Some("&apos;"),
         b'"' => Some("&quot;"),
@@ -154,16 +154,46 @@ fn attribute_reference(byte: u8) -> Option<&'static str> {
 /// Writes `value` as it stands between the quotes of an attribute.
 pub(crate) fn escape_attribute(out: &mut alloc::string::String, value: &str) {
     // Writing to a String cannot fail.
-    let _ = escape(value, attribute_reference, out);
+    let _ = escape(value, &ATTRIBUTE, out);
 }
 
-fn escape<W: Write>(text: &str, reference: fn(u8) -> Option<&'static str>, out: &mut W) -> fmt::Result {
+/// How to write one kind of text.
+struct Escape {
+    reference: fn(u8) -> Option<&'static str>,
+    /// The bytes below 64 that need a reference, a bit each; no other does.
+    needed: u64,
+}
+
+const TEXT: Escape = {
+    let (mut needed, mut byte) = (0, 0);
+    while byte < 64 {
+        needed |= (text_reference(byte).is_some() as u64) << byte;
+        byte += 1;
+    }
+    Escape {
+        reference: text_reference,
+        needed,
+    }
+};
+
+const ATTRIBUTE: Escape = {
+    let (mut needed, mut byte) = (0, 0);
+    while byte < 64 {
+        needed |= (attribute_reference(byte).is_some() as u64) << byte;
+        byte += 1;
+    }
+    Escape {
+        reference: attribute_reference,
+        needed,
+    }
+};
+
+fn escape<W: Write>(text: &str, how: &Escape, out: &mut W) -> fmt::Result {
     let mut rest = text;
-    while let Some((at, written)) = rest
-        .bytes()
-        .enumerate()
-        .find_map(|(at, byte)| Some((at, reference(byte)?)))
-    {
+    // Nearly all text needs none: it is looked through without a call for each byte.
+    while let Some(at) = rest.bytes().position(|byte| byte < 64 && how.needed >> byte & 1 == 1) {
+        let byte = rest.as_bytes().get(at).copied().unwrap_or_default();
+        let written = (how.reference)(byte).unwrap_or_default();
         // All that needs a reference is ASCII, hence both cuts are between characters.
         out.write_str(rest.get(..at).unwrap_or_default())?;
         out.write_str(written)?;
