@@ -53,7 +53,8 @@ class ContinuityTest {
             val before = collect(client, texts[9])
             World.cut(server)
             // While it is away, too.
-            texts.drop(10).forEach { client.sendMessage(jid, it) }
+            val tokens = texts.drop(10).map { client.sendMessage(jid, it) }
+            if (way == Way.BOSH && server.name != "dev") return@use tellsTheTruth(client, texts, tokens, before)
             val got = before + collect(client, texts.last())
             assertEquals(texts, got.filterIsInstance<Message>().mapNotNull { it.body }.filter { it.startsWith(mark) })
             assertTrue(got.none { it is Delivery && it.stage == Stage.FAILED }, "$got")
@@ -63,6 +64,26 @@ class ContinuityTest {
                 assertTrue(got.filterIsInstance<Online>().all { it.resumed }, "$got")
             }
         }
+    }
+
+    // A real server may end a BOSH session over a request that was under way when the connection was cut (XEP-0124 §14.2): then what it
+    // has not answered is told as failed, and the client goes on with another session.
+    private suspend fun tellsTheTruth(client: Client, texts: List<String>, tokens: List<Long>, before: List<Event>) {
+        val got = before.toMutableList()
+        val open = tokens.toMutableSet()
+        client.events.first { event ->
+            got += event
+            if (event is Delivery && (event.stage == Stage.ACKED || event.stage == Stage.FAILED)) open -= event.token
+            open.isEmpty() || event is Offline
+        }
+        val last = "${texts.first()} again"
+        client.sendMessage(client.jid!!.substringBefore('/'), last)
+        got += collect(client, last)
+        val fates = got.filterIsInstance<Delivery>().filter { it.stage == Stage.ACKED || it.stage == Stage.FAILED }.groupBy { it.token }
+        assertTrue(tokens.all { fates[it]?.size == 1 }, "each message has one fate: $fates")
+        val bodies = got.filterIsInstance<Message>().mapNotNull { it.body }
+        assertEquals(texts.filter { it in bodies }, bodies.filter { it in texts }, "nothing twice, nothing out of order")
+        assertTrue(last in bodies, "$got")
     }
 
     @ParameterizedTest(name = "{0} {1}")
