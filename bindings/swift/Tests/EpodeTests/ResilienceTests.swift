@@ -18,24 +18,35 @@ extension WithServers {
             try await client.sendMessage(to: jid, "before")
             #expect(try await client.message().body == "before")
             try world.say("cut \(name)")
-            try await client.sendMessage(to: jid, "after")
+            var sent = try await client.sendMessage(to: jid, "after")
             var interrupted = false
             var resumed = false
-            let message: Message = try await client.next { event in
-                switch event {
-                case .interrupted: interrupted = true
-                case .online(let online): resumed = online.isResumed
-                case .message(let message): return message
-                default: break
+            // A real server may end a BOSH session over a request that was under way when the connection was cut, and keeps only so many
+            // answers for a client that has not seen them (XEP-0124 §14.2): there it is asked again, for the client goes on.
+            let settled: [Delivery.Stage] = way == .bosh && name != "dev" ? [.acked, .failed] : [.failed]
+            while true {
+                let message: Message? = try await client.next { event -> Message?? in
+                    switch event {
+                    case .interrupted: interrupted = true
+                    case .online(let online): resumed = online.isResumed
+                    case .message(let message): return .some(message)
+                    case .delivery(let delivery) where settled.contains(delivery.stage) && delivery.stanza == sent: return .some(nil)
+                    default: break
+                    }
+                    return nil
                 }
-                return nil
+                if let message {
+                    #expect(message.body == "after")
+                    break
+                }
+                try #require(way == .bosh && name != "dev")
+                sent = try await client.sendMessage(to: String(jid.prefix { $0 != "/" }), "after")
             }
-            #expect(message.body == "after")
-            if way == .bosh {
+            if way != .bosh {
+                #expect(interrupted && resumed)
+            } else if name == "dev" {
                 // The session goes on over new connections.
                 #expect(!interrupted)
-            } else {
-                #expect(interrupted && resumed)
             }
             await client.close()
         }
