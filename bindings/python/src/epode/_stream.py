@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from abc import abstractmethod
 from collections import deque
@@ -18,8 +19,8 @@ from epode._link import Link, Opening
 #: server that asks and asks and never reads is not refused, and its answers would have nowhere else to wait.
 _MAX_QUEUED: Final = 32 * 1024 * 1024
 
-#: RFC 8305 §5: how long one address of the server's may take before the next one is tried beside it.
-_NEXT_ADDRESS: Final = 0.25
+#: How long one address of the server's may take, in seconds, if there is another one; the last has until the engine gives up.
+_NEXT_ADDRESS: Final = 3.0
 
 
 class Stream(Link, asyncio.Protocol):
@@ -73,8 +74,28 @@ class Stream(Link, asyncio.Protocol):
     async def _begin(self) -> None:
         # Not within the turn that asked for the link, which nobody knows yet, also on a loop that begins its tasks at once.
         await asyncio.sleep(0)
-        await self._loop.create_connection(lambda: self, self._host, self._port, happy_eyeballs_delay=_NEXT_ADDRESS)
+        await self._loop.create_connection(lambda: self, sock=await self._dial())
         await self.open()
+
+    async def _dial(self) -> socket.socket:
+        """A connection to the first address that answers. asyncio's own race of them keeps a socket that has won when it is cancelled."""
+        found = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        problem: OSError = OSError(f"no address was found for {self._host}")
+        for left, (family, kind, protocol, _, address) in zip(reversed(range(len(found))), found, strict=True):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.setblocking(False)
+                async with asyncio.timeout(_NEXT_ADDRESS if left else None):
+                    await self._loop.sock_connect(sock, address)
+            except OSError as error:  # A timeout is one, too.
+                sock.close()
+                problem = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise problem
 
     def start_work(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Goes on with this, beside what is read and written; the link breaks if it fails."""
