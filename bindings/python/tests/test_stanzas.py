@@ -100,6 +100,16 @@ def test_a_request_is_answered(place: Place) -> None:
     assert (answer.type, answer.sender) == ("result", domain)
 
 
+def test_a_time_that_is_no_number_of_seconds_is_refused() -> None:
+    async def ask() -> None:
+        client = epode.connect("user01@localhost", password="pw", tcp="localhost:1")
+        for timeout in (float("inf"), float("nan")):
+            with pytest.raises(epode.ConfigurationError, match="no number of seconds"):
+                await client.request("<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>", timeout=timeout)
+
+    run(ask())
+
+
 def test_a_request_between_clients(way: Place) -> None:
     async def ask() -> None:
         async with way.client("password") as one, way.client("other", answers=["urn:example:sum"]) as two:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
@@ -182,8 +183,9 @@ class Client:
             raise _convert.refused(error) from None
         except UnicodeEncodeError as error:
             raise _convert.no_unicode(error) from None
-        except _native.InternalError as error:
-            raise EpodeError(f"epode has a bug, please report it: {error}") from None
+        except _native.InternalError:
+            # What a panic says can quote what it was about.
+            raise EpodeError("epode has a bug: please report what led to this") from None
         return await self.send(xml)
 
     async def send(self, xml: str | bytes) -> int:
@@ -196,6 +198,8 @@ class Client:
         Its ``id`` is replaced by one that nobody can guess. Raises :class:`RequestFailed` for an error of the entity's,
         :class:`RequestTimedOut`, or :class:`NotOnline` where the session ended first: whether the request was handled is not known then.
         """
+        if timeout is not None and not math.isfinite(timeout):
+            raise ConfigurationError(f"timeout={timeout} is no number of seconds; without one it is 60")
         timeout_ms = None if timeout is None else max(0, int(timeout * 1000))
         answer = asyncio.get_running_loop().create_future()
         token = await self._when_room(_native.Input.REQUEST(_convert.utf8(xml), timeout_ms), answer)

@@ -1,6 +1,6 @@
 """Reads what the engine answers in half the time of UniFFI's own reader, which cuts and unpacks each number out of foreign memory.
 
-It takes the place of one class of the generated module, of which the generator's exact version is pinned (``ffi/uniffi/Cargo.toml``). What it reads is
+It takes the place of one class of the generated module, of which the generator's exact version is pinned (the workspace's ``Cargo.toml``). What it reads is
 copied once, whole, so that no read can go beyond it: bytes that are not there raise what UniFFI raises.
 """
 

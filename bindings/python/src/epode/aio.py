@@ -125,8 +125,9 @@ def connect(
     except ValueError as error:
         # A number that does not fit, or text with half a character in it.
         raise ConfigurationError(f"something in the configuration cannot be passed on: {error}") from None
-    except _native.InternalError as error:
-        raise EpodeError(f"epode has a bug, please report it: {error}") from None
+    except _native.InternalError:
+        # What a panic says can quote what it was about, a password among it.
+        raise EpodeError("epode has a bug: please report what led to this") from None
     client = Client(
         engine, tls, available=available, binds=binds, state=kept, tasks=tasks, name_servers=servers
     )
