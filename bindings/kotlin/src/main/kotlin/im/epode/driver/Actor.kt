@@ -260,10 +260,10 @@ internal class Actor(private val engine: Engine, private val environment: Enviro
     private inline fun took(before: (ULong) -> Unit = {}, turn: () -> Step): ULong? {
         val step = try {
             turn()
-        } catch (error: InternalException) {
-            // The engine panicked: nothing that it would say can be relied on.
+        } catch (_: InternalException) {
+            // Nothing that the engine would say can be relied on, and what a panic says can quote what it was about.
             outputs.clear()
-            end(Offline(Blame.INTERNAL, "panic", "a fault of epode's own, please report it: ${error.message}"))
+            end(Offline(Blame.INTERNAL, "panic", "a fault of epode's own: please report what led to it"))
             return null
         }
         step.token?.let(before)
